@@ -1,0 +1,33 @@
+"""Crystallite: properties of crystals from their structure with crystal graph convolutional networks."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public names and where they live; loaded on first use so that `import crystallite` stays instant.
+_HOMES = {
+    "Crystal": "crystal",
+    "Dataset": "dataset",
+    "CrystalliteError": "errors",
+    "CrystalError": "errors",
+    "GraphConfig": "config",
+    "ModelConfig": "config",
+    "TrainConfig": "config",
+    "read_cif": "cif",
+    "train": "training",
+    "load_predictor": "prediction",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

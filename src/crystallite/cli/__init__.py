@@ -1,0 +1,59 @@
+"""The command line. Each command lives in its own file and is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import CrystalliteError
+
+# Command -> (its file in this package, one line for --help). Importing only what runs keeps --help instant.
+COMMANDS = {
+    "data": ("data", "List, inspect, import and export datasets."),
+    "train": ("train", "Train a model on a dataset."),
+    "predict": ("predict", "Predict properties of crystals with a trained or published model."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a command's module only when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".{COMMANDS[cmd_name][0]}", __name__)
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="crystallite")
+def cli() -> None:
+    """Properties of crystals from their structure.
+
+    \b
+    Start here:
+      crystallite data list                               built-in datasets
+      crystallite train formation --target formation_energy_per_atom
+      crystallite predict RUN my-cifs/ -o predictions.csv
+    """
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; problems the user can act on are printed without a traceback."""
+    try:
+        return cli.main(args=args, prog_name="crystallite", standalone_mode=True)
+    except CrystalliteError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,22 @@
+"""Errors meant for people: each message says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class CrystalliteError(Exception):
+    """A problem the user can act on; the command line prints it without a traceback."""
+
+
+class CrystalError(CrystalliteError):
+    """One crystal cannot be used.
+
+    `source` names the file, row or id; `reason` says why in one sentence.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[CrystalError], tuple[str, str]]:
+        return type(self), (self.source, self.reason)  # survives the way back from a worker process

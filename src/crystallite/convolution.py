@@ -1,0 +1,170 @@
+"""The gated convolution as one differentiable operation on the CPU, around the compiled loops of `kernels`.
+
+The linear map W [v_i, v_j, u_ij] is W_i v_i + W_j v_j + W_u u_ij: two products a node and a short one an
+edge. Its bias is left out, as the batch norm that follows takes any constant away.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import kernels
+from .graphs import GraphBatch
+
+
+class Bonds(NamedTuple):
+    """What the kernels need of a batch besides the node vectors; made once for all layers.
+
+    topology: (blocks, edge_offsets, neighbors, weights, multiplicities) of the GraphBatch. first: (edges,)
+    index of a bond's first Gaussian that is not zero. values: (edges, WINDOW) Gaussians from there on.
+    total_weight: sum over edges of weight x multiplicity, in full-graph bonds.
+    """
+
+    topology: tuple[NDArray[Any], ...]
+    first: NDArray[np.int32]
+    values: NDArray[np.float32]
+    total_weight: float
+
+
+class Moments(NamedTuple):
+    """Weighted mean and (biased) variance of each channel, and the total weight."""
+
+    mean: Tensor
+    variance: Tensor
+    total_weight: float
+
+
+def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
+    """Expand the bonds of a batch in Gaussians of width `step` (Å) at 0, step, 2 step, ..."""
+    _match_threads()
+    first = np.empty(len(batch.distances), np.int32)
+    values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
+    kernels.gaussians(batch.distances, np.float32(step), n_centers, first, values)
+    topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
+    per_node = np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64)
+    return Bonds(topology, first, values, float(per_node @ batch.multiplicities))
+
+
+def gated_messages(
+    nodes: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, bonds: Bonds, epsilon: float
+) -> tuple[Tensor, Moments]:
+    """Return sum_j w_ij sigmoid(z_filter) softplus(z_core) for every node, and the moments of the raw z.
+
+    nodes: (nodes, F). weight: (2F, 2F + centres). gamma, beta: (2F,) of the batch norm over all messages.
+    Differentiable in the first four arguments (paper eq. 5).
+    """
+    messages, mean, variance = _GatedMessages.apply(nodes, weight, gamma, beta, bonds, epsilon)
+    return messages, Moments(mean, variance, bonds.total_weight)
+
+
+def gated_messages_with(nodes: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, bonds: Bonds) -> Tensor:
+    """Return the same sums with a fixed affine map scale * z + shift instead of the batch's own statistics.
+
+    Not differentiable: call it under torch.no_grad().
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError("the fused path has no gradient in evaluation mode: use torch.no_grad()")
+    _match_threads()
+    z, _, _, _ = _edge_inputs(nodes, weight, bonds)
+    messages = torch.empty_like(nodes)
+    kernels.gated_sums(z, scale.numpy(), shift.numpy(), bonds.topology, messages.numpy())
+    return messages
+
+
+class _GatedMessages(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, nodes: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, bonds: Bonds, epsilon: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        _match_threads()
+        z, node_weight, means, squares = _edge_inputs(nodes, weight, bonds)
+        mean, variance = _combined_moments(bonds, means, squares)
+        inverse_std = 1 / np.sqrt(variance + np.float32(epsilon))
+        scale = gamma.detach().numpy() * inverse_std
+        messages = torch.empty_like(nodes)
+        shift = beta.detach().numpy() - mean * scale
+        kernels.gated_sums(z, scale, shift, bonds.topology, messages.numpy())
+        ctx.save_for_backward(nodes, node_weight, gamma, beta)
+        ctx.saved = (bonds, z, mean, inverse_std, weight.shape[1] - 2 * nodes.shape[1])
+        statistics = torch.from_numpy(mean), torch.from_numpy(variance)
+        ctx.mark_non_differentiable(*statistics)
+        return messages, *statistics
+
+    @staticmethod
+    def backward(ctx: Any, grad_messages: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        _match_threads()
+        nodes, node_weight, gamma, beta = ctx.saved_tensors
+        bonds, z, mean, inverse_std, n_centers = ctx.saved
+        gamma, beta = gamma.detach().numpy(), beta.detach().numpy()
+        n_blocks, width = len(bonds.topology[0]) - 1, z.shape[1]
+        grad_y = np.empty_like(z)
+        sums, products = np.empty((2, n_blocks, width), np.float32)
+        upstream = grad_messages.contiguous().numpy()
+        kernels.gate_gradients(
+            z, mean, inverse_std, gamma, beta, bonds.topology, upstream, grad_y, sums, products
+        )
+        grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
+        mean_grad = (grad_beta / bonds.total_weight).astype(np.float32)
+        mean_product = (grad_gamma / bonds.total_weight).astype(np.float32)
+        grad_node_product = np.empty((len(nodes), 2 * width), np.float32)
+        grad_bonds = np.empty((n_blocks, n_centers, width), np.float32)
+        kernels.edge_gradients(
+            z, grad_y, mean, inverse_std, gamma * inverse_std, mean_grad, mean_product,
+            bonds.topology, bonds.first, bonds.values, grad_node_product, grad_bonds,
+        )  # fmt: skip
+        grad_product = torch.from_numpy(grad_node_product)
+        grad_node_weight = grad_product.T @ nodes
+        grad_weight = torch.cat(
+            (
+                grad_node_weight[:width],
+                grad_node_weight[width:],
+                torch.from_numpy(grad_bonds.sum(0, dtype=np.float32)).T,
+            ),
+            dim=1,
+        )
+        return (
+            grad_product @ node_weight,
+            grad_weight,
+            torch.from_numpy(grad_gamma.astype(np.float32)),
+            torch.from_numpy(grad_beta.astype(np.float32)),
+            None,
+            None,
+        )
+
+
+def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[np.float32], Tensor, Any, Any]:
+    """Return z (edges, 2F), the stacked node weights (4F, F) and each block's mean and squared deviations."""
+    width = nodes.shape[1]
+    weight = weight.detach()
+    node_weight = torch.cat((weight[:, :width], weight[:, width : 2 * width]))
+    bond_weight = weight[:, 2 * width :].T.contiguous()
+    node_product = nodes.detach() @ node_weight.T
+    z = np.empty((len(bonds.first), 2 * width), np.float32)
+    means, squares = np.empty((2, len(bonds.topology[0]) - 1, 2 * width), np.float32)
+    kernels.edge_inputs(
+        node_product.numpy(), bond_weight.numpy(), bonds.topology, bonds.first, bonds.values, z, means, squares
+    )
+    return z, node_weight, means, squares
+
+
+def _combined_moments(
+    bonds: Bonds, means: NDArray[np.float32], squares: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Combine the blocks' moments (Chan, Golub and LeVeque 1983), in double precision."""
+    blocks, edge_offsets, _, weights, multiplicities = bonds.topology
+    per_node = np.add.reduceat(weights, edge_offsets[:-1], dtype=np.float64) * multiplicities
+    block_weights = np.add.reduceat(per_node, blocks[:-1])[:, None]
+    mean = (block_weights * means).sum(0) / bonds.total_weight
+    spread = squares.sum(0, dtype=np.float64) + (block_weights * (means - mean) ** 2).sum(0)
+    return mean.astype(np.float32), (spread / bonds.total_weight).astype(np.float32)
+
+
+def _match_threads() -> None:
+    """Use as many threads as PyTorch does."""
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))

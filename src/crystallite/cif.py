@@ -7,11 +7,11 @@ without a setting means origin choice 1 and, for R groups, the axes the cell's a
 Where this differs from pymatgen on purpose:
 - Images of one site closer than MIN_DISTANCE are one atom; pymatgen merges within 1e-4 of a cell edge and
   otherwise returns the atom twice (x, 2x sites with rounded coordinates).
-- Hall symbols, ":2", ":R" and rhombohedral cells are understood where no operations are listed; pymatgen
-  falls back to P1 or to hexagonal axes.
-- An unknown space group, operation or coordinate is an error; pymatgen may read P1, zeros or the next block.
+- Without listed operations, Hall symbols, settings (":2", ":R") and rhombohedral cells are understood;
+  pymatgen falls back to P1 or hexagonal axes. It takes origin choice 2 for the older names of Ccce.
+- An unknown group, operation or coordinate is an error; pymatgen may read P1, zeros or the next block.
+- Partial occupancy and atoms closer than MIN_DISTANCE are errors, also where halves of one element add up.
 - Sites flagged as dummies are left out; an occupancy of "." means 1; hydroxyl sites "OH" are O.
-- Partial occupancy and atoms closer than MIN_DISTANCE are errors.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import lru_cache
+from itertools import compress
 from math import acos, cos, radians, sin
 from pathlib import Path
 from typing import Any
@@ -33,28 +34,14 @@ from .crystal import MAX_ATOMIC_NUMBER, MIN_DISTANCE, Crystal, check_crystal
 from .errors import CrystalError
 from .neighbors import shortest_distance
 
-_CELL_TAGS = (
-    "_cell_length_a",
-    "_cell_length_b",
-    "_cell_length_c",
-    "_cell_angle_alpha",
-    "_cell_angle_beta",
-    "_cell_angle_gamma",
-)
-_COORDINATE_TAGS = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
-_OPERATION_TAGS = (
-    "_symmetry_equiv_pos_as_xyz",
-    "_space_group_symop_operation_xyz",
-    "_space_group_symop_magn_operation.xyz",
-)
+_LENGTH_TAGS = ("_cell_length_a", "_cell_length_b", "_cell_length_c")
+_CELL_TAGS = (*_LENGTH_TAGS, "_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma")
+_COORDINATE_TAGS = tuple(f"_atom_site_fract_{axis}" for axis in "xyz")
+_MAGNETIC_OPERATION_TAG = "_space_group_symop_magn_operation.xyz"
 _CENTERING_TAG = "_space_group_symop_magn_centering.xyz"
+_OPERATION_TAGS = (_MAGNETIC_OPERATION_TAG, "_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
 _HALL_TAGS = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")
-_NAME_TAGS = (
-    "_symmetry_space_group_name_H-M",
-    "_space_group_name_H-M_alt",
-    "_space_group_name_H-M_full",
-    "_space_group_name_H-M",
-)
+_NAME_TAGS = ("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_space_group_name_H-M")
 _NUMBER_TAGS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
 _MAGNETIC_TAGS = ("_space_group_magn.name_BNS", "_space_group_magn.number_BNS")
 _DECISIVE_PREFIXES = ("_cell_", "_atom_site_", "_symmetry_", "_space_group_")
@@ -83,8 +70,6 @@ def read_cif(path: str | Path) -> Crystal:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        if b"\0" in data:
-            raise CrystalError(source, "not a text file in UTF-8; save it as UTF-8") from None
         text = data.decode("latin-1")
     return parse_cif(text, source)
 
@@ -116,6 +101,7 @@ def parse_cif(text: str, source: str) -> Crystal:
 
 
 def _check_overlap(crystal: Crystal, source: str) -> None:
+    """Raise CrystalError if two atoms, periodic images included, are closer than MIN_DISTANCE."""
     distance = shortest_distance(crystal)
     if distance < MIN_DISTANCE:
         raise CrystalError(source, f"two atoms are {distance:.3f} Å apart; they overlap or share one site")
@@ -126,7 +112,7 @@ def _document(text: str) -> Any:
     text = text.removeprefix("\ufeff")
     if not text.strip():
         raise _UnreadableError("the file is empty")
-    if "\0" in text[:1000]:
+    if "\0" in text:
         raise _UnreadableError("not a text file in UTF-8; save it as UTF-8")
     try:
         return cif.read_string(text)
@@ -138,11 +124,11 @@ def _document(text: str) -> Any:
 
 def _forgiving_document(text: str, reason: str) -> Any:
     """Parse the text unless a repeated tag leaves the structure open."""
-    document = cif.read_string(text, 0)
+    document: Any = cif.read_string(text, 0)
     for block in document:
-        seen = set()
+        seen: set[str] = set()
         for item in block:
-            tags = [item.pair[0]] if item.pair else item.loop.tags if item.loop else []
+            tags: list[str] = [item.pair[0]] if item.pair else item.loop.tags if item.loop else []
             for tag in map(str.lower, tags):
                 if tag in seen and tag.startswith(_DECISIVE_PREFIXES):
                     raise _UnreadableError(reason)
@@ -161,7 +147,7 @@ def _structure_block(document: Any) -> Any:
     for block in document:
         if block.find_loop_item(_COORDINATE_TAGS[0]) is not None:
             has_atoms = True
-            if any(block.find_value(tag) for tag in _CELL_TAGS):
+            if any(block.find_value(tag) for tag in _LENGTH_TAGS):
                 return block
     raise _UnreadableError("no unit cell" if has_atoms else "no atoms (no loop of _atom_site_fract_x)")
 
@@ -184,13 +170,8 @@ def _lattice(a: float, b: float, c: float, alpha: float, beta: float, gamma: flo
     alpha, beta, gamma = radians(alpha), radians(beta), radians(gamma)
     cosine = (cos(alpha) * cos(beta) - cos(gamma)) / (sin(alpha) * sin(beta))
     gamma_star = acos(max(-1.0, min(1.0, cosine)))  # angles no cell can have leave it flat: no volume
-    return np.array(
-        [
-            [a * sin(beta), 0.0, a * cos(beta)],
-            [-b * sin(alpha) * cos(gamma_star), b * sin(alpha) * sin(gamma_star), b * cos(alpha)],
-            [0.0, 0.0, c],
-        ]
-    )
+    b_plane, b_height = -b * sin(alpha) * cos(gamma_star), b * sin(alpha) * sin(gamma_star)
+    return np.array([[a * sin(beta), 0.0, a * cos(beta)], [b_plane, b_height, b * cos(alpha)], [0.0, 0.0, c]])
 
 
 def _number(text: str, what: str) -> float:
@@ -219,7 +200,8 @@ def _sites(block: Any) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     if symbols is None:
         raise _UnreadableError("the atoms have neither _atom_site_type_symbol nor _atom_site_label")
     if labels is not None and not _UNKNOWN.isdisjoint(symbols):
-        symbols = [label if symbol in _UNKNOWN else symbol for symbol, label in zip(symbols, labels, strict=True)]
+        pairs = zip(symbols, labels, strict=True)
+        symbols = [label if symbol in _UNKNOWN else symbol for symbol, label in pairs]
     numbers = np.array([_atomic_number(symbol) for symbol in symbols], np.uint8)
     rows = [columns.get(tag, ["?"] * len(symbols)) for tag in _COORDINATE_TAGS]
     try:
@@ -248,31 +230,31 @@ def _occupied(columns: dict[str, list[str]]) -> dict[str, list[str]]:
     for text, label in zip(occupancies, labels, strict=True):
         occupancy = 1.0 if text in _UNKNOWN else _number(text, f"the occupancy of {label}")
         if occupancy > 0 and abs(occupancy - 1) > _OCCUPANCY_TOLERANCE:
-            raise _UnreadableError(f"partial occupancy: {label} has {occupancy:g}, and only 1 can be read")
+            kind = "partial" if occupancy < 1 else "impossible"
+            raise _UnreadableError(f"{kind} occupancy: {label} has {occupancy:g}, and every site must have 1")
         keep.append(occupancy > 0)
     return columns if all(keep) else _rows(columns, keep)
 
 
 def _rows(columns: dict[str, list[str]], keep: list[bool]) -> dict[str, list[str]]:
-    return {
-        tag: [value for value, kept in zip(column, keep, strict=True) if kept] for tag, column in columns.items()
-    }
+    return {tag: list(compress(column, keep)) for tag, column in columns.items()}
 
 
 @lru_cache(maxsize=4096)
 def _atomic_number(symbol: str) -> int:
     """Atomic number of a type symbol or label: Fe, FE, Fe3+, Fe1, O_a, Na+1, D."""
-    symbol = cif.as_string(symbol)
-    if re.search(r"[,/]\s*[A-Z]|\s\+\s", symbol):
-        raise _UnreadableError(f"partial occupancy: {symbol!r} are several species on one site")
-    letters = "O" if symbol[:3].lower() == "wat" else symbol  # water
+    letters = cif.as_string(symbol)
+    if re.search(r"[,/]\s*[A-Z]|\s\+\s", letters):
+        raise _UnreadableError(f"partial occupancy: {symbol} means several species on one site")
+    if letters[:3].lower() == "wat":  # water
+        letters = "O"
     for name in (letters[:2].title(), letters[:1].upper()):
         number: int = 1 if name == "T" else gemmi.Element(name).atomic_number
         if number > MAX_ATOMIC_NUMBER:
             raise _UnreadableError(f"element {name} is beyond the table, which ends at {MAX_ATOMIC_NUMBER}")
         if number > 0 and name.isalpha():
             return number
-    raise _UnreadableError(f"unknown element {symbol!r}")
+    raise _UnreadableError(f"unknown element {symbol}")
 
 
 def _operations(block: Any, rhombohedral: bool) -> Operations:
@@ -281,12 +263,11 @@ def _operations(block: Any, rhombohedral: bool) -> Operations:
         listed = _values(block, tag)
         if listed:
             return _listed_operations(tuple(listed), tuple(_values(block, _CENTERING_TAG)))
-    for tags, lookup in ((_HALL_TAGS, _hall_operations), (_NAME_TAGS, _named_operations)):
-        for tag in tags:
-            for name in _values(block, tag):
-                operations = lookup(cif.as_string(name), rhombohedral)
-                if operations is not None:
-                    return operations
+    for tag in (*_HALL_TAGS, *_NAME_TAGS):
+        for name in _values(block, tag):
+            operations = _named_operations(cif.as_string(name), tag in _HALL_TAGS, rhombohedral)
+            if operations is not None:
+                return operations
     return _numbered_operations(block, rhombohedral)
 
 
@@ -311,17 +292,109 @@ def _listed_operations(listed: tuple[str, ...], centerings: tuple[str, ...]) -> 
 
 
 def _operation(text: str) -> NDArray[np.float64]:
-    """(3, 4) rotation and translation of an operation such as '-x+y, 1/2+y, z'; a fourth part is ignored."""
+    """(3, 4) rotation and translation of '-x+y, 1/2+y, z'; a magnetic file's fourth part is ignored."""
     operation = np.zeros((3, 4))
-    parts = re.sub(r"['\"\s]", "", text).lower().split(",")[:3]
+    parts = re.sub(r"['\"\s]", "", text).lower().split(",")
+    if parts[3:] in (["1"], ["+1"], ["-1"]):
+        del parts[3]
     try:
         for row, part in zip(operation, parts, strict=True):
-            for sign, factor, axis in re.findall(r"([+-]?)([^+\-xyz]*)([xyz]?)(?!$(?<!^)\Z)", part):
+            for sign, factor, axis in re.findall(r"([+-]?)([^+\-xyz]*)([xyz]?)", part):
                 if factor or axis:
-                    value = Fraction(factor.rstrip("*") or "1").limit_denominator(48)  # 0.3333 is 1/3
-                    row["xyz".find(axis) if axis else 3] += float(-value if sign == "-" else value)
+                    value = _simple_fraction(factor.rstrip("*") or "1")
+                    row["xyz".find(axis) if axis else 3] += -value if sign == "-" else value
+        if abs(abs(np.linalg.det(operation[:, :3])) - 1) > 1e-6:
+            raise ValueError("it changes volumes")
     except (ValueError, ZeroDivisionError):
         raise _UnreadableError(f"cannot read the symmetry operation {text}") from None
-    if abs(abs(np.linalg.det(operation[:, :3])) - 1) > 1e-6:
-        raise _UnreadableError(f"cannot read the symmetry operation {text}")
     return operation
+
+
+def _simple_fraction(text: str) -> float:
+    """The value of 1/2, 0.5 or 0.3333, the last as 1/3."""
+    value = Fraction(text)
+    simple = value.limit_denominator(24)
+    return float(simple if abs(simple - value) < 1e-4 else value)
+
+
+@lru_cache(maxsize=1024)
+def _named_operations(name: str, is_hall: bool, rhombohedral: bool) -> Operations | None:
+    """The operations of a Hall symbol, which settles the axes, or a Hermann-Mauguin one; None if unknown."""
+    if is_hall:
+        try:
+            return _group_operations(gemmi.symops_from_hall(name))
+        except (RuntimeError, ValueError):
+            return None
+    name = name.replace("_", " ")
+    origin = {"S": " :1", "Z": " :2"}.get(name[-1:])  # the origin choice as the ICSD writes it
+    axes = (60.0, 60.0) if rhombohedral else (90.0, 120.0)
+    group = gemmi.find_spacegroup_by_name(name[:-1] + origin if origin else name, *axes)
+    return None if group is None else _group_operations(group.operations())
+
+
+def _numbered_operations(block: Any, rhombohedral: bool) -> Operations:
+    """The operations of the group's number, else those of P1 if the file names no group."""
+    for tag in _NUMBER_TAGS:
+        for text in _values(block, tag):
+            number = _number(text, tag)
+            if not 1 <= number <= 230:
+                raise _UnreadableError(f"there is no space group number {text}")
+            operations = _named_operations(
+                gemmi.find_spacegroup_by_number(int(number)).hm, False, rhombohedral
+            )
+            if operations is not None:
+                return operations
+    for tag in (*_HALL_TAGS, *_NAME_TAGS, *_MAGNETIC_TAGS):
+        for name in _values(block, tag):
+            raise _UnreadableError(f"unknown space group {name} and no symmetry operations listed")
+    return _listed_operations(("x,y,z",), ())
+
+
+def _group_operations(group: Any) -> Operations:
+    operations = [np.column_stack([operation.rot, operation.tran]) for operation in group]
+    return np.array(operations) / gemmi.Op.DEN
+
+
+@njit(cache=True, nogil=True)
+def _snap_to_thirds(frac_coords):  # type: ignore[no-untyped-def]
+    """Replace, in place, coordinates such as 0.3333 by the third they mean (the bounds are pymatgen's)."""
+    for atom in range(len(frac_coords)):
+        for axis in range(3):
+            for third in (1 / 3, 2 / 3):
+                if abs(frac_coords[atom, axis] / third - 1) <= 1e-4:
+                    frac_coords[atom, axis] = third
+
+
+@njit(cache=True, nogil=True)
+def _images(frac_coords, operations, lattice, distance):  # type: ignore[no-untyped-def]
+    """All images of the sites, those of one site closer than `distance` once, and the site of each image."""
+    images = np.empty((len(frac_coords) * len(operations), 3))
+    site_of = np.empty(len(images), np.int64)
+    count = 0
+    for site in range(len(frac_coords)):
+        first = count
+        x, y, z = frac_coords[site]
+        for operation in operations:
+            for axis in range(3):
+                row = operation[axis]
+                position = row[0] * x + row[1] * y + row[2] * z + row[3]
+                images[count, axis] = position - np.floor(position)
+            if not _is_near_any(images[count], images[first:count], lattice, distance):
+                site_of[count] = site
+                count += 1
+    return images[:count].copy(), site_of[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def _is_near_any(point, points, lattice, distance):  # type: ignore[no-untyped-def]
+    """Whether a point is closer than `distance` to one of the points, or to its image in the next cell."""
+    for other in points:
+        a = point[0] - other[0] - np.round(point[0] - other[0])
+        b = point[1] - other[1] - np.round(point[1] - other[1])
+        c = point[2] - other[2] - np.round(point[2] - other[2])
+        square = 0.0
+        for axis in range(3):
+            square += (a * lattice[0, axis] + b * lattice[1, axis] + c * lattice[2, axis]) ** 2
+        if square < distance * distance:
+            return True
+    return False

@@ -70,3 +70,79 @@ class ModelConfig(_Settings):
     dropout: float = 0.5
     gaussian_stop: float = 8.0
     gaussian_step: float = 0.2
+
+    def __post_init__(self) -> None:
+        widths = (self.atom_width, self.n_convolutions, self.hidden_width, self.n_hidden, self.n_outputs)
+        if min(widths) < 1:
+            raise CrystalliteError("the network's widths and numbers of layers must be at least 1")
+        if self.task not in ("regression", "classification"):
+            raise CrystalliteError(f"task must be 'regression' or 'classification', not {self.task!r}")
+        if not 0 <= self.dropout < 1:
+            raise CrystalliteError(f"dropout must lie in [0, 1), not {self.dropout}")
+
+
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["one-cycle", "step", "constant"]
+Loss = Literal["mae", "mse", "huber"]
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Settings):
+    """How a network is trained.
+
+    learning_rate: the largest of the schedule. schedule: `one-cycle` warms up over `warmup` of the training
+    and then falls to zero along a cosine; `step` divides by ten after each epoch in `milestones`.
+    loss: on normalised targets; classification always takes the cross entropy. averaging: decay per step of
+    the running average of the weights that is validated and kept (0: none). patience: epochs without a
+    better validation error before stopping early (0: never).
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = 5e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-2
+    schedule: Schedule = "one-cycle"
+    warmup: float = 0.3
+    milestones: tuple[int, ...] = ()
+    loss: Loss = "mae"
+    averaging: float = 0.99
+    patience: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise CrystalliteError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise CrystalliteError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.seed < 0 or self.patience < 0 or not 0 <= self.averaging < 1 or not 0 <= self.warmup <= 1:
+            raise CrystalliteError(
+                "seed and patience must not be negative; averaging and warmup lie in [0, 1)"
+            )
+        for name, kinds in (("optimizer", Optimizer), ("schedule", Schedule), ("loss", Loss)):
+            if getattr(self, name) not in kinds.__args__:  # type: ignore[attr-defined]
+                raise CrystalliteError(f"{name} must be one of {', '.join(kinds.__args__)}")  # type: ignore[attr-defined]
+
+
+# Named choices of settings. `paper`: the defaults of the published code. `modern`: chosen by measurement on
+# validation data, see docs/training.md.
+RECIPES: dict[str, tuple[ModelConfig, TrainConfig]] = {
+    "modern": (ModelConfig(), TrainConfig()),
+    "paper": (
+        ModelConfig(),
+        TrainConfig(
+            epochs=30,
+            batch_size=256,
+            optimizer="sgd",
+            learning_rate=0.01,
+            weight_decay=0.0,
+            schedule="step",
+            milestones=(100,),
+            loss="mse",
+            averaging=0.0,
+        ),
+    ),
+}

@@ -148,7 +148,14 @@ def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[n
     z = np.empty((len(bonds.first), 2 * width), np.float32)
     means, squares = np.empty((2, len(bonds.topology[0]) - 1, 2 * width), np.float32)
     kernels.edge_inputs(
-        node_product.numpy(), bond_weight.numpy(), bonds.topology, bonds.first, bonds.values, z, means, squares
+        node_product.numpy(),
+        bond_weight.numpy(),
+        bonds.topology,
+        bonds.first,
+        bonds.values,
+        z,
+        means,
+        squares,
     )
     return z, node_weight, means, squares
 

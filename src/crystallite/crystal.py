@@ -85,7 +85,9 @@ def as_crystal(structure: Any, source: str = "crystal") -> Crystal:
     elif hasattr(structure, "get_scaled_positions") and hasattr(structure, "cell"):
         crystal = _from_ase(structure, source)
     else:
-        raise CrystalError(source, f"{type(structure).__name__} is not a Crystal, pymatgen Structure or ASE Atoms")
+        raise CrystalError(
+            source, f"{type(structure).__name__} is not a Crystal, pymatgen Structure or ASE Atoms"
+        )
     check_crystal(crystal, source)
     return crystal
 
@@ -100,7 +102,9 @@ def check_crystal(crystal: Crystal, source: str) -> None:
     if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
         raise CrystalError(source, "lattice or coordinates are not finite numbers")
     if crystal.numbers.min() < 1 or crystal.numbers.max() > MAX_ATOMIC_NUMBER:
-        raise CrystalError(source, f"an element is outside the table, atomic numbers 1 to {MAX_ATOMIC_NUMBER}")
+        raise CrystalError(
+            source, f"an element is outside the table, atomic numbers 1 to {MAX_ATOMIC_NUMBER}"
+        )
     lengths = np.linalg.norm(crystal.lattice, axis=1)
     if crystal.volume < 1e-3 * max(float(np.prod(lengths)), 1.0):
         raise CrystalError(source, f"the cell has no volume ({crystal.volume:.2g} Å³)")

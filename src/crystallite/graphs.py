@@ -108,9 +108,7 @@ def build_graphs(
     65,535 inequivalent atoms.
     """
     arrays = crystals if isinstance(crystals, CrystalArrays) else pack_crystals(crystals)
-    ranges = [
-        (first, min(first + CHUNK, arrays.n_crystals)) for first in range(0, arrays.n_crystals, CHUNK)
-    ]
+    ranges = [(first, min(first + CHUNK, arrays.n_crystals)) for first in range(0, arrays.n_crystals, CHUNK)]
 
     def build(bounds: tuple[int, int]) -> PackedGraphs:
         return PackedGraphs(*_build_range(*arrays, *bounds, *_kernel_settings(config)))
@@ -241,7 +239,9 @@ def _gathered(  # type: ignore[no-untyped-def]
         first, count = edge_offsets[start], edge_offsets[stop] - edge_offsets[start]
         new_numbers[base : base + stop - start] = numbers[start:stop]
         new_multiplicities[base : base + stop - start] = multiplicities[start:stop]
-        new_edge_offsets[base + 1 : base + 1 + stop - start] = edge_offsets[start + 1 : stop + 1] + edge - first
+        new_edge_offsets[base + 1 : base + 1 + stop - start] = (
+            edge_offsets[start + 1 : stop + 1] + edge - first
+        )
         new_distances[edge : edge + count] = distances[first : first + count]
         new_weights[edge : edge + count] = weights[first : first + count]
         for i in range(count):

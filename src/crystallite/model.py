@@ -94,18 +94,14 @@ class GatedConvolution(nn.Module):
         norm = self.message_norm
         if not self.training:
             return gated_messages_with(nodes, self.linear.weight, *norm.affine_map(), bonds)
-        messages, moments = gated_messages(
-            nodes, self.linear.weight, norm.weight, norm.bias, bonds, norm.eps
-        )
+        messages, moments = gated_messages(nodes, self.linear.weight, norm.weight, norm.bias, bonds, norm.eps)
         norm.update(moments)
         return messages
 
     def _messages(self, nodes: Tensor, inputs: Inputs, expanded: Tensor) -> Tensor:
         """The same in plain tensor operations: any device, any precision, and the fused path's reference."""
         width = nodes.shape[1]
-        of_source, of_neighbor, of_bond = self.linear.weight.split(
-            [width, width, expanded.shape[1]], dim=1
-        )
+        of_source, of_neighbor, of_bond = self.linear.weight.split([width, width, expanded.shape[1]], dim=1)
         z = (
             (nodes @ of_source.T)[inputs.sources]
             + (nodes @ of_neighbor.T)[inputs.neighbors]

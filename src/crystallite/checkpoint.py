@@ -1,0 +1,96 @@
+"""Trained models on disk: one safetensors file with weights and a JSON header that says all the rest.
+
+Loading reads numbers and JSON only and cannot execute anything.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from .config import GraphConfig, ModelConfig
+from .errors import CrystalliteError
+from .files import atomic_path
+from .model import CrystalNetwork
+from .targets import Targets
+
+FORMAT = 1
+_HEADER = "crystallite"
+
+
+@dataclass
+class TrainedModel:
+    """A network with everything needed to predict: graph settings, targets with units and scale.
+
+    network is in evaluation mode. info: free-form facts such as the training history and the fingerprint of
+    the data; element features are part of the network's weights.
+    """
+
+    network: CrystalNetwork
+    graph: GraphConfig
+    targets: Targets
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model(path: str | Path, model: TrainedModel) -> None:
+    """Write a model to a .safetensors file, atomically."""
+    header = {
+        "format": FORMAT,
+        "graph": model.graph.to_dict(),
+        "model": model.network.config.to_dict(),
+        "targets": model.targets.to_dict(),
+        "info": model.info,
+    }
+    write_tensors(path, model.network.state_dict(), header)
+
+
+def load_model(path: str | Path) -> TrainedModel:
+    """Read a model that `save_model` wrote.
+
+    Raises CrystalliteError when the file is missing, damaged or not one of ours.
+    """
+    tensors, header = read_tensors(path)
+    try:
+        if header["format"] > FORMAT:
+            raise CrystalliteError(f"{path} was written by a newer version; update crystallite to read it")
+        network = CrystalNetwork(ModelConfig.from_dict(header["model"]))
+        network.load_state_dict(tensors)
+        graph = GraphConfig.from_dict(header["graph"])
+        targets = Targets.from_dict(header["targets"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise CrystalliteError(f"{path} is not a Crystallite model: {error}") from error
+    return TrainedModel(network.eval(), graph, targets, header.get("info", {}))
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write named tensors and a JSON header to a safetensors file, atomically."""
+    contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(contiguous, metadata={_HEADER: json.dumps(header)}))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote."""
+    if not Path(path).is_file():
+        raise CrystalliteError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except KeyError as error:
+        raise CrystalliteError(f"{path} is not a Crystallite model: it has no header") from error
+    except (SafetensorError, ValueError, OSError) as error:
+        raise CrystalliteError(f"{path} is damaged or not a safetensors file: {error}") from error
+    return tensors, header
+
+
+def same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Whether two sets of named tensors are equal, bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

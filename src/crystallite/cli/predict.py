@@ -1,0 +1,66 @@
+"""`crystallite predict`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=".csv or .parquet  [default: CSV on stdout]",
+)
+@click.option(
+    "--ties",
+    type=click.Choice(["shared", "first"]),
+    default="shared",
+    show_default=True,
+    help="shared: the prediction depends on the crystal alone. first: as the published code chooses neighbours.",
+)
+@click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some inputs could not be used.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
+)
+def command(
+    model: Path, inputs: tuple[str, ...], output: Path | None, ties: str, skip_bad: bool, workers: int
+) -> None:
+    """Predict properties of crystals with MODEL.
+
+    MODEL is a run folder, a .safetensors file or a .pth.tar of the published code. Each INPUT is a CIF file,
+    a folder or glob of CIFs, a Parquet dataset or a built-in name.
+
+    \b
+    Examples:
+      crystallite predict runs/gap my-cifs/ -o gaps.csv
+      crystallite predict formation-energy-per-atom.pth.tar 'db/*.cif' elastic -o energies.parquet
+
+    An input that cannot be used is reported with its reason, the others are predicted; the exit status is
+    then 1, or 0 with --skip-bad. The table has material_id (the file's name without .cif) and the target.
+    """
+    if output is not None and output.suffix not in (".csv", ".parquet"):
+        raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")
+    from ..prediction import load_predictor, predict_files
+
+    predictor = load_predictor(model, ties=ties)  # type: ignore[arg-type]
+    report = predict_files(
+        predictor,
+        inputs,
+        output,
+        workers=workers,
+        on_bad=lambda source, reason: click.echo(f"{source}: {reason}", err=True),
+    )
+    if output is not None:
+        click.echo(f"{report.n_predicted} predictions in {output}", err=True)
+    if report.bad:
+        click.echo(
+            f"{len(report.bad)} of {len(report.bad) + report.n_predicted} inputs could not be used", err=True
+        )
+        sys.exit(0 if skip_bad else 1)

@@ -1,0 +1,46 @@
+"""Running a trained network over packed graphs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .checkpoint import TrainedModel
+from .graphs import PackedGraphs, gather_batch
+from .model import CrystalNetwork
+from .splits import Indices
+
+BATCH_EDGES = 50_000  # edges a batch holds at most, some 50 MB of working memory
+
+
+@torch.no_grad()
+def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices) -> NDArray[np.float32]:
+    """Return (rows, outputs) of the network in evaluation mode; memory does not grow with the rows."""
+    was_training = network.training
+    network.eval()
+    outputs = np.empty((len(rows), network.config.n_outputs), np.float32)
+    for batch in _batches(graphs, rows):
+        inputs = network.inputs(gather_batch(graphs, rows[batch]))
+        outputs[batch] = network(inputs).float().cpu().numpy()
+    network.train(was_training)
+    return outputs
+
+
+def predict_graphs(
+    model: TrainedModel, graphs: PackedGraphs, rows: Indices | None = None
+) -> NDArray[np.float64]:
+    """Return (rows, targets) predictions in the targets' units, of all crystals unless `rows` are given."""
+    rows = np.arange(graphs.n_crystals) if rows is None else rows
+    return model.targets.from_outputs(network_outputs(model.network, graphs, rows))
+
+
+def _batches(graphs: PackedGraphs, rows: Indices) -> list[slice]:
+    """Cut rows into runs of at most BATCH_EDGES edges (but at least one crystal)."""
+    first_edges = graphs.edge_offsets[graphs.node_offsets]
+    ends = np.cumsum(np.diff(first_edges)[rows])
+    cuts = [0]
+    while cuts[-1] < len(rows):
+        done = ends[cuts[-1] - 1] if cuts[-1] else 0
+        cuts.append(max(int(np.searchsorted(ends, done + BATCH_EDGES, side="right")), cuts[-1] + 1))
+    return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]

@@ -1,0 +1,58 @@
+"""Optimiser, learning-rate schedule, loss and averaging of weights, each a small function of the settings."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import huber_loss, l1_loss, mse_loss, nll_loss
+
+from .config import Task, TrainConfig
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimiser; weight decay spares biases and batch norms when AdamW applies it."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of a step, counted from 0 over the whole training."""
+    if config.schedule == "step":
+        epoch = step // steps_per_epoch
+        return config.learning_rate * 0.1 ** sum(epoch >= milestone for milestone in config.milestones)
+    if config.schedule == "constant":
+        return config.learning_rate
+    progress = step / max(config.epochs * steps_per_epoch - 1, 1)
+    if progress < config.warmup:
+        share = progress / config.warmup
+        return config.learning_rate * (0.04 + 0.96 * (1 - math.cos(math.pi * share)) / 2)
+    share = (progress - config.warmup) / max(1 - config.warmup, 1e-9)
+    return config.learning_rate * max((1 + math.cos(math.pi * share)) / 2, 1e-4)
+
+
+def loss_of(outputs: Tensor, targets: Tensor, config: TrainConfig, task: Task) -> Tensor:
+    """Return the mean loss over known targets; NaN marks a missing one. Shapes (crystals, targets)."""
+    known = torch.isfinite(targets)
+    if task == "classification":
+        rows = known[:, 0]
+        return nll_loss(outputs[rows], targets[rows, 0].long())
+    function = {"mae": l1_loss, "mse": mse_loss, "huber": huber_loss}[config.loss]
+    return function(outputs[known], targets[known])
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged weights and running statistics towards the network's; quickly at first."""
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    ours, theirs = average.state_dict(), network.state_dict()
+    floats = [name for name, tensor in ours.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_([ours[name] for name in floats], [theirs[name] for name in floats], share)

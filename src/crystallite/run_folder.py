@@ -1,0 +1,163 @@
+"""The folder of a training run: what is in it and how it is written and read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+import torch
+from numpy.typing import NDArray
+
+from . import __version__
+from .config import GraphConfig, ModelConfig, TrainConfig, _Settings
+from .errors import CrystalliteError
+from .files import write_text
+
+CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
+PREDICTIONS, SUMMARY, SPLIT = "test_predictions.csv", "summary.json", "split.csv"
+PARITY, LEARNING_CURVE = "parity.png", "learning_curve.png"
+
+
+@dataclass(frozen=True)
+class DataConfig(_Settings):
+    """What a run was trained on: the dataset, its fingerprint, the target and the split."""
+
+    source: str
+    fingerprint: str
+    targets: tuple[str, ...]
+    task: str = "regression"
+    split: str = "80/10/10"
+    split_column: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", tuple(self.targets))
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of a run; config.toml holds one table for each part, and the software it ran on."""
+
+    data: DataConfig
+    graph: GraphConfig
+    model: ModelConfig
+    training: TrainConfig
+
+    def write(self, folder: Path) -> None:
+        """Write config.toml."""
+        parts = {name: getattr(self, name).to_dict() for name in ("data", "graph", "model", "training")}
+        write_text(folder / CONFIG, tomli_w.dumps({**parts, "environment": environment()}))
+
+    @classmethod
+    def read(cls, folder: Path) -> RunConfig:
+        """Read config.toml; raises CrystalliteError if the folder is not a run."""
+        path = folder / CONFIG
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                DataConfig.from_dict(values["data"]),
+                GraphConfig.from_dict(values["graph"]),
+                ModelConfig.from_dict(values["model"]),
+                TrainConfig.from_dict(values["training"]),
+            )
+        except OSError as error:
+            raise CrystalliteError(f"{folder} is not a run folder: no readable {CONFIG} in it") from error
+        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise CrystalliteError(f"{path} is damaged: {error}") from error
+
+
+def environment() -> dict[str, Any]:
+    """Return the software and threads a run uses: what a repetition must share to give the same bits."""
+    return {
+        "crystallite": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+    }
+
+
+def new_folder(out: str | Path | None, name: str) -> Path:
+    """Return an empty run folder: `out`, or runs/NAME-1, runs/NAME-2, ..."""
+    if out is None:
+        number = 1
+        while True:
+            folder = Path("runs") / f"{name}-{number}"
+            try:
+                folder.mkdir(parents=True)
+                return folder
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise CrystalliteError(
+                    f"cannot make {folder}: {error.strerror}; choose another with --out"
+                ) from error
+    folder = Path(out)
+    if folder.is_dir() and any(folder.iterdir()):
+        hint = (
+            f"go on with it: crystallite train --resume {folder}, or " if (folder / CONFIG).exists() else ""
+        )
+        raise CrystalliteError(f"{folder} is not empty; {hint}choose another folder with --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CrystalliteError(
+            f"cannot make {folder}: {error.strerror}; choose another with --out"
+        ) from error
+    return folder
+
+
+def write_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
+    """Write metrics.jsonl, one line an epoch."""
+    write_text(folder / METRICS, "".join(json.dumps(entry) + "\n" for entry in history))
+
+
+def append_metrics(folder: Path, entry: dict[str, Any]) -> None:
+    """Add an epoch's line to metrics.jsonl."""
+    try:
+        with (folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+    except OSError as error:
+        raise CrystalliteError(f"cannot write {folder / METRICS}: {error.strerror}") from error
+
+
+def write_predictions(
+    path: Path,
+    ids: Sequence[str],
+    names: Sequence[str],
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+) -> None:
+    """Write a CSV of material_id, target and prediction (NAME_predicted); a missing value is an empty cell."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["material_id", *(column for name in names for column in (name, f"{name}_predicted"))])
+    for material_id, true_row, predicted_row in zip(ids, truth, predicted, strict=True):
+        cells = [x for pair in zip(true_row, predicted_row, strict=True) for x in pair]
+        writer.writerow([material_id, *("" if np.isnan(x) else f"{x:.7g}" for x in cells)])
+    write_text(path, text.getvalue())
+
+
+def write_split(path: Path, ids: Sequence[str], parts: dict[str, NDArray[np.int64]]) -> None:
+    """Write a CSV of material_id and split, in the order of the dataset."""
+    labels = {int(row): part for part, rows in parts.items() for row in rows}
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["material_id", "split"])
+    writer.writerows([ids[row], labels.get(row, "")] for row in range(len(ids)))
+    write_text(path, text.getvalue())
+
+
+def absolute_source(source: str) -> str:
+    """Return a dataset's path made absolute, so that a run can be resumed from any folder; names stay."""
+    return str(Path(source).resolve()) if os.path.exists(source) else source  # noqa: PTH110

@@ -1,0 +1,126 @@
+"""Importing crystals from a NumPy archive (.npz) of flat arrays, with properties from a table."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..crystal import Crystal, CrystalArrays, check_crystal
+from ..errors import CrystalError, CrystalliteError
+from .importing import Imported, assemble, shortened
+from .tables import read_table
+
+ARRAYS = {"ids": "(N,)", "lattice": "(N, 3, 3)", "offsets": "(N + 1,)", "numbers": "(n,)", "frac": "(n, 3)"}
+
+
+def import_archive(
+    source: str | Path,
+    table: str | Path | None = None,
+    *,
+    id_column: str = "material_id",
+    units: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+) -> Imported:
+    """Import an .npz archive.
+
+    source: the archive, or a folder with structures.npz. It holds `ids (N,)`, `lattice (N, 3, 3)` with rows
+    = lattice vectors in Å, `offsets (N + 1,)`, `numbers (n,)` atomic numbers and `frac (n, 3)` fractional
+    coordinates; crystal k owns the atoms offsets[k] to offsets[k + 1]. table: a CSV or Parquet file with the
+    properties; in a folder props.csv is taken if none is given. Raises CrystalliteError as import_cifs.
+    """
+    path = Path(source)
+    if path.is_dir():
+        table = table or _table_beside(path)
+        path = path / "structures.npz"
+    ids, arrays = _read_arrays(path)
+    if table is None:
+        rows, notices = pa.table({"material_id": pa.array(ids, pa.string())}), []
+    else:
+        rows = read_table(Path(table), id_column)
+        notices = _without_row(ids, rows["material_id"].to_pylist(), Path(table).name)
+    place = dict(zip(ids, range(len(ids)), strict=True))
+    crystals = [
+        _crystal(arrays, place.get(name), f"{table or path}, row {row + 1} ({name})", path.name)
+        for row, name in enumerate(rows["material_id"].to_pylist())
+    ]
+    name = path.parent.name if path.stem == "structures" else path.stem
+    return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
+
+
+def _crystal(arrays: CrystalArrays, index: int | None, place: str, archive: str) -> Crystal | CrystalError:
+    if index is None:
+        return CrystalError(place, f"{archive} has no crystal of this id")
+    crystal = arrays.crystal(index)
+    try:
+        check_crystal(crystal, place)
+    except CrystalError as error:
+        return error
+    return crystal
+
+
+def _table_beside(folder: Path) -> Path | None:
+    if (folder / "props.csv").is_file():
+        return folder / "props.csv"
+    found = sorted(folder.glob("*.csv"))
+    if found:
+        raise CrystalliteError(
+            f"{folder}: choose the table: {' or '.join(f'--table {name}' for name in found)}"
+        )
+    return None
+
+
+def _without_row(ids: list[str], listed: list[str], listing: str) -> list[str]:
+    extra = sorted(set(ids) - set(listed))
+    if not extra:
+        return []
+    return [f"{len(extra):,} crystals without a row in {listing} are left out: {shortened(extra)}"]
+
+
+def _read_arrays(path: Path) -> tuple[list[str], CrystalArrays]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in ARRAYS if name not in archive]
+            if missing:
+                raise CrystalliteError(f"{path}: no array {', '.join(missing)}; it needs {_layout()}")
+            found: dict[str, Any] = {name: archive[name] for name in ARRAYS}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise CrystalliteError(f"{path}: not a readable NumPy archive: {error}") from None
+    ids = [str(name) for name in found["ids"].tolist()]
+    if len(set(ids)) < len(ids):
+        raise CrystalliteError(f"{path}: ids are there more than once, rows of a table cannot be told apart")
+    arrays = CrystalArrays(
+        lattices=found["lattice"].astype(np.float64),
+        offsets=found["offsets"].astype(np.int64),
+        numbers=_atomic_numbers(found["numbers"]),
+        frac_coords=found["frac"].astype(np.float64),
+    )
+    _check_shapes(path, len(ids), arrays)
+    return ids, arrays
+
+
+def _atomic_numbers(numbers: np.ndarray) -> np.ndarray:
+    """Return uint8; what does not fit becomes 0, which is no element, rather than another element."""
+    return np.where((numbers >= 0) & (numbers <= 255), numbers, 0).astype(np.uint8)
+
+
+def _check_shapes(path: Path, n_crystals: int, arrays: CrystalArrays) -> None:
+    offsets, n_atoms = arrays.offsets, len(arrays.numbers)
+    fits = (
+        arrays.lattices.shape == (n_crystals, 3, 3)
+        and offsets.shape == (n_crystals + 1,)
+        and arrays.frac_coords.shape == (n_atoms, 3)
+        and offsets[0] == 0
+        and offsets[-1] == n_atoms
+        and bool((np.diff(offsets) >= 0).all())
+    )
+    if not fits:
+        raise CrystalliteError(f"{path}: the arrays do not fit together; it needs {_layout()}")
+
+
+def _layout() -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in ARRAYS.items())

@@ -1,0 +1,87 @@
+"""Reading and writing a dataset's table as Parquet: one file, or a folder of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from ..errors import CrystalliteError
+from ..files import atomic_path
+from .schema import checked_table
+
+ROW_GROUP = 8192  # crystals; what a streaming reader decompresses at a time
+COMPRESSION_LEVEL = 3  # zstd; 19 makes a file about a fifth smaller and is fifty times slower to write
+
+
+def parquet_parts(path: Path) -> list[Path]:
+    """Return the Parquet files of `path` (a file or a folder) in the order of their names."""
+    if path.is_file():
+        return [path]
+    parts = (part.relative_to(path) for part in path.rglob("*.parquet"))
+    return [path / part for part in sorted(parts) if not any(name[0] in "._" for name in part.parts)]
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Read and check the table of a Parquet file or of a folder of them.
+
+    A folder named `column=value` on the way to a part becomes a text column, as Hive, DuckDB and Spark write
+    it. Raises CrystalliteError naming file, column and row.
+    """
+    tables = [checked_table(_read_part(part, path), str(part)) for part in parquet_parts(path)]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise CrystalliteError(f"{path}: the parts do not fit together: {error}") from None
+
+
+def iter_tables(path: Path, rows: int) -> Iterator[pa.Table]:
+    """Read `path` as read_parquet does, in checked tables of at most `rows` crystals, one at a time."""
+    for part in parquet_parts(path):
+        with _opened(part) as file:
+            first_row = 0
+            for batch in file.iter_batches(batch_size=rows):
+                table = _with_partition(pa.Table.from_batches([batch], file.schema_arrow), part, path)
+                yield checked_table(table, str(part), first_row)
+                first_row += len(batch)
+
+
+def write_parquet(table: pa.Table, path: Path, level: int = COMPRESSION_LEVEL) -> None:
+    """Write `table` to `path` in one step: a reader sees the old file or the whole new one, never a piece."""
+    import pyarrow.parquet as pq
+
+    # Measured on the built-in sets: plain values under zstd are 20 to 30 % smaller than with a dictionary or
+    # byte-stream-split, because coordinates repeat in patterns longer than one value.
+    with atomic_path(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=level,
+            use_dictionary=False,
+            row_group_size=ROW_GROUP,
+        )
+
+
+def _opened(part: Path) -> pa.parquet.ParquetFile:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(part)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CrystalliteError(f"{part}: not a readable Parquet file: {error}") from error
+
+
+def _read_part(part: Path, root: Path) -> pa.Table:
+    with _opened(part) as file:
+        return _with_partition(file.read(), part, root)
+
+
+def _with_partition(table: pa.Table, part: Path, root: Path) -> pa.Table:
+    for folder in part.relative_to(root).parts[:-1]:
+        name, separator, value = folder.partition("=")
+        if separator and name not in table.column_names:
+            table = table.append_column(name, pa.array([unquote(value)] * len(table), pa.string()))
+    return table

@@ -1,0 +1,175 @@
+"""One network in training: a step, an epoch, validation, and a state that can be saved and taken up again.
+
+All randomness is a function of the seed and the step, so the state is weights and counters and a resumed
+training repeats the uninterrupted one bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .config import TrainConfig
+from .graphs import PackedGraphs, gather_batch
+from .inference import network_outputs
+from .metrics import area_under_curve, mean_absolute_error
+from .model import CrystalNetwork
+from .optimization import learning_rate, loss_of, make_optimizer, update_average
+from .splits import Split
+from .targets import Targets
+
+
+class Trainer:
+    """A network, its optimiser and where they are in the training.
+
+    values: (crystals, targets) in units, NaN where unknown. `step` counts all steps taken; `history` holds a
+    dictionary an epoch.
+    """
+
+    def __init__(
+        self,
+        network: CrystalNetwork,
+        graphs: PackedGraphs,
+        values: NDArray[np.float64],
+        split: Split,
+        targets: Targets,
+        config: TrainConfig,
+    ) -> None:
+        self.network = network.train()
+        self.average = copy.deepcopy(network).eval() if config.averaging else None
+        self.graphs, self.values, self.split = graphs, values, split
+        self.targets, self.config = targets, config
+        self.normalized = torch.from_numpy(targets.normalized(values))
+        self.optimizer = make_optimizer(network, config)
+        self.steps_per_epoch = math.ceil(len(split.train) / config.batch_size)
+        self.step = 0
+        self.loss_sum = 0.0
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return len(self.history)
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The history entry with the smallest validation error, None before the first epoch."""
+        return min(self.history, key=lambda entry: entry["validation_error"], default=None)
+
+    @property
+    def kept_network(self) -> CrystalNetwork:
+        """The network to validate and keep: the running average where there is one."""
+        return self.average or self.network
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or patience has run out."""
+        if self.epoch >= self.config.epochs:
+            return True
+        best = self.best
+        return bool(self.config.patience and best and self.epoch - best["epoch"] >= self.config.patience)
+
+    def run_epoch(self, after_step: Callable[[float], None] = lambda loss: None) -> dict[str, Any]:
+        """Train to the end of the current epoch, validate and return the new history entry.
+
+        `after_step` is called with each step's loss; an exception from it leaves a state that can be saved.
+        """
+        order = np.random.default_rng([self.config.seed, self.epoch]).permutation(self.split.train)
+        for position in range(self.step - self.epoch * self.steps_per_epoch, self.steps_per_epoch):
+            size = self.config.batch_size
+            after_step(self.train_step(order[position * size : (position + 1) * size]))
+        entry = {
+            "epoch": self.epoch + 1,
+            "learning_rate": self._learning_rate(self.step - 1),
+            "loss": self.loss_sum / len(self.split.train),
+            **self.validate(),
+        }
+        self.history.append(entry)
+        self.loss_sum = 0.0
+        return entry
+
+    def train_step(self, rows: NDArray[np.int64]) -> float:
+        """Take one step on the given rows and return its loss."""
+        torch.manual_seed(_mixed_seed(self.config.seed, self.step))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(self.step)
+        inputs = self.network.inputs(gather_batch(self.graphs, rows))
+        outputs = self.network(inputs)
+        targets = self.normalized[torch.from_numpy(rows)].to(outputs.device, outputs.dtype)
+        loss = loss_of(outputs, targets, self.config, self.targets.task)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        if self.average is not None:
+            update_average(self.average, self.network, self.config.averaging, self.step)
+        self.step += 1
+        value = float(loss.detach())
+        self.loss_sum += value * len(rows)
+        return value
+
+    def validate(self) -> dict[str, Any]:
+        """Return `validation_error` (what is minimised) and the errors in units of each target."""
+        rows = self.split.validation
+        if not len(rows):  # nothing to choose by: the latest is the best
+            return {"validation_error": -float(self.epoch)}
+        predicted = self.predict(rows)
+        truth = self.values[rows]
+        if self.targets.task == "classification":
+            auc = area_under_curve(truth[:, 0], predicted[:, 0])
+            return {"validation_error": 1.0 - auc if math.isfinite(auc) else 1.0, "validation_auc": auc}
+        errors = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(truth.shape[1])]
+        relative = [e / s for e, s in zip(errors, self.targets.std, strict=True) if math.isfinite(e)]
+        mae = dict(zip(self.targets.names, errors, strict=True))
+        return {
+            "validation_error": float(np.mean(relative)) if relative else -float(self.epoch),
+            "validation_mae": errors[0] if len(errors) == 1 else mae,
+        }
+
+    def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return (rows, targets) predictions in units, by the network that is kept."""
+        return self.targets.from_outputs(network_outputs(self.kept_network, self.graphs, rows))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return everything the rest of the training depends on, as named tensors and plain numbers."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            for name, tensor in slots.items():
+                if tensor is not None:
+                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(tensor)
+        return tensors, {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
+
+    def load_state(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Take up the training where `state` was called."""
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}}
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            if part == "optimizer":
+                index, _, slot = rest.partition(".")
+                slots.setdefault(int(index), {})[slot] = tensor
+            else:
+                parts[part][rest] = tensor
+        self.network.load_state_dict(parts["network"])
+        if self.average is not None:
+            self.average.load_state_dict(parts["average"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.step, self.loss_sum = counters["step"], counters["loss_sum"]
+        self.history = list(counters["history"])
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(self.config, step, self.steps_per_epoch)
+
+
+def _mixed_seed(seed: int, step: int) -> int:
+    """One 63-bit seed for each step of each training."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,313 @@
+"""`crystallite.train`: from a dataset to a trained model and its run folder."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from . import run_folder
+from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
+from .config import RECIPES, GraphConfig, ModelConfig, Task, TrainConfig
+from .dataset import Dataset
+from .errors import CrystalliteError
+from .files import write_json
+from .graph_store import dataset_graphs
+from .graphs import PackedGraphs
+from .metrics import accuracy, area_under_curve, mean_absolute_error, r_squared, root_mean_square_error
+from .model import CrystalNetwork
+from .prediction import Predictor
+from .run_folder import BEST, LAST, DataConfig, RunConfig
+from .splits import Split, column_split, material_groups, parse_parts, random_split
+from .targets import Targets
+from .trainer import Trainer
+
+SAVE_EVERY = 120.0  # seconds between saves inside an epoch
+
+
+class TrainingInterruptedError(CrystalliteError):
+    """Ctrl-C or SIGTERM stopped a training after its state was saved."""
+
+
+class Run(Predictor):
+    """A finished training: predicts like any model, and knows its folder and summary."""
+
+    def __init__(self, model: TrainedModel, folder: Path, summary: dict[str, Any]) -> None:
+        super().__init__(model)
+        self.folder = folder
+        self.summary = summary
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder}: predicts {', '.join(self.model.targets.names)}>"
+
+
+def train(
+    data: Dataset | str | Path,
+    target: str | Sequence[str],
+    *,
+    recipe: str = "modern",
+    task: Task = "regression",
+    split: str = "80/10/10",
+    split_column: str = "",
+    graph: GraphConfig | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+    out: str | Path | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Run:
+    """Train a network to predict `target` and return it; everything is kept in the run folder `out`.
+
+    data: a Dataset, a built-in name, a Parquet file or a folder in the published layout. recipe: `modern`
+    or `paper`; `settings` override its fields (those of TrainConfig and ModelConfig, such as epochs=30).
+    split: train/validation/test as percentages, shares or numbers of crystals, or `split_column` names a
+    column that says which. Crystals of the same material never lie in two parts.
+    workers: threads that build graphs. device: of the network, such as `cpu` or `cuda`.
+
+    Raises CrystalliteError for a bad option, and TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
+    """
+    dataset = data if isinstance(data, Dataset) else Dataset.read(data)
+    source = "" if isinstance(data, Dataset) else run_folder.absolute_source(str(data))
+    names = (target,) if isinstance(target, str) else tuple(target)
+    model_config, train_config = configure(recipe, task, len(names), settings)
+    config = RunConfig(
+        DataConfig(source, dataset.fingerprint, names, task, split, split_column),
+        graph or GraphConfig(),
+        model_config,
+        train_config,
+    )
+    trainer = _prepare(dataset, config, workers, device, progress)
+    folder = run_folder.new_folder(out, f"{dataset.name or 'dataset'}-{names[0]}")
+    config.write(folder)
+    parts = trainer.split._asdict()
+    run_folder.write_split(folder / run_folder.SPLIT, dataset.ids, parts)
+    return _finish(trainer, dataset, config, folder, progress)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    data: Dataset | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Run:
+    """Go on with an interrupted training where it was saved, and return it finished.
+
+    data: only for a run that was started from a Dataset in memory. Raises CrystalliteError when the folder
+    is not a run or its data has changed.
+    """
+    folder = Path(folder)
+    config = RunConfig.read(folder)
+    if data is None and not config.data.source:
+        raise CrystalliteError(f"{folder} was trained on a dataset in memory: pass it as data=")
+    dataset = data if data is not None else Dataset.read(config.data.source)
+    if dataset.fingerprint != config.data.fingerprint:
+        raise CrystalliteError(f"{folder}: the crystals of {config.data.source or 'data'} have changed since")
+    trainer = _prepare(dataset, config, workers, device, progress)
+    if (folder / LAST).exists():
+        trainer.load_state(*read_tensors(folder / LAST))
+    return _finish(trainer, dataset, config, folder, progress)
+
+
+def configure(
+    recipe: str, task: Task, n_targets: int, settings: dict[str, Any]
+) -> tuple[ModelConfig, TrainConfig]:
+    """Return a recipe's settings with `settings` in place of its own; an unknown name is an error."""
+    if recipe not in RECIPES:
+        raise CrystalliteError(f"there is no recipe {recipe!r}; recipes: {', '.join(RECIPES)}")
+    model, training = RECIPES[recipe]
+    model_names = {field.name for field in fields(ModelConfig)} - {"task", "n_outputs"}
+    training_names = {field.name for field in fields(TrainConfig)}
+    unknown = sorted(set(settings) - model_names - training_names)
+    if unknown:
+        known = ", ".join(sorted(model_names | training_names))
+        raise CrystalliteError(f"there is no setting {', '.join(unknown)}; settings: {known}")
+    n_outputs = 2 if task == "classification" else n_targets
+    of_model = {name: value for name, value in settings.items() if name in model_names}
+    of_training = {name: value for name, value in settings.items() if name in training_names}
+    return replace(model, task=task, n_outputs=n_outputs, **of_model), replace(training, **of_training)
+
+
+def _prepare(dataset: Dataset, config: RunConfig, workers: int, device: str, progress: bool) -> Trainer:
+    """Return a trainer before its first step."""
+    values = np.column_stack([dataset.values(name) for name in config.data.targets])
+    graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
+    split = split_dataset(dataset, graphs, values, config)
+    units = tuple(dataset.units.get(name, "") for name in config.data.targets)
+    targets = Targets.fit(config.data.targets, units, config.model.task, values[split.train])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        network = CrystalNetwork(config.model)
+    return Trainer(network.to(device), graphs, values, split, targets, config.training)
+
+
+def split_dataset(
+    dataset: Dataset, graphs: PackedGraphs, values: NDArray[np.float64], config: RunConfig
+) -> Split:
+    """Return the run's split of the crystals that have a value."""
+    known = np.flatnonzero(np.isfinite(values).any(axis=1))
+    if config.data.split_column:
+        parts = column_split(dataset.labels(config.data.split_column))
+        return Split(*(part[np.isin(part, known)] for part in parts))
+    groups = material_groups(dataset.ids, graphs)[known]
+    parts = random_split(groups, parse_parts(config.data.split), config.training.seed)
+    if not len(parts.train):
+        raise CrystalliteError(
+            f"the split {config.data.split} of {len(known)} crystals leaves none for training"
+        )
+    return Split(*(known[part] for part in parts))
+
+
+def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
+    """Train to the end, then test, summarise and draw."""
+    started = time.perf_counter()
+    run_folder.write_metrics(folder, trainer.history)
+    with _stop_requests() as stop, torch.random.fork_rng(devices=[]):
+        _train_epochs(trainer, config, folder, stop, progress)
+    seconds = time.perf_counter() - started
+    model = load_model(folder / BEST)
+    trainer.kept_network.load_state_dict(model.network.state_dict())
+    summary = {**_test(trainer, dataset, folder), "training_seconds": round(seconds, 2)}
+    write_json(folder / run_folder.SUMMARY, summary)
+    return Run(model, folder, summary)
+
+
+def _train_epochs(
+    trainer: Trainer, config: RunConfig, folder: Path, stop: threading.Event, progress: bool
+) -> None:
+    total = config.training.epochs * trainer.steps_per_epoch
+    bar = tqdm(total=total, initial=trainer.step, unit="step", delay=2, disable=None if progress else True)
+    saved = time.monotonic()
+    shown: dict[str, str] = {}
+
+    def after_step(loss: float) -> None:
+        nonlocal saved
+        bar.set_postfix({"loss": f"{loss:.4f}", **shown}, refresh=False)
+        bar.update()
+        if stop.is_set():
+            _save_state(trainer, folder)
+            raise TrainingInterruptedError(
+                f"stopped in epoch {trainer.epoch + 1}, nothing is lost; go on with: crystallite train --resume {folder}"
+            )
+        if time.monotonic() - saved > SAVE_EVERY:
+            _save_state(trainer, folder)
+            saved = time.monotonic()
+
+    with bar:
+        while not trainer.finished:
+            before = time.perf_counter()
+            entry = trainer.run_epoch(after_step)
+            entry["seconds"] = round(time.perf_counter() - before, 4)
+            mae = entry.get("validation_mae", entry.get("validation_auc"))
+            shown = {"validation": f"{mae:.4f}"} if isinstance(mae, float) else {}
+            if trainer.best is entry:
+                save_model(folder / BEST, _as_model(trainer, config))
+            _save_state(trainer, folder)
+            run_folder.append_metrics(folder, entry)
+            saved = time.monotonic()
+
+
+def _save_state(trainer: Trainer, folder: Path) -> None:
+    write_tensors(folder / LAST, *trainer.state())
+
+
+def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
+    info = {
+        "data": config.data.to_dict(),
+        "training": config.training.to_dict(),
+        "environment": run_folder.environment(),
+        "history": trainer.history,
+    }
+    return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info)
+
+
+def _test(trainer: Trainer, dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """Predict the test part, write its table and figures and return the summary."""
+    rows, names, best = trainer.split.test, trainer.targets.names, trainer.best
+    truth, predicted = trainer.values[rows], trainer.predict(rows)
+    ids = dataset.ids
+    run_folder.write_predictions(
+        folder / run_folder.PREDICTIONS, [ids[row] for row in rows], names, truth, predicted
+    )
+    _draw(trainer, folder, truth, predicted)
+    train_values = trainer.values[trainer.split.train]
+    results = [
+        _test_errors(trainer.targets.task, truth[:, k], predicted[:, k], train_values[:, k])
+        for k in range(len(names))
+    ]
+    assert best is not None
+    return {
+        **(results[0] if len(names) == 1 else {"targets": dict(zip(names, results, strict=True))}),
+        "target": list(names),
+        "unit": list(trainer.targets.units),
+        "task": trainer.targets.task,
+        **{key: value for key, value in best.items() if key.startswith("validation_")},
+        "best_epoch": best["epoch"],
+        "epochs": trainer.epoch,
+        "n_train": len(trainer.split.train),
+        "n_validation": len(trainer.split.validation),
+        "n_test": len(rows),
+    }
+
+
+def _test_errors(
+    task: Task, truth: NDArray[np.float64], predicted: NDArray[np.float64], train_values: NDArray[np.float64]
+) -> dict[str, float | None]:
+    """Return the test errors of one target beside those of predicting the training mean (or majority)."""
+    mean = np.full(len(truth), np.nanmean(train_values))
+    if task == "classification":
+        errors = {
+            "test_auc": area_under_curve(truth, predicted),
+            "test_accuracy": accuracy(truth, predicted),
+            "baseline_accuracy": accuracy(truth, mean),
+        }
+    else:
+        errors = {
+            "test_mae": mean_absolute_error(truth, predicted),
+            "baseline_mae": mean_absolute_error(truth, mean),
+            "test_rmse": root_mean_square_error(truth, predicted),
+            "test_r2": r_squared(truth, predicted),
+        }
+    return {name: value if np.isfinite(value) else None for name, value in errors.items()}
+
+
+def _draw(trainer: Trainer, folder: Path, truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> None:
+    from .figures import plot_learning_curve, plot_parity, plot_roc
+
+    plot_learning_curve(folder / run_folder.LEARNING_CURVE, trainer.history)
+    targets = trainer.targets
+    for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):
+        if not np.isfinite(truth[:, k]).any():
+            continue
+        if targets.task == "classification":
+            plot_roc(folder / "roc.png", truth[:, k], predicted[:, k], name)
+        else:
+            file = run_folder.PARITY if len(targets.names) == 1 else f"parity_{name}.png"
+            plot_parity(folder / file, truth[:, k], predicted[:, k], name, unit)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and SIGTERM into an event while the block runs (in the main thread)."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

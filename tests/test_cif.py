@@ -159,9 +159,9 @@ def test_every_setting_by_operations_symbol_and_hall(quarter: int) -> None:
             assert_same(parse_cif(cif_text(SITES, symmetry, cell_of(group)), "test"), structure, group.xhm())
 
 
-def test_every_group_by_number_or_plain_symbol() -> None:
+def test_every_third_group_by_number_or_plain_symbol() -> None:
     """Without a setting: the choice of pymatgen, which is origin 1 and hexagonal axes."""
-    for number in range(1, 231):
+    for number in range(1, 231, 3):  # pymatgen takes its time over each
         cell = cell_of(gemmi.get_spacegroup_reference_setting(number))
         text = cif_text(SITES, f"_space_group_IT_number {number}", cell)
         structure = pymatgen_structure(text)
@@ -373,6 +373,7 @@ def test_truncated_anywhere_is_a_crystal_or_an_error() -> None:
             "impossible occupancy: Fe1 has 1.2",
         ),
         (cif_text(TYPED_LOOP + "_atom_site_occupancy\nFe Fe1 0 0 0 0"), "no atoms"),
+        (cif_text(TYPED_LOOP + "_atom_site_occupancy\nFe Fe1 0 0 0 nan"), "occupancy: Fe1 has nan"),
         (cif_text("Fe 0.1 0.2 0.3\nMn 0.1 0.2 0.3"), "two atoms are 0.000 Å apart"),
         (cif_text("Fe 0.99999 0.2 0.3\nMn 0 0.2 0.3"), "two atoms are 0.000 Å apart"),
         (cif_text("Fe .1 .2 .3\nFe -.1 -.2 -.3", listed(["x,y,z", "-x,-y,-z"])), "two atoms are 0.000 Å"),

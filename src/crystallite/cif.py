@@ -179,8 +179,8 @@ def _number(text: str, what: str) -> float:
     try:
         return float(text.strip("'\"").partition("(")[0])
     except ValueError:
-        known = "unknown" if text in _UNKNOWN else f"not a number: {text}"
-        raise _UnreadableError(f"{what} is {known}") from None
+        problem = "unknown" if text in _UNKNOWN else f"not a number: {text}"
+        raise _UnreadableError(f"{what} is {problem}") from None
 
 
 def _columns(block: Any, tag: str) -> dict[str, list[str]]:
@@ -207,13 +207,10 @@ def _sites(block: Any) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     try:
         transposed = np.array(rows, np.float64)
     except ValueError:  # standard uncertainties, quotes or unknowns
-        names = labels or symbols
-        transposed = np.array(
-            [
-                [_number(text, f"{tag} of {name}") for text, name in zip(row, names, strict=True)]
-                for tag, row in zip(_COORDINATE_TAGS, rows, strict=True)
-            ]
-        )
+        transposed = np.empty((3, len(symbols)))
+        for axis, tag in enumerate(_COORDINATE_TAGS):
+            pairs = zip(rows[axis], labels or symbols, strict=True)
+            transposed[axis] = [_number(text, f"{tag} of {name}") for text, name in pairs]
     return numbers, np.ascontiguousarray(transposed.T)
 
 
@@ -229,7 +226,7 @@ def _occupied(columns: dict[str, list[str]]) -> dict[str, list[str]]:
     keep = []
     for text, label in zip(occupancies, labels, strict=True):
         occupancy = 1.0 if text in _UNKNOWN else _number(text, f"the occupancy of {label}")
-        if occupancy > 0 and abs(occupancy - 1) > _OCCUPANCY_TOLERANCE:
+        if not (occupancy <= 0 or abs(occupancy - 1) <= _OCCUPANCY_TOLERANCE):
             kind = "partial" if occupancy < 1 else "impossible"
             raise _UnreadableError(f"{kind} occupancy: {label} has {occupancy:g}, and every site must have 1")
         keep.append(occupancy > 0)

@@ -75,6 +75,8 @@ class ModelConfig(_Settings):
         widths = (self.atom_width, self.n_convolutions, self.hidden_width, self.n_hidden, self.n_outputs)
         if min(widths) < 1:
             raise CrystalliteError("the network's widths and numbers of layers must be at least 1")
+        if self.gaussian_step <= 0 or self.gaussian_stop <= 0:
+            raise CrystalliteError("gaussian_stop and gaussian_step must be positive lengths in Å")
         if self.task not in ("regression", "classification"):
             raise CrystalliteError(f"task must be 'regression' or 'classification', not {self.task!r}")
         if not 0 <= self.dropout < 1:

@@ -175,7 +175,7 @@ class Dataset:
 
     @cached_property
     def arrays(self) -> CrystalArrays:
-        """All crystals as CrystalArrays, read-only views of the table's memory."""
+        """All crystals as CrystalArrays, views of the table's memory: do not write to them."""
         lattices, numbers, coords = (
             list_values(self._table[name].combine_chunks()) for name in STRUCTURE.names[1:]
         )

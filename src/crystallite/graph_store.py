@@ -1,7 +1,7 @@
 """Graphs on disk: built once, memory-mapped, shared by all runs, folds and trials.
 
 A store is a folder named after the crystals' fingerprint, the graph settings and the algorithm's version. It
-appears whole or not at all, is checked (CRC-32 of each array) when opened, and is rebuilt when damaged.
+appears whole or not at all, is checked (CRC-32 of each file) when opened, and is rebuilt when damaged.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _built(folder: Path, build: Callable[[], PackedGraphs]) -> PackedGraphs:
         manifest = {}
         for name, array in graphs._asdict().items():
             np.save(temporary / f"{name}.npy", array)
-            manifest[name] = _checksum(array)
+            manifest[name] = _checksum(temporary / f"{name}.npy")
         (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
@@ -87,18 +87,16 @@ def _opened(folder: Path) -> PackedGraphs | None:
     """Return the stored graphs, or None if they are absent or damaged."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in PackedGraphs._fields
-        }
-        intact = all(_checksum(array) == manifest[name] for name, array in arrays.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        files = {name: folder / f"{name}.npy" for name in PackedGraphs._fields}
+        if any(_checksum(path) != manifest[name] for name, path in files.items()):
+            return None
+        arrays = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in files.items()}
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     # Plain arrays over the mapped memory: compiled code is made for these, not for np.memmap.
-    return (
-        PackedGraphs(**{name: array.view(np.ndarray) for name, array in arrays.items()}) if intact else None
-    )
+    return PackedGraphs(**{name: array.view(np.ndarray) for name, array in arrays.items()})
 
 
-def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+def _checksum(path: Path) -> int:
+    """CRC-32 of a whole file: its header says how to read the numbers, so it counts as well."""
+    return zlib.crc32(np.memmap(path, np.uint8, "r"))

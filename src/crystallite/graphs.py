@@ -24,8 +24,8 @@ from .reduction import Graph, full_graph, merged, reduce_graph
 ALGORITHM_VERSION = 1  # raise it when the same crystal gives another graph: stored graphs are built anew
 CHUNK = 128  # crystals a worker takes at once
 BLOCK_EDGES = 512  # edges the compiled convolution works on at once
-_BIN_SHARE = 0.1  # of the tie tolerance: how far apart distances may lie and still be merged
-MAX_NODES = 65_535  # of one crystal: neighbours are stored in 16 bits
+_BIN_SHARE = 0.1000037  # of the tie tolerance: how far apart distances may lie and still be merged
+MAX_ATOMS = 65_535  # of one crystal: neighbours and multiplicities are stored in 16 bits
 
 
 class PackedGraphs(NamedTuple):
@@ -105,9 +105,12 @@ def build_graphs(
     """Build the reduced graphs of all crystals on `workers` threads; the result does not depend on them.
 
     `ids` name crystals in errors. Raises CrystalError for overlapping atoms and for a crystal of more than
-    65,535 inequivalent atoms.
+    65,535 atoms.
     """
     arrays = crystals if isinstance(crystals, CrystalArrays) else pack_crystals(crystals)
+    atom_counts = np.diff(arrays.offsets)
+    if atom_counts.max(initial=0) > MAX_ATOMS:
+        raise CrystalError(_name(int(atom_counts.argmax()), ids), f"more than {MAX_ATOMS:,} atoms")
     ranges = [(first, min(first + CHUNK, arrays.n_crystals)) for first in range(0, arrays.n_crystals, CHUNK)]
 
     def build(bounds: tuple[int, int]) -> PackedGraphs:
@@ -161,19 +164,17 @@ def pack_graphs_of_nothing() -> PackedGraphs:
 
 
 def _check_graphs(graphs: PackedGraphs, ids: Sequence[str] | None) -> None:
-    """Raise CrystalError for the first crystal whose graph makes no sense."""
-
-    def name(crystal: int) -> str:
-        return ids[crystal] if ids is not None else f"crystal {crystal}"
-
-    node_counts = np.diff(graphs.node_offsets)
-    if len(node_counts) and node_counts.max() > MAX_NODES:
-        raise CrystalError(name(int(node_counts.argmax())), f"more than {MAX_NODES} inequivalent atoms")
+    """Raise CrystalError for the first crystal with overlapping atoms."""
     overlapping = np.flatnonzero(graphs.distances < MIN_DISTANCE)
     if len(overlapping):
         node = np.searchsorted(graphs.edge_offsets, overlapping[0], side="right") - 1
         crystal = int(np.searchsorted(graphs.node_offsets, node, side="right")) - 1
-        raise CrystalError(name(crystal), f"two atoms are {graphs.distances[overlapping[0]]:.3f} Å apart")
+        distance = graphs.distances[overlapping[0]]
+        raise CrystalError(_name(crystal, ids), f"two atoms are {distance:.3f} Å apart")
+
+
+def _name(crystal: int, ids: Sequence[str] | None) -> str:
+    return ids[crystal] if ids is not None else f"crystal {crystal}"
 
 
 @njit(cache=True, nogil=True)

@@ -16,6 +16,7 @@ from .config import ModelConfig
 from .convolution import Bonds, Moments, gated_messages, gated_messages_with, prepare_bonds
 from .elements import feature_table
 from .graphs import GraphBatch
+from .kernels import WINDOW
 
 
 class Inputs(NamedTuple):
@@ -161,8 +162,8 @@ class CrystalNetwork(nn.Module):
     def inputs(self, batch: GraphBatch) -> Inputs:
         """Turn a batch into tensors on the model's device, in its precision."""
         weight = self.embedding.weight
-        fused = weight.device.type == "cpu" and weight.dtype == torch.float32
         step, n_centers = self.config.gaussian_step, len(self.centers)
+        fused = weight.device.type == "cpu" and weight.dtype == torch.float32 and n_centers >= WINDOW
         node_counts = torch.from_numpy(batch.node_offsets).diff()
         edge_counts = torch.from_numpy(batch.edge_offsets).diff()
         crystals = torch.repeat_interleave(node_counts)

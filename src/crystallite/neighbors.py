@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .config import GraphConfig
 from .crystal import Crystal
 
+_OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
 _RADIUS_GROWTH = 1.3  # how much wider to look when too few neighbours were found
 _RADIUS_MARGIN = 2.2  # first look: the sphere that holds this many times the neighbours at mean density
 
@@ -61,6 +62,7 @@ def shared_bonds(lattice, frac_coords, n_neighbors, tolerance):  # type: ignore[
     n_atoms = len(frac_coords)
     heights, first_radius = _cell_heights(lattice, n_atoms, n_neighbors)
     wrapped = frac_coords - np.floor(frac_coords)
+    tolerance *= _OFF_GRID
     offsets = np.zeros(n_atoms + 1, np.int64)
     neighbors = np.empty(n_atoms * (n_neighbors + 12), np.int32)
     distances = np.empty(len(neighbors))

@@ -5,7 +5,6 @@ They are pickles; only tensors and plain numbers are read from them, never code.
 
 from __future__ import annotations
 
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def load_published(path: str | Path) -> TrainedModel:
         scale = (
             (0.0, 1.0) if task == "classification" else (float(normalizer["mean"]), float(normalizer["std"]))
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CrystalliteError(f"{path} is not a checkpoint of the published code: {error!r}") from error
     graph = GraphConfig(
         n_neighbors=int(arguments.get("max_num_nbr", 12)), cutoff=float(arguments.get("radius", 8.0))
@@ -79,8 +78,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(safe):
             contents: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a damaged pickle raises whatever its last bytes make of the reader
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CrystalliteError(
             f"{path} is damaged or holds more than numbers, so it is not loaded: {reason}"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def cif_text(crystal: Crystal, name: str) -> str:
     The cell's orientation is not kept. A coordinate within 1e-4 of 1/3 or 2/3 is written one cell further
     (1.333333), since readers take 0.333333 for 1/3 and would move the atom.
     """
-    lines = [f"data_{''.join(name.split())}", "_symmetry_space_group_name_H-M 'P 1'"]
+    lines = [f"data_{re.sub('[^A-Za-z0-9_.+-]', '_', name)}", "_symmetry_space_group_name_H-M 'P 1'"]
     lines += [f"_cell_{tag} {value:.12g}" for tag, value in _cell_parameters(crystal.lattice)]
     lines += ["loop_", "_symmetry_equiv_pos_as_xyz", "'x, y, z'", "loop_", "_atom_site_label"]
     lines += ["_atom_site_type_symbol", *(f"_atom_site_fract_{axis}" for axis in "xyz")]

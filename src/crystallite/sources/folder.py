@@ -66,7 +66,7 @@ def import_cifs(
     """
     files = _cif_files(source)
     if not files:
-        raise CrystalliteError(f"{source}: no CIF files (names ending in .cif)")
+        raise CrystalliteError(f"{source}: no such folder or no CIF files in it (names ending in .cif)")
     by_id = _by_stem(files)
     name = Path(source).name if Path(source).is_dir() else Path(source).parent.name or "cifs"
     if table is None:
@@ -118,7 +118,13 @@ def _cif_files(source: str | Path) -> list[Path]:
         found = [path]
     else:
         found = [Path(name) for name in glob.glob(str(source), recursive=True)]  # noqa: PTH207
-    return sorted(file for file in found if file.suffix.lower() == ".cif")
+    cifs = sorted(file for file in found if file.suffix.lower() == ".cif")
+    for file in cifs:
+        try:
+            file.stem.encode()
+        except UnicodeEncodeError:
+            raise CrystalliteError(f"{str(file)!r}: the name is not valid text; rename the file") from None
+    return cifs
 
 
 def _by_stem(files: Sequence[Path]) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from ..errors import CrystalliteError
 from ..files import atomic_path
 from .schema import checked_table
 
+HIVE_MISSING = "__HIVE_DEFAULT_PARTITION__"
 ROW_GROUP = 8192  # crystals; what a streaming reader decompresses at a time
 COMPRESSION_LEVEL = 3  # zstd; 19 makes a file about a fifth smaller and is fifty times slower to write
 
@@ -83,5 +84,6 @@ def _with_partition(table: pa.Table, part: Path, root: Path) -> pa.Table:
     for folder in part.relative_to(root).parts[:-1]:
         name, separator, value = folder.partition("=")
         if separator and name not in table.column_names:
-            table = table.append_column(name, pa.array([unquote(value)] * len(table), pa.string()))
+            text = None if value == HIVE_MISSING else unquote(value)
+            table = table.append_column(name, pa.array([text] * len(table), pa.string()))
     return table

@@ -48,7 +48,7 @@ def checked_table(table: pa.Table, source: str, first_row: int = 0) -> pa.Table:
             place = f"column {column}, row {first_row + row} ({ids[row]})"
             raise CrystalliteError(f"{source}: {place}: {why}{more}")
 
-    columns = [ids, *_structure_columns(table, bad)]
+    columns = [ids, *_structure_columns(table, source, bad)]
     schema = STRUCTURE
     for field in table.schema:
         if field.name not in STRUCTURE.names:
@@ -116,13 +116,13 @@ def _ids(table: pa.Table, source: str) -> pa.Array:
     return ids
 
 
-def _structure_columns(table: pa.Table, bad: Bad) -> list[pa.Array]:
+def _structure_columns(table: pa.Table, source: str, bad: Bad) -> list[pa.Array]:
     """Return the lattice, numbers and frac_coords columns in their types."""
-    lattice, lengths = _flat(table, "lattice", bad)
+    lattice, lengths = _flat(table, "lattice", source, bad)
     bad("lattice", lengths != 9, "a lattice is 9 numbers, the three vectors one after another in Å")
-    numbers, n_atoms = _flat(table, "numbers", bad)
+    numbers, n_atoms = _flat(table, "numbers", source, bad)
     bad("numbers", n_atoms == 0, "no atoms")
-    coords, n_coords = _flat(table, "frac_coords", bad)
+    coords, n_coords = _flat(table, "frac_coords", source, bad)
     bad("frac_coords", n_coords != 3 * n_atoms, "three coordinates are needed for every atom in numbers")
 
     lattices = lattice.astype(np.float64, copy=False).reshape(-1, 3, 3)
@@ -174,13 +174,13 @@ def as_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, values.size, [None, pa.py_buffer(values)])
 
 
-def _flat(table: pa.Table, name: str, bad: Bad) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _flat(table: pa.Table, name: str, source: str, bad: Bad) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return a list column's values in one array and the number of values in every row."""
     column = table[name].combine_chunks()
     kinds = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
     if not (isinstance(column.type, kinds) and is_number(column.type.value_type)):
         raise CrystalliteError(
-            f"column {name} has the type {column.type}; it must be a list of numbers for every crystal"
+            f"{source}: column {name} has the type {column.type}; each crystal needs a list of numbers"
         )
     if column.null_count:
         bad(name, column.is_null().to_numpy(zero_copy_only=False), "no value")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,9 @@ def read_table(path: Path, id_column: str = "material_id") -> pa.Table:
     """
     table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path, id_column)
     if id_column not in table.column_names:
-        close = get_close_matches(id_column, table.column_names, n=1, cutoff=0.4)
-        hint = f"; did you mean --id-column {close[0]}?" if close else "; name it with --id-column"
         raise CrystalliteError(
-            f"{path}: no column {id_column!r} with ids{hint} Its columns: {', '.join(table.column_names)}"
+            f"{path}: no column {id_column!r}; name the column of ids with --id-column "
+            f"(there are the columns: {', '.join(table.column_names)})"
         )
     columns = {"material_id": _text(table[id_column], path, id_column)}
     for name in table.column_names:

@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` and `make test`. Both need Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check benchmark clean
+
+demo: $(VENV)/ready  ## Train on built-in data; ends with the test error and a parity plot.
+	$(BIN)/crystallite train formation --target formation_energy_per_atom
+
+test: $(VENV)/ready-test  ## Run the tests.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready-check test  ## Style, types, layering of imports, tests.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmark: $(VENV)/ready  ## Measure against the published algorithm; see docs/performance.md.
+	$(INSTALL) -r benchmarks/requirements.txt
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## Remove the environment and all caches.
+	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# PyTorch goes first and alone, so that its version is settled before anything asks for it.
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	$(INSTALL) --editable '.[test]'
+	touch $@
+
+$(VENV)/ready-check: $(VENV)/ready-test
+	$(INSTALL) --editable '.[check]'
+	touch $@

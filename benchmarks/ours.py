@@ -1,0 +1,126 @@
+"""Our side of the measurements that run inside a worker. Each function returns the measurement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from crystallite.builtin import builtin_path
+from crystallite.config import RECIPES, GraphConfig
+from crystallite.crystal import Crystal
+from crystallite.cif import read_cif
+from crystallite.dataset import Dataset
+from crystallite.graph_store import dataset_graphs
+from crystallite.graphs import build_graphs
+from crystallite.model import CrystalNetwork
+from crystallite.sources.export import export_published
+from crystallite.splits import Split
+from crystallite.targets import Targets
+from crystallite.trainer import Trainer
+
+Measure = Callable[[], float]
+
+
+def prepare(n_crystals: int, data: str, folders: dict[str, int]) -> Callable[[], int]:
+    """Write `formation`, or n_crystals of it, as Parquet and the first of them as folders of CIFs."""
+    whole = Dataset.read(builtin_path("formation"))
+    rows = np.unique(np.linspace(0, len(whole) - 1, n_crystals).round().astype(int))
+    dataset = whole.select(rows)
+    dataset.write(data)
+    for folder, size in folders.items():
+        spaced = np.unique(np.linspace(0, len(dataset) - 1, size).round().astype(int))
+        export_published(dataset.select(spaced), folder)
+    return lambda: len(dataset)
+
+
+def graphs_from_cifs(folder: str) -> Measure:
+    """Seconds a crystal from CIF files to reduced graphs, on one thread."""
+    paths = sorted(Path(folder).glob("*.cif"))
+
+    def measure(paths: list[Path] = paths) -> float:
+        started = time.perf_counter()
+        build_graphs([read_cif(path) for path in paths], GraphConfig())
+        return (time.perf_counter() - started) / len(paths)
+
+    measure(paths[:3])
+    return measure
+
+
+def graphs_from_dataset(data: str) -> Measure:
+    """Seconds a crystal from a Parquet file to reduced graphs, on one thread."""
+
+    def measure() -> float:
+        started = time.perf_counter()
+        dataset = Dataset.read(data)
+        build_graphs(dataset.arrays, GraphConfig())
+        return (time.perf_counter() - started) / len(dataset)
+
+    measure()
+    return measure
+
+
+def open_store(data: str) -> Measure:
+    """Seconds until a second training has its crystals, values and graphs."""
+
+    def measure() -> float:
+        started = time.perf_counter()
+        dataset = Dataset.read(data)
+        dataset.values(dataset.properties[0])
+        dataset_graphs(dataset, GraphConfig())
+        return time.perf_counter() - started
+
+    measure()
+    return measure
+
+
+def training_epoch(data: str) -> Measure:
+    """Seconds of one epoch of the published recipe (SGD, batches of 256), graphs ready, gathering included."""
+    trainer = make_trainer(data)
+    trainer.run_epoch()
+
+    def measure() -> float:
+        started = time.perf_counter()
+        trainer.run_epoch()
+        return time.perf_counter() - started
+
+    return measure
+
+
+def make_trainer(data: str) -> Trainer:
+    """Return our trainer on all crystals of the file, without validation."""
+    dataset = Dataset.read(data)
+    name = dataset.properties[0]
+    values = dataset.values(name)[:, None]
+    nothing = np.empty(0, np.int64)
+    model, training = RECIPES["paper"]
+    return Trainer(
+        CrystalNetwork(model),
+        build_graphs(dataset.arrays, GraphConfig()),
+        values,
+        Split(np.arange(len(dataset)), nothing, nothing),
+        Targets.fit((name,), ("",), "regression", values),
+        training,
+    )
+
+
+def graphs_of_cells(n_atoms: int, reducible: bool, n_crystals: int = 20) -> Measure:
+    """Seconds a crystal to build graphs of rock salt cells of some n_atoms, atoms moved unless reducible."""
+    side = max(1, round((n_atoms / 8) ** (1 / 3)))
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*3 * [np.arange(2 * side)], indexing="ij"), -1).reshape(-1, 3)
+    numbers = np.where(grid.sum(1) % 2, 17, 11).astype(np.uint8)
+    shift = 0 if reducible else 0.05
+    crystals = [
+        Crystal(numbers, np.eye(3) * 5.64 * side, (grid + rng.uniform(-shift, shift, grid.shape)) / (2 * side))
+        for _ in range(n_crystals)
+    ]
+
+    def measure() -> float:
+        started = time.perf_counter()
+        build_graphs(crystals, GraphConfig())
+        return (time.perf_counter() - started) / len(crystals)
+
+    measure()
+    return measure

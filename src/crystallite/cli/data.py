@@ -1,0 +1,240 @@
+"""The `crystallite data` commands: list, info, import, export."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from ..errors import CrystalliteError
+
+if TYPE_CHECKING:
+    from ..dataset import Dataset
+    from ..sources.importing import Imported
+    from ..summary import Summary
+
+SHOWN = 8  # values of a text column, groups of duplicates
+MOST_LABELS = 50  # a text column with more values, such as formulas, is only counted
+
+
+@click.group(name="data")
+def command() -> None:
+    """List, inspect, import and export datasets.
+
+    A dataset is one Parquet file with crystals and their properties; pandas, polars and DuckDB open it too.
+    """
+
+
+@command.command(name="list")
+def list_builtin() -> None:
+    """List the datasets that come with Crystallite.
+
+    Use their names wherever a command asks for DATA.
+    """
+    from ..builtin import BUILTIN
+
+    width = max(map(len, BUILTIN))
+    for name, description in BUILTIN.items():
+        click.echo(f"{name:<{width}}  {description}")
+
+
+@command.command()
+@click.argument("data")
+def info(data: str) -> None:
+    """Show what is in DATA: elements, cell sizes, properties, missing values, duplicates.
+
+    DATA is a built-in name, a .parquet file, a folder of .parquet files, or a folder with id_prop.csv and
+    CIFs.
+
+    \b
+    Examples:
+      crystallite data info elastic
+      crystallite data info my-data.parquet
+    """
+    from ..dataset import Dataset
+    from ..summary import summarize
+
+    dataset = Dataset.read(data)
+    click.echo("\n".join(_description(dataset, summarize(dataset))))
+
+
+@command.command(name="import")
+@click.argument("source")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .parquet file to write."
+)
+@click.option("--table", type=click.Path(path_type=Path), help="CSV or Parquet file with the properties.")
+@click.option("--id-column", default="material_id", show_default=True, help="The table's column of ids.")
+@click.option("--target", default="target", show_default=True, help="Name for the values of id_prop.csv.")
+@click.option(
+    "--unit", "units", multiple=True, metavar="PROPERTY=UNIT", help="Unit of a property; repeatable."
+)
+@click.option("--skip-bad", is_flag=True, help="Leave out crystals that cannot be used, and list them.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes reading CIFs."
+)
+def import_(
+    source: str,
+    output: Path,
+    table: Path | None,
+    id_column: str,
+    target: str,
+    units: Sequence[str],
+    skip_bad: bool,
+    workers: int,
+) -> None:
+    """Make a dataset of CIFs or of a NumPy archive.
+
+    SOURCE is one of: a folder in the layout of the published CGCNN code (id_prop.csv and a CIF for every id);
+    a folder or a quoted pattern of CIFs, whose names are the ids in --table; an .npz archive, or a folder
+    with structures.npz and props.csv.
+
+    \b
+    Examples:
+      crystallite data import root_dir/ --target band_gap --unit band_gap=eV -o gaps.parquet
+      crystallite data import cifs/ --table props.csv --id-column mp_id -o data.parquet
+      crystallite data import "cifs/*/*.cif" --table props.csv --skip-bad -o data.parquet
+      crystallite data import structures.npz --table props.csv -o data.parquet
+    """
+    if output.suffix.lower() != ".parquet":
+        raise CrystalliteError(f"--output {output}: a dataset's name ends in .parquet")
+    settings = _ImportSettings(table, id_column, target, _units(units), skip_bad, workers)
+    imported = _imported(source, settings)
+    imported.dataset.write(output)
+    _report(imported)
+    click.echo(f"{output}: {len(imported.dataset):,} crystals; {_names(imported.dataset)}")
+
+
+@command.command()
+@click.argument("data")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The new folder.")
+@click.option("--target", help="The property for id_prop.csv; needed if there are several.")
+def export(data: str, output: Path, target: str | None) -> None:
+    """Write DATA in the layout of the published CGCNN code: id_prop.csv, ID.cif, atom_init.json.
+
+    Crystals without a value of the property are left out.
+
+    \b
+    Example:
+      crystallite data export elastic --target log10_bulk_modulus -o bulk-modulus/
+    """
+    from ..dataset import Dataset
+    from ..sources.export import export_published
+
+    dataset = Dataset.read(data)
+    written = export_published(dataset, output, target)
+    left_out = len(dataset) - written
+    click.echo(
+        f"{output}: {written:,} crystals" + (f"; {left_out:,} without a value left out" if left_out else "")
+    )
+
+
+class _ImportSettings(NamedTuple):
+    table: Path | None
+    id_column: str
+    target: str
+    units: dict[str, str]
+    skip_bad: bool
+    workers: int
+
+
+def _imported(source: str, settings: _ImportSettings) -> Imported:
+    """Import `source` with the importer for what it is."""
+    from ..sources.folder import import_cifs, import_published
+    from ..sources.numpy_archive import import_archive
+
+    path, table = Path(source), settings.table
+    units, id_column, skip_bad, workers = (
+        settings.units,
+        settings.id_column,
+        settings.skip_bad,
+        settings.workers,
+    )
+    if path.suffix.lower() == ".parquet":
+        raise CrystalliteError(f"{source}: Parquet files need no import; use them as DATA")
+    if path.suffix.lower() == ".npz" or (path / "structures.npz").is_file():
+        return import_archive(path, table, id_column=id_column, units=units, skip_bad=skip_bad)
+    if table is None and (path / "id_prop.csv").is_file():
+        return import_published(path, target=settings.target, units=units, skip_bad=skip_bad, workers=workers)
+    return import_cifs(source, table, id_column=id_column, units=units, skip_bad=skip_bad, workers=workers)
+
+
+def _units(pairs: Sequence[str]) -> dict[str, str]:
+    units = {}
+    for pair in pairs:
+        name, separator, unit = pair.partition("=")
+        if not (name and separator and unit):
+            raise CrystalliteError(f"--unit {pair}: write PROPERTY=UNIT, such as band_gap=eV")
+        units[name] = unit
+    return units
+
+
+def _report(imported: Imported) -> None:
+    for notice in imported.notices:
+        click.echo(f"Notice: {notice}", err=True)
+    if imported.bad:
+        click.echo(f"Left out {len(imported.bad):,} crystals that cannot be used:", err=True)
+        for source, reason in imported.bad:
+            click.echo(f"  {source}: {reason}", err=True)
+
+
+def _names(dataset: Dataset) -> str:
+    return ", ".join([*dataset.properties, *dataset.label_names]) or "no properties"
+
+
+def _description(dataset: Dataset, summary: Summary) -> list[str]:
+    """Return the lines of `info`."""
+    median, near_all, largest = summary.cell_sizes
+    heads = ("title", "description", "citation", "doi", "source", "licence")
+    known = dataset.metadata
+    lines = [dataset.name, *(f"  {head}: {known[head]}" for head in heads if known.get(head))]
+    lines += ["", f"Crystals: {summary.n_crystals:,}, {summary.n_atoms:,} atoms"]
+    lines += [f"Atoms in a cell: median {median:g}, 99 % {near_all:g}, max {largest}"]
+    lines += [f"Elements: {len(summary.elements)} (crystals with each)", *_wrapped(summary)]
+    lines += ["", *_property_lines(summary), *_label_lines(summary)]
+    same_ids = _duplicates(dataset, "Same id", summary.same_ids)
+    return [*lines, "", same_ids, _duplicates(dataset, "Same structure", summary.same_structures)]
+
+
+def _wrapped(summary: Summary) -> list[str]:
+    text = ", ".join(f"{symbol} {count:,}".replace(" ", "\0") for symbol, count in summary.elements)
+    return textwrap.indent(textwrap.fill(text, 100), "  ").replace("\0", " ").splitlines()
+
+
+def _property_lines(summary: Summary) -> list[str]:
+    if not summary.properties:
+        return ["No properties"]
+    width = max(len(p.name) for p in summary.properties)
+    unit_width = max(4, *(len(p.unit) for p in summary.properties))
+    heads = "".join(f"{head:>12}" for head in ("min", "median", "mean", "max", "missing"))
+    lines = [f"{'Property':<{width}}  {'unit':<{unit_width}}{heads}"]
+    for p in summary.properties:
+        numbers = "".join(f"{value:>12.5g}" for value in (p.minimum, p.median, p.mean, p.maximum))
+        lines.append(f"{p.name:<{width}}  {p.unit:<{unit_width}}{numbers}{p.missing:>12,}")
+    return lines
+
+
+def _label_lines(summary: Summary) -> list[str]:
+    lines = []
+    for name, counts in summary.labels.items():
+        if len(counts) > MOST_LABELS:
+            lines.append(f"Text {name}: {len(counts):,} different values")
+            continue
+        shown = ", ".join(f"{'(missing)' if value is None else value} {n:,}" for value, n in counts[:SHOWN])
+        more = f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else ""
+        lines.append(f"Text {name}: {shown}{more}")
+    return lines
+
+
+def _duplicates(dataset: Dataset, what: str, groups: list[list[int]]) -> str:
+    if not groups:
+        return f"{what}: none"
+    ids = dataset.ids
+    shown = "; ".join(" = ".join(ids[row] for row in group) for group in groups[:SHOWN])
+    extra = sum(len(group) - 1 for group in groups)
+    return (
+        f"{what}: {extra:,} repetitions in {len(groups):,} groups: {shown}{'; ...' if groups[SHOWN:] else ''}"
+    )

@@ -25,7 +25,8 @@ class _Settings:
         unknown = sorted(set(values) - known)
         if unknown:
             raise CrystalliteError(
-                f"{cls.__name__} has no setting {', '.join(unknown)}; known settings: {', '.join(sorted(known))}"
+                f"{cls.__name__} has no setting {', '.join(unknown)}; "
+                f"known settings: {', '.join(sorted(known))}"
             )
         return cls(**values)
 
@@ -127,24 +128,3 @@ class TrainConfig(_Settings):
         for name, kinds in (("optimizer", Optimizer), ("schedule", Schedule), ("loss", Loss)):
             if getattr(self, name) not in kinds.__args__:  # type: ignore[attr-defined]
                 raise CrystalliteError(f"{name} must be one of {', '.join(kinds.__args__)}")  # type: ignore[attr-defined]
-
-
-# Named choices of settings. `paper`: the defaults of the published code. `modern`: chosen by measurement on
-# validation data, see docs/training.md.
-RECIPES: dict[str, tuple[ModelConfig, TrainConfig]] = {
-    "modern": (ModelConfig(), TrainConfig()),
-    "paper": (
-        ModelConfig(),
-        TrainConfig(
-            epochs=30,
-            batch_size=256,
-            optimizer="sgd",
-            learning_rate=0.01,
-            weight_decay=0.0,
-            schedule="step",
-            milestones=(100,),
-            loss="mse",
-            averaging=0.0,
-        ),
-    ),
-}

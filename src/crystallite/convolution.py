@@ -59,7 +59,9 @@ def gated_messages(
     nodes: (nodes, F). weight: (2F, 2F + centres). gamma, beta: (2F,) of the batch norm over all messages.
     Differentiable in the first four arguments (paper eq. 5).
     """
-    messages, mean, variance = _GatedMessages.apply(nodes, weight, gamma, beta, bonds, epsilon)
+    messages, mean, variance = _GatedMessages.apply(  # type: ignore[no-untyped-call]
+        nodes, weight, gamma, beta, bonds, epsilon
+    )
     return messages, Moments(mean, variance, bonds.total_weight)
 
 

@@ -99,4 +99,4 @@ def _opened(folder: Path) -> PackedGraphs | None:
 
 def _checksum(path: Path) -> int:
     """CRC-32 of a whole file: its header says how to read the numbers, so it counts as well."""
-    return zlib.crc32(np.memmap(path, np.uint8, "r"))
+    return zlib.crc32(np.memmap(path, np.uint8, "r").data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,4 +45,4 @@ def _batches(graphs: PackedGraphs, rows: Indices) -> list[slice]:
     while cuts[-1] < len(rows):
         done = ends[cuts[-1] - 1] if cuts[-1] else 0
         cuts.append(max(int(np.searchsorted(ends, done + BATCH_EDGES, side="right")), cuts[-1] + 1))
-    return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(cuts)]

@@ -124,8 +124,8 @@ def edge_inputs(node_product, bond_weight, batch, first, values, z, sums, square
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
 def gated_sums(z, scale, shift, batch, out):  # type: ignore[no-untyped-def]
-    """out[node] = sum over its edges of weight x sigmoid(y_filter) x softplus(y_core), y = scale z + shift."""
-    blocks, edge_offsets, neighbors, weights, multiplicities = batch
+    """out[node] = sum over its edges of weight sigmoid(y_filter) softplus(y_core), y = scale z + shift."""
+    blocks, edge_offsets, _, weights, _ = batch
     half = out.shape[1]
     for block in prange(len(blocks) - 1):
         for node in range(blocks[block], blocks[block + 1]):
@@ -140,9 +140,11 @@ def gated_sums(z, scale, shift, batch, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
-def gate_gradients(z, mean, inverse_std, gamma, beta, batch, grad_out, grad_y, sums, products):  # type: ignore[no-untyped-def]
+def gate_gradients(  # type: ignore[no-untyped-def]
+    z, mean, inverse_std, gamma, beta, batch, grad_out, grad_y, sums, products
+):
     """grad_y (edges, C) from grad_out (nodes, C/2); each block's sums of grad_y and of grad_y x z_hat."""
-    blocks, edge_offsets, neighbors, weights, multiplicities = batch
+    blocks, edge_offsets, _, weights, _ = batch
     half = grad_out.shape[1]
     for block in prange(len(blocks) - 1):
         total, product = sums[block], products[block]

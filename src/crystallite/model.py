@@ -6,6 +6,7 @@ pooling included, so a reduced graph gives the numbers the full graph gives.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -102,7 +103,9 @@ class GatedConvolution(nn.Module):
     def _messages(self, nodes: Tensor, inputs: Inputs, expanded: Tensor) -> Tensor:
         """The same in plain tensor operations: any device, any precision, and the fused path's reference."""
         width = nodes.shape[1]
-        of_source, of_neighbor, of_bond = self.linear.weight.split([width, width, expanded.shape[1]], dim=1)
+        of_source, of_neighbor, of_bond = torch.split(
+            self.linear.weight, [width, width, expanded.shape[1]], dim=1
+        )
         z = (
             (nodes @ of_source.T)[inputs.sources]
             + (nodes @ of_neighbor.T)[inputs.neighbors]
@@ -118,6 +121,7 @@ class CrystalNetwork(nn.Module):
     """Embedding, convolutions, pooling and the layers after it."""
 
     element_features: Tensor
+    centers: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -131,7 +135,7 @@ class CrystalNetwork(nn.Module):
             GatedConvolution(config.atom_width, n_centers) for _ in range(config.n_convolutions)
         )
         widths = [config.atom_width] + config.n_hidden * [config.hidden_width]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.dropout = nn.Dropout(config.dropout if config.task == "classification" else 0.0)
         self.output = nn.Linear(config.hidden_width, config.n_outputs)
 

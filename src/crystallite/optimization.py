@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
         )
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
@@ -45,8 +46,11 @@ def loss_of(outputs: Tensor, targets: Tensor, config: TrainConfig, task: Task) -
     if task == "classification":
         rows = known[:, 0]
         return nll_loss(outputs[rows], targets[rows, 0].long())
-    function = {"mae": l1_loss, "mse": mse_loss, "huber": huber_loss}[config.loss]
-    return function(outputs[known], targets[known])
+    if config.loss == "mae":
+        return l1_loss(outputs[known], targets[known])
+    if config.loss == "mse":
+        return mse_loss(outputs[known], targets[known])
+    return huber_loss(outputs[known], targets[known])
 
 
 @torch.no_grad()

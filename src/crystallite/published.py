@@ -69,7 +69,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CrystalliteError(f"{path}: no such file")
     scalar = np.float64(0).__reduce__()[0]  # the function that rebuilds a NumPy number
-    safe = [
+    safe: list[Any] = [
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),
         np.dtype,

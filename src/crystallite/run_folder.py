@@ -138,7 +138,7 @@ def write_predictions(
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
 ) -> None:
-    """Write a CSV of material_id, target and prediction (NAME_predicted); a missing value is an empty cell."""
+    """Write a CSV of material_id, target and NAME_predicted; a missing value is an empty cell."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["material_id", *(column for name in names for column in (name, f"{name}_predicted"))])

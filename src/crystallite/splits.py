@@ -61,18 +61,20 @@ def random_split(groups: Indices, parts: Sequence[float], seed: int) -> Split:
     """Split rows at random, whole groups together.
 
     parts: (train, validation, test) as shares that add up to at most 1, as percentages that add up to 100, or
-    as numbers of crystals. A group that no longer fits into test or validation goes on to the next part.
+    as numbers of crystals. A group that no longer fits into test or validation goes on to the next part;
+    training takes what is left, unless the parts leave some crystals unused.
     """
     n_validation, n_test, n_train = _sizes(parts, len(groups))
     order = np.random.default_rng(seed).permutation(len(groups))
     sizes = np.bincount(groups)
     room = {"test": n_test, "validation": n_validation, "train": n_train}
+    rest = "train" if sum(room.values()) == len(groups) else "unused"
     part_of_group: dict[int, str] = {}
     rows: dict[str, list[int]] = {"train": [], "validation": [], "test": [], "unused": []}
     for row in order:
         group = int(groups[row])
         if group not in part_of_group:
-            part = next((name for name, left in room.items() if left >= sizes[group]), "unused")
+            part = next((name for name, left in room.items() if left >= sizes[group]), rest)
             part_of_group[group] = part
             if part in room:
                 room[part] -= int(sizes[group])

@@ -53,13 +53,16 @@ class Targets:
 
     def normalized(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """Values in units -> the network's scale, (crystals, targets) float32."""
-        return ((values - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+        normalized: NDArray[np.float32] = ((values - self.mean) / np.array(self.std)).astype(np.float32)
+        return normalized
 
     def from_outputs(self, outputs: NDArray[np.floating]) -> NDArray[np.float64]:
         """Network outputs -> values in units (crystals, targets); for classification P(class 1)."""
         if self.task == "classification":
-            return np.exp(outputs[:, 1:2].astype(np.float64))
-        return outputs.astype(np.float64) * np.array(self.std) + np.array(self.mean)
+            probability: NDArray[np.float64] = np.exp(outputs[:, 1:2].astype(np.float64))
+            return probability
+        values: NDArray[np.float64] = outputs.astype(np.float64) * np.array(self.std) + np.array(self.mean)
+        return values
 
     def to_dict(self) -> dict[str, Any]:
         return {

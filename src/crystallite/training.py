@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,16 @@ from tqdm import tqdm
 
 from . import run_folder
 from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
-from .config import RECIPES, GraphConfig, ModelConfig, Task, TrainConfig
+from .config import Task
 from .dataset import Dataset
 from .errors import CrystalliteError
+from .evaluation import test_run
 from .files import write_json
 from .graph_store import dataset_graphs
 from .graphs import PackedGraphs
-from .metrics import accuracy, area_under_curve, mean_absolute_error, r_squared, root_mean_square_error
 from .model import CrystalNetwork
 from .prediction import Predictor
+from .recipes import configure
 from .run_folder import BEST, LAST, DataConfig, RunConfig
 from .splits import Split, column_split, material_groups, parse_parts, random_split
 from .targets import Targets
@@ -59,7 +59,6 @@ def train(
     task: Task = "regression",
     split: str = "80/10/10",
     split_column: str = "",
-    graph: GraphConfig | None = None,
     workers: int = 1,
     device: str = "cpu",
     out: str | Path | None = None,
@@ -69,23 +68,19 @@ def train(
     """Train a network to predict `target` and return it; everything is kept in the run folder `out`.
 
     data: a Dataset, a built-in name, a Parquet file or a folder in the published layout. recipe: `modern`
-    or `paper`; `settings` override its fields (those of TrainConfig and ModelConfig, such as epochs=30).
+    or `paper`; `settings` override its fields, those of GraphConfig, ModelConfig and TrainConfig, such as
+    epochs=30.
     split: train/validation/test as percentages, shares or numbers of crystals, or `split_column` names a
     column that says which. Crystals of the same material never lie in two parts.
     workers: threads that build graphs. device: of the network, such as `cpu` or `cuda`.
 
-    Raises CrystalliteError for a bad option, and TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
+    Raises CrystalliteError for a bad option, TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
     """
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     source = "" if isinstance(data, Dataset) else run_folder.absolute_source(str(data))
     names = (target,) if isinstance(target, str) else tuple(target)
-    model_config, train_config = configure(recipe, task, len(names), settings)
-    config = RunConfig(
-        DataConfig(source, dataset.fingerprint, names, task, split, split_column),
-        graph or GraphConfig(),
-        model_config,
-        train_config,
-    )
+    data_config = DataConfig(source, dataset.fingerprint, names, task, split, split_column)
+    config = RunConfig(data_config, *configure(recipe, task, len(names), settings))
     trainer = _prepare(dataset, config, workers, device, progress)
     folder = run_folder.new_folder(out, f"{dataset.name or 'dataset'}-{names[0]}")
     config.write(folder)
@@ -118,25 +113,6 @@ def resume(
     if (folder / LAST).exists():
         trainer.load_state(*read_tensors(folder / LAST))
     return _finish(trainer, dataset, config, folder, progress)
-
-
-def configure(
-    recipe: str, task: Task, n_targets: int, settings: dict[str, Any]
-) -> tuple[ModelConfig, TrainConfig]:
-    """Return a recipe's settings with `settings` in place of its own; an unknown name is an error."""
-    if recipe not in RECIPES:
-        raise CrystalliteError(f"there is no recipe {recipe!r}; recipes: {', '.join(RECIPES)}")
-    model, training = RECIPES[recipe]
-    model_names = {field.name for field in fields(ModelConfig)} - {"task", "n_outputs"}
-    training_names = {field.name for field in fields(TrainConfig)}
-    unknown = sorted(set(settings) - model_names - training_names)
-    if unknown:
-        known = ", ".join(sorted(model_names | training_names))
-        raise CrystalliteError(f"there is no setting {', '.join(unknown)}; settings: {known}")
-    n_outputs = 2 if task == "classification" else n_targets
-    of_model = {name: value for name, value in settings.items() if name in model_names}
-    of_training = {name: value for name, value in settings.items() if name in training_names}
-    return replace(model, task=task, n_outputs=n_outputs, **of_model), replace(training, **of_training)
 
 
 def _prepare(dataset: Dataset, config: RunConfig, workers: int, device: str, progress: bool) -> Trainer:
@@ -178,7 +154,7 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
     seconds = time.perf_counter() - started
     model = load_model(folder / BEST)
     trainer.kept_network.load_state_dict(model.network.state_dict())
-    summary = {**_test(trainer, dataset, folder), "training_seconds": round(seconds, 2)}
+    summary = {**test_run(trainer, dataset, folder), "training_seconds": round(seconds, 2)}
     write_json(folder / run_folder.SUMMARY, summary)
     return Run(model, folder, summary)
 
@@ -198,7 +174,8 @@ def _train_epochs(
         if stop.is_set():
             _save_state(trainer, folder)
             raise TrainingInterruptedError(
-                f"stopped in epoch {trainer.epoch + 1}, nothing is lost; go on with: crystallite train --resume {folder}"
+                f"stopped in epoch {trainer.epoch + 1}, nothing is lost; "
+                f"go on with: crystallite train --resume {folder}"
             )
         if time.monotonic() - saved > SAVE_EVERY:
             _save_state(trainer, folder)
@@ -230,71 +207,6 @@ def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
         "history": trainer.history,
     }
     return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info)
-
-
-def _test(trainer: Trainer, dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """Predict the test part, write its table and figures and return the summary."""
-    rows, names, best = trainer.split.test, trainer.targets.names, trainer.best
-    truth, predicted = trainer.values[rows], trainer.predict(rows)
-    ids = dataset.ids
-    run_folder.write_predictions(
-        folder / run_folder.PREDICTIONS, [ids[row] for row in rows], names, truth, predicted
-    )
-    _draw(trainer, folder, truth, predicted)
-    train_values = trainer.values[trainer.split.train]
-    results = [
-        _test_errors(trainer.targets.task, truth[:, k], predicted[:, k], train_values[:, k])
-        for k in range(len(names))
-    ]
-    assert best is not None
-    return {
-        **(results[0] if len(names) == 1 else {"targets": dict(zip(names, results, strict=True))}),
-        "target": list(names),
-        "unit": list(trainer.targets.units),
-        "task": trainer.targets.task,
-        **{key: value for key, value in best.items() if key.startswith("validation_")},
-        "best_epoch": best["epoch"],
-        "epochs": trainer.epoch,
-        "n_train": len(trainer.split.train),
-        "n_validation": len(trainer.split.validation),
-        "n_test": len(rows),
-    }
-
-
-def _test_errors(
-    task: Task, truth: NDArray[np.float64], predicted: NDArray[np.float64], train_values: NDArray[np.float64]
-) -> dict[str, float | None]:
-    """Return the test errors of one target beside those of predicting the training mean (or majority)."""
-    mean = np.full(len(truth), np.nanmean(train_values))
-    if task == "classification":
-        errors = {
-            "test_auc": area_under_curve(truth, predicted),
-            "test_accuracy": accuracy(truth, predicted),
-            "baseline_accuracy": accuracy(truth, mean),
-        }
-    else:
-        errors = {
-            "test_mae": mean_absolute_error(truth, predicted),
-            "baseline_mae": mean_absolute_error(truth, mean),
-            "test_rmse": root_mean_square_error(truth, predicted),
-            "test_r2": r_squared(truth, predicted),
-        }
-    return {name: value if np.isfinite(value) else None for name, value in errors.items()}
-
-
-def _draw(trainer: Trainer, folder: Path, truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> None:
-    from .figures import plot_learning_curve, plot_parity, plot_roc
-
-    plot_learning_curve(folder / run_folder.LEARNING_CURVE, trainer.history)
-    targets = trainer.targets
-    for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):
-        if not np.isfinite(truth[:, k]).any():
-            continue
-        if targets.task == "classification":
-            plot_roc(folder / "roc.png", truth[:, k], predicted[:, k], name)
-        else:
-            file = run_folder.PARITY if len(targets.names) == 1 else f"parity_{name}.png"
-            plot_parity(folder / file, truth[:, k], predicted[:, k], name, unit)
 
 
 @contextmanager

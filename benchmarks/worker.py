@@ -19,9 +19,9 @@ def main() -> None:
     torch.set_num_threads(job["threads"])
     module, function = job["function"].split(".")
     measure = getattr(import_module(module), function)(**job["arguments"])
-    for reply in (None, *(line for line in sys.stdin)):
-        value = "ready" if reply is None else measure()
-        print(json.dumps(value), file=results, flush=True)
+    print(json.dumps("ready"), file=results, flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(measure()), file=results, flush=True)
 
 
 if __name__ == "__main__":

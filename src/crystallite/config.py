@@ -97,13 +97,14 @@ class TrainConfig(_Settings):
     and then falls to zero along a cosine; `step` divides by ten after each epoch in `milestones`.
     loss: on normalised targets; classification always takes the cross entropy. averaging: decay per step of
     the running average of the weights that is validated and kept (0: none). patience: epochs without a
-    better validation error before stopping early (0: never).
+    better validation error before stopping early (0: never). start_from: a model to fine-tune. frozen: parts
+    of the network that stay as they are, such as `embedding` or `convolutions.0`.
     """
 
     epochs: int = 100
-    batch_size: int = 128
+    batch_size: int = 256
     optimizer: Optimizer = "adamw"
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     momentum: float = 0.9
     weight_decay: float = 1e-2
     schedule: Schedule = "one-cycle"
@@ -113,9 +114,12 @@ class TrainConfig(_Settings):
     averaging: float = 0.99
     patience: int = 0
     seed: int = 0
+    start_from: str = ""
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "milestones", tuple(self.milestones))
+        object.__setattr__(self, "frozen", tuple(self.frozen))
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise CrystalliteError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -59,8 +59,10 @@ def plot_learning_curve(path: Path, history: Sequence[dict[str, Any]]) -> None:
     figure, axes = _canvas(width=5.2)
     epochs = [entry["epoch"] for entry in history]
     axes.plot(epochs, [entry["loss"] for entry in history], color=_ORANGE, label="training loss")
-    validated = [entry["validation_error"] for entry in history]
-    if min(validated, default=-1) >= 0:
+    known = [entry for entry in history if entry["validation_error"] is not None]
+    if known:
+        epochs = [entry["epoch"] for entry in known]
+        validated = [entry["validation_error"] for entry in known]
         axes.plot(epochs, validated, color=_BLUE, label="validation error")
         best = int(np.argmin(validated))
         axes.plot(
@@ -69,6 +71,52 @@ def plot_learning_curve(path: Path, history: Sequence[dict[str, Any]]) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("epoch")
     axes.set_ylabel("on the normalised scale")
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_change(path: Path, change: Values, name: str, unit: str) -> None:
+    """Draw the histogram of a property's changes, with their mean and mean size.
+
+    The axis covers 99 % of them; the outermost bins hold all beyond.
+    """
+    figure, axes = _canvas(width=5.2)
+    limit = float(np.quantile(np.abs(change), 0.99)) or float(np.abs(change).max()) or 1.0
+    axes.hist(np.clip(change, -limit, limit), bins=np.linspace(-limit, limit, 62), color=_BLUE, log=True)
+    axes.axvline(0, color="0.6", linewidth=1, zorder=0)
+    axes.set_xlabel(f"change of {_label(name, unit)}; outermost bins: all beyond", fontsize=8)
+    axes.set_ylabel("crystals")
+    mean, size = float(change.mean()), float(np.abs(change).mean())
+    axes.set_title(
+        f"{len(change):,} crystals: mean {mean:.3g} {unit}, mean size {size:.3g} {unit}", fontsize=9
+    )
+    _save(figure, path)
+
+
+def plot_reliability(path: Path, levels: Values, raw: Values, calibrated: Values) -> None:
+    """Draw observed against nominal coverage of the error bars of an ensemble."""
+    figure, axes = _canvas()
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+    axes.plot(levels, raw, "o-", color=_ORANGE, markersize=4, label="spread of the members")
+    axes.plot(levels, calibrated, "o-", color=_BLUE, markersize=4, label="calibrated")
+    axes.set_aspect("equal")
+    axes.set_xlabel("nominal coverage")
+    axes.set_ylabel("observed share of test errors")
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_power_law(path: Path, sizes: Values, errors: Values, fit: tuple[float, float], unit: str) -> None:
+    """Draw error against the number of training crystals, with the law errors = factor x sizes^-exponent."""
+    figure, axes = _canvas(width=5.2)
+    factor, exponent = fit
+    line = np.geomspace(sizes.min(), sizes.max(), 50)
+    axes.plot(line, factor * line**-exponent, color="0.6", linewidth=1, label=f"∝ N^-{exponent:.2f}")
+    axes.plot(sizes, errors, "o", color=_BLUE)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("training crystals")
+    axes.set_ylabel(f"test MAE ({unit})" if unit else "test MAE")
     axes.legend(frameon=False)
     _save(figure, path)
 

@@ -44,3 +44,13 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write a JSON file atomically."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; raises CrystalliteError naming it when it is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CrystalliteError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CrystalliteError(f"{path} is damaged: {error}") from error

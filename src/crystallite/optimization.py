@@ -40,17 +40,27 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
     return config.learning_rate * max((1 + math.cos(math.pi * share)) / 2, 1e-4)
 
 
-def loss_of(outputs: Tensor, targets: Tensor, config: TrainConfig, task: Task) -> Tensor:
-    """Return the mean loss over known targets; NaN marks a missing one. Shapes (crystals, targets)."""
+def loss_of(
+    outputs: Tensor, targets: Tensor, config: TrainConfig, task: Task, weights: Tensor | None = None
+) -> Tensor:
+    """Return the mean loss over known targets; NaN marks a missing one.
+
+    outputs, targets: (crystals, targets), or log-probabilities (crystals, 2) for classification.
+    weights: (crystals,) sample weights, all 1 by default.
+    """
     known = torch.isfinite(targets)
     if task == "classification":
-        rows = known[:, 0]
-        return nll_loss(outputs[rows], targets[rows, 0].long())
-    if config.loss == "mae":
-        return l1_loss(outputs[known], targets[known])
-    if config.loss == "mse":
-        return mse_loss(outputs[known], targets[known])
-    return huber_loss(outputs[known], targets[known])
+        losses = nll_loss(outputs[known[:, 0]], targets[known].long(), reduction="none")
+    elif config.loss == "mae":
+        losses = l1_loss(outputs[known], targets[known], reduction="none")
+    elif config.loss == "mse":
+        losses = mse_loss(outputs[known], targets[known], reduction="none")
+    else:
+        losses = huber_loss(outputs[known], targets[known], reduction="none")
+    if weights is None:
+        return losses.mean()
+    known_weights = weights.unsqueeze(1).expand_as(known)[known]
+    return (losses * known_weights).sum() / known_weights.sum()
 
 
 @torch.no_grad()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,14 @@ from .config import Ties
 from .crystal import Crystal, as_crystal
 from .dataset import Dataset
 from .errors import CrystalliteError
-from .graphs import build_graphs
+from .files import read_json
+from .graphs import PackedGraphs, build_graphs
 from .inference import predict_graphs
 from .published import load_published
 from .run_folder import BEST
+from .uncertainty import Calibration
+
+ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their calibration
 
 
 class Predictor:
@@ -29,7 +34,12 @@ class Predictor:
         self.model = model
 
     def __repr__(self) -> str:
-        return f"<Predictor of {', '.join(self.model.targets.names)}>"
+        return f"<{type(self).__name__} of {', '.join(self.columns)}>"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the numbers `predict_packed` returns for a crystal."""
+        return self.model.targets.names
 
     def predict(self, crystals: Any, *, workers: int = 1) -> NDArray[np.float64]:
         """Return predictions in the targets' units; for classification the probability of class 1.
@@ -38,37 +48,92 @@ class Predictor:
         CIF). Shape (crystals,) for one target, (crystals, targets) for several.
         Raises CrystalError naming the first crystal that cannot be used.
         """
+        n_targets = len(self.model.targets.names)
+        predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]
+        return predicted[:, 0] if n_targets == 1 else predicted
+
+    def graphs(self, crystals: Any, *, workers: int = 1) -> PackedGraphs:
+        """Build the graphs of crystals, as `predict` takes them, with the model's settings."""
         if isinstance(crystals, Dataset):
-            source, ids = crystals.arrays, crystals.ids
-        else:
-            items = list(crystals) if isinstance(crystals, list | tuple | Iterator) else [crystals]
-            ids = [
-                str(item) if isinstance(item, str | Path) else f"crystal {k}" for k, item in enumerate(items)
-            ]
-            source = [_as_crystal(item, name) for item, name in zip(items, ids, strict=True)]  # type: ignore[assignment]
-        predicted = predict_graphs(self.model, build_graphs(source, self.model.graph, ids, workers=workers))
-        return predicted[:, 0] if predicted.shape[1] == 1 else predicted
+            return build_graphs(crystals.arrays, self.model.graph, crystals.ids, workers=workers)
+        items = list(crystals) if isinstance(crystals, list | tuple | Iterator) else [crystals]
+        names = [
+            str(item) if isinstance(item, str | Path) else f"crystal {k}" for k, item in enumerate(items)
+        ]
+        converted = [_as_crystal(item, name) for item, name in zip(items, names, strict=True)]
+        return build_graphs(converted, self.model.graph, names, workers=workers)
+
+    def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
+        """Return (crystals, columns) for graphs built with the model's settings."""
+        return predict_graphs(self.model, graphs)
+
+    def with_ties(self, ties: Ties) -> Self:
+        """Return the same model with another rule for equally distant neighbours."""
+        changed = copy(self)
+        changed.model = replace(self.model, graph=replace(self.model.graph, ties=ties))
+        return changed
+
+
+class EnsemblePredictor(Predictor):
+    """Several models of the same targets: their mean, and the calibrated standard deviation of its error."""
+
+    def __init__(self, models: Sequence[TrainedModel], calibrations: Sequence[Calibration]) -> None:
+        super().__init__(models[0])
+        self.models = list(models)
+        self.calibrations = list(calibrations)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        names = self.model.targets.names
+        return (*names, *(f"{name}_std" for name in names))
+
+    def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
+        """Return (crystals, 2 x targets): the means, then the standard deviations."""
+        return np.hstack(self.combined(np.stack([predict_graphs(model, graphs) for model in self.models])))
+
+    def predict_with_uncertainty(
+        self, crystals: Any, *, workers: int = 1
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return means and standard deviations, each shaped as what `predict` returns."""
+        both = self.predict_packed(self.graphs(crystals, workers=workers))
+        mean, deviation = np.hsplit(both, 2)
+        return (mean[:, 0], deviation[:, 0]) if mean.shape[1] == 1 else (mean, deviation)
+
+    def combined(self, members: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and calibrated deviation, (crystals, targets), of (members, crystals, targets)."""
+        spread = members.std(axis=0, ddof=1)
+        columns = [calibration.deviation(spread[:, k]) for k, calibration in enumerate(self.calibrations)]
+        return members.mean(axis=0), np.stack(columns, axis=1)
 
 
 def load_predictor(path: str | Path, *, ties: Ties = "shared") -> Predictor:
-    """Load a model: a run folder, a .safetensors file of ours or a .pth.tar of the published code.
+    """Load a model: the folder of a run or an ensemble, a .safetensors file or a published .pth.tar.
 
     ties: `first` repeats the published code's choice among equally distant neighbours.
     """
+    path = Path(path)
+    if not (path / ENSEMBLE).is_file():
+        return Predictor(load_any_model(path)).with_ties(ties)
+    members = read_json(path / ENSEMBLE)
+    models = [load_model(path / Path(name).name / BEST) for name in members["members"]]
+    calibrations = [Calibration(*map(float, pair)) for pair in members["calibration"]]
+    return EnsemblePredictor(models, calibrations).with_ties(ties)
+
+
+def load_any_model(path: str | Path) -> TrainedModel:
+    """Read the model of a run folder, a .safetensors or a .pth.tar file."""
     path = Path(path)
     if path.is_dir():
         if not (path / BEST).is_file():
             raise CrystalliteError(
                 f"{path}: no {BEST} in this folder, so it is not the folder of a finished run"
             )
-        model = load_model(path / BEST)
-    elif path.suffix == ".safetensors":
-        model = load_model(path)
-    elif path.is_file():
-        model = load_published(path)
-    else:
-        raise CrystalliteError(f"{path}: no such model; give a run folder, a .safetensors or a .pth.tar file")
-    return Predictor(replace(model, graph=replace(model.graph, ties=ties)))
+        return load_model(path / BEST)
+    if path.suffix == ".safetensors":
+        return load_model(path)
+    if path.is_file():
+        return load_published(path)
+    raise CrystalliteError(f"{path}: no such model; give a run folder, a .safetensors or a .pth.tar file")
 
 
 def _as_crystal(item: Any, name: str) -> Crystal:

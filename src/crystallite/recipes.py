@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
+from numbers import Integral, Real
 from typing import Any
 
 from .config import GraphConfig, ModelConfig, Task, TrainConfig
@@ -28,6 +30,20 @@ RECIPES: dict[str, tuple[ModelConfig, TrainConfig]] = {
     ),
 }
 
+# Kind of a setting -> what is accepted for it (NumPy's numbers too), and its name.
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    int: ((Integral,), "a whole number"),
+    float: ((Real,), "a number"),
+    str: ((str,), "text"),
+    tuple: ((tuple, list), "a list"),
+}
+
+
+def setting_names() -> set[str]:
+    """Return the names of the settings that `configure` accepts."""
+    parts = (GraphConfig, ModelConfig, TrainConfig)
+    return {field.name for part in parts for field in fields(part)} - {"task", "n_outputs"}
+
 
 def configure(
     recipe: str, task: Task, n_targets: int, settings: dict[str, Any]
@@ -39,20 +55,32 @@ def configure(
     if recipe not in RECIPES:
         raise CrystalliteError(f"there is no recipe {recipe!r}; recipes: {', '.join(RECIPES)}")
     parts = (GraphConfig(), *RECIPES[recipe])
-    known = {field.name for part in parts for field in fields(part)} - {"task", "n_outputs"}
-    unknown = sorted(set(settings) - known)
+    unknown = sorted(set(settings) - setting_names())
     if unknown:
         raise CrystalliteError(
-            f"there is no setting {', '.join(unknown)}; settings: {', '.join(sorted(known))}"
+            f"there is no setting {', '.join(unknown)}; settings: {', '.join(sorted(setting_names()))}"
         )
     shape = {"task": task, "n_outputs": 2 if task == "classification" else n_targets}
-    try:
-        graph, model, training = (_overridden(part, {**settings, **shape}) for part in parts)
-    except TypeError as error:
-        raise CrystalliteError(f"a setting has a value of the wrong kind: {error}") from error
+    graph, model, training = (_overridden(part, {**settings, **shape}) for part in parts)
     return graph, model, training
 
 
 def _overridden(part: Any, settings: dict[str, Any]) -> Any:
-    names = {field.name for field in fields(part)}
-    return replace(part, **{name: value for name, value in settings.items() if name in names})
+    chosen = {
+        field.name: _checked(field.name, settings[field.name], getattr(part, field.name))
+        for field in fields(part)
+        if field.name in settings
+    }
+    return replace(part, **chosen)
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    """Return `value` as the default's kind of value; a whole number will do for a real one."""
+    kind = type(default)
+    accepted, words = _KINDS[kind]
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        raise CrystalliteError(f"{name} must be {words}, not {value!r}")
+    converted = kind(value)
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise CrystalliteError(f"{name} must be a finite number, not {value}")
+    return converted

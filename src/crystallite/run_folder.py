@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import platform
 import tomllib
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -26,11 +27,17 @@ from .files import write_text
 CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
 PREDICTIONS, SUMMARY, SPLIT = "test_predictions.csv", "summary.json", "split.csv"
 PARITY, LEARNING_CURVE = "parity.png", "learning_curve.png"
+GROUP = "group.json"  # in the folder of several runs: {"folds": k} or {"members": k}
 
 
 @dataclass(frozen=True)
 class DataConfig(_Settings):
-    """What a run was trained on: the dataset, its fingerprint, the target and the split."""
+    """What a run was trained on.
+
+    fingerprint: of the crystals and the target values. targets: NAME or NAME:TRANSFORM. split: shares or
+    sizes of train/validation/test, or `fold K of N`; split_column, if given, decides instead. train_limit:
+    how many of the training crystals are used (0: all). weight_column: sample weights.
+    """
 
     source: str
     fingerprint: str
@@ -38,6 +45,9 @@ class DataConfig(_Settings):
     task: str = "regression"
     split: str = "80/10/10"
     split_column: str = ""
+    split_seed: int = 0
+    train_limit: int = 0
+    weight_column: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", tuple(self.targets))
@@ -87,6 +97,12 @@ def environment() -> dict[str, Any]:
     }
 
 
+def read_environment(folder: Path) -> dict[str, Any]:
+    """Return what `environment` returned when the run was started."""
+    values: dict[str, Any] = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return dict(values.get("environment", {}))
+
+
 def new_folder(out: str | Path | None, name: str) -> Path:
     """Return an empty run folder: `out`, or runs/NAME-1, runs/NAME-2, ..."""
     if out is None:
@@ -119,14 +135,14 @@ def new_folder(out: str | Path | None, name: str) -> Path:
 
 def write_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
     """Write metrics.jsonl, one line an epoch."""
-    write_text(folder / METRICS, "".join(json.dumps(entry) + "\n" for entry in history))
+    write_text(folder / METRICS, "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in history))
 
 
 def append_metrics(folder: Path, entry: dict[str, Any]) -> None:
     """Add an epoch's line to metrics.jsonl."""
     try:
         with (folder / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
     except OSError as error:
         raise CrystalliteError(f"cannot write {folder / METRICS}: {error.strerror}") from error
 
@@ -137,15 +153,39 @@ def write_predictions(
     names: Sequence[str],
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
+    deviation: NDArray[np.float64] | None = None,
 ) -> None:
-    """Write a CSV of material_id, target and NAME_predicted; a missing value is an empty cell."""
+    """Write a CSV of material_id, and NAME, NAME_predicted (and NAME_std, if given) for each target.
+
+    truth, predicted, deviation: (rows, targets); a missing value is an empty cell.
+    """
+    parts = [("", truth), ("_predicted", predicted)] + (
+        [("_std", deviation)] if deviation is not None else []
+    )
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["material_id", *(column for name in names for column in (name, f"{name}_predicted"))])
-    for material_id, true_row, predicted_row in zip(ids, truth, predicted, strict=True):
-        cells = [x for pair in zip(true_row, predicted_row, strict=True) for x in pair]
-        writer.writerow([material_id, *("" if np.isnan(x) else f"{x:.7g}" for x in cells)])
+    writer.writerow(["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)])
+    cells = np.stack([values for _, values in parts], axis=2).reshape(len(ids), len(parts) * len(names))
+    for material_id, row in zip(ids, cells.tolist(), strict=True):
+        writer.writerow([material_id, *("" if math.isnan(x) else f"{x:.7g}" for x in row)])
     write_text(path, text.getvalue())
+
+
+class PredictionTable(NamedTuple):
+    """What `write_predictions` wrote: ids, and (rows, targets) true and predicted values, NaN where missing."""
+
+    ids: list[str]
+    truth: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+
+def read_predictions(path: Path) -> PredictionTable:
+    """Read a table that `write_predictions` wrote without deviations."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
+    values = values.reshape(len(rows), len(header) - 1)
+    return PredictionTable([row[0] for row in rows], values[:, 0::2], values[:, 1::2])
 
 
 def write_split(path: Path, ids: Sequence[str], parts: dict[str, NDArray[np.int64]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,7 +21,6 @@ from .cif import read_cif
 from .dataset import iter_batches
 from .errors import CrystalError, CrystalliteError
 from .graphs import build_graphs
-from .inference import predict_graphs
 from .prediction import Predictor
 
 CHUNK = 1024  # crystals in memory at once
@@ -57,7 +56,7 @@ def predict_files(
         on_bad(error.source, error.reason)
 
     with (
-        _table_writer(output, predictor.model.targets.names) as write,
+        _table_writer(output, predictor.columns) as write,
         tqdm(unit=" crystals", desc="predicting", delay=2, disable=None if progress else True) as bar,
     ):
         for ids, crystals in _chunks(inputs, bad):
@@ -76,11 +75,12 @@ def _chunks(inputs: Sequence[str], bad: Callable[[CrystalError], None]) -> Itera
     files: list[Path] = []
     for item in inputs:
         if _is_dataset(item):
-            for part in iter_batches(item, CHUNK):
-                yield part.ids, part.arrays
+            yield from _dataset_chunks(item, bad)
+        elif found := _cif_paths(Path(item)):
+            files += found
         else:
-            files.append(Path(item))
-    paths = (path for item in files for path in _cif_paths(item))
+            bad(CrystalError(item, "no CIF file, folder with CIFs, dataset or built-in name"))
+    paths = iter(files)
     while batch := list(islice(paths, CHUNK)):
         ids, crystals = [], []
         for path in batch:
@@ -92,25 +92,33 @@ def _chunks(inputs: Sequence[str], bad: Callable[[CrystalError], None]) -> Itera
         yield ids, crystals
 
 
+def _dataset_chunks(item: str, bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
+    try:
+        for part in iter_batches(item, CHUNK):
+            yield part.ids, part.arrays
+    except CrystalliteError as error:
+        bad(CrystalError(item, str(error).removeprefix(f"{item}: ")))
+
+
 def _predict_chunk(
     predictor: Predictor, ids: list[str], crystals: Any, workers: int, bad: Callable[[CrystalError], None]
 ) -> tuple[list[str], NDArray[np.float64]]:
     """Predict a chunk; where a graph cannot be built, leave that crystal out."""
-    n_targets = len(predictor.model.targets.names)
+    n_columns = len(predictor.columns)
     try:
         graphs = build_graphs(crystals, predictor.model.graph, ids, workers=workers)
-        return ids, predict_graphs(predictor.model, graphs) if ids else np.empty((0, n_targets))
+        return ids, predictor.predict_packed(graphs) if ids else np.empty((0, n_columns))
     except CrystalError:
-        good, rows = [], [np.empty((0, n_targets))]
+        good, rows = [], [np.empty((0, n_columns))]
         singles = crystals if isinstance(crystals, list) else [crystals.crystal(k) for k in range(len(ids))]
         for name, crystal in zip(ids, singles, strict=True):
             try:
-                rows.append(
-                    predict_graphs(predictor.model, build_graphs([crystal], predictor.model.graph, [name]))
-                )
-                good.append(name)
+                graphs = build_graphs([crystal], predictor.model.graph, [name])
             except CrystalError as error:
                 bad(error)
+                continue
+            rows.append(predictor.predict_packed(graphs))
+            good.append(name)
         return good, np.concatenate(rows)
 
 
@@ -121,20 +129,13 @@ def _is_dataset(item: str) -> bool:
     return path.suffix.lower() == ".parquet" or (item in BUILTIN and not path.exists())
 
 
-def _cif_paths(item: Path) -> Iterator[Path]:
-    """Yield the CIF files a path, folder or glob stands for, sorted."""
+def _cif_paths(item: Path) -> Sequence[Path]:
+    """Return the CIF files a path, folder or glob stands for, sorted."""
     if item.is_dir():
-        found: Iterable[Path] = sorted(item.glob("*.cif"))
-    elif item.is_file():
-        found = [item]
-    else:
-        found = sorted(Path(name) for name in glob.glob(str(item)))  # noqa: PTH207
-    empty = True
-    for path in found:
-        empty = False
-        yield path
-    if empty:
-        raise CrystalliteError(f"{item}: no CIF file, folder with CIFs, dataset or built-in name")
+        return sorted(item.glob("*.cif"))
+    if item.is_file():
+        return [item]
+    return sorted(Path(name) for name in glob.glob(str(item)))  # noqa: PTH207
 
 
 Write = Callable[[list[str], NDArray[np.float64]], None]

@@ -6,6 +6,7 @@ a group lies in one part. Works on group numbers and returns row positions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -82,6 +83,29 @@ def random_split(groups: Indices, parts: Sequence[float], seed: int) -> Split:
     return Split(*(np.array(rows[name], dtype=np.int64) for name in Split._fields))
 
 
+def fold_split(groups: Indices, fold: int, n_folds: int, seed: int) -> Split:
+    """Return fold `fold` of 1 to n_folds as test, the next one as validation and the rest for training.
+
+    Whole groups lie in a fold, every row in exactly one, and folds differ by about a group in size.
+    """
+    n_groups = int(groups.max()) + 1 if len(groups) else 0
+    if not 1 <= fold <= n_folds or n_folds < 3 or n_folds > n_groups:
+        raise CrystalliteError(
+            f"fold {fold} of {n_folds}: at least 3 folds, and no more than {n_groups} materials"
+        )
+    rng = np.random.default_rng(seed)
+    filled = np.zeros(n_folds, dtype=np.int64)
+    fold_of_group = np.empty(n_groups, dtype=np.int64)
+    sizes = np.bincount(groups, minlength=n_groups)
+    for group in rng.permutation(n_groups):
+        fold_of_group[group] = filled.argmin()
+        filled[fold_of_group[group]] += sizes[group]
+    order = rng.permutation(len(groups))
+    folds = fold_of_group[groups[order]]
+    test, validation = folds == fold - 1, folds == fold % n_folds
+    return Split(order[~test & ~validation], order[validation], order[test])
+
+
 def column_split(labels: Sequence[str | None]) -> Split:
     """Split by a column that says train, validation (or val) or test; other rows are left out."""
     names = np.array([_PART_NAMES.get(str(label).strip().lower(), "") for label in labels])
@@ -92,13 +116,26 @@ def column_split(labels: Sequence[str | None]) -> Split:
     return split
 
 
+def without_repeats(split: Split, groups: Indices) -> Split:
+    """Leave out of training what repeats a held-out material, and out of validation what repeats a tested one.
+
+    groups: (N,) group number of every row, as material_groups returns them.
+    """
+    held_out = np.concatenate([split.validation, split.test])
+    return Split(
+        split.train[~np.isin(groups[split.train], groups[held_out])],
+        split.validation[~np.isin(groups[split.validation], groups[split.test])],
+        split.test,
+    )
+
+
 def parse_parts(text: str) -> tuple[float, float, float]:
     """Read '80/10/10', '0.8/0.1/0.1' or '3150/394/394'."""
     try:
         parts = tuple(float(part) for part in text.split("/"))
     except ValueError:
         parts = ()
-    if len(parts) != 3 or min(parts) < 0 or parts[0] == 0:
+    if len(parts) != 3 or not all(map(math.isfinite, parts)) or min(parts) < 0 or parts[0] == 0:
         raise CrystalliteError(
             f"--split takes TRAIN/VALIDATION/TEST such as 80/10/10 or 3150/394/394, not {text!r}"
         )
@@ -115,6 +152,10 @@ def _sizes(parts: Sequence[float], n_rows: int) -> tuple[int, int, int]:
         n_validation, n_test = round(validation * n_rows), round(test * n_rows)
         n_left = n_rows - n_validation - n_test
         return n_validation, n_test, n_left if total > 1 - 1e-9 else round(train * n_rows)
+    if any(part != int(part) for part in parts):
+        raise CrystalliteError(
+            f"shares of a split add up to at most 1, or to 100 as percentages, not {total:g}"
+        )
     if total > n_rows:
         raise CrystalliteError(f"the split asks for {total:.0f} crystals, the dataset has {n_rows}")
     return int(validation), int(test), int(train)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .config import TrainConfig
+from .errors import CrystalliteError
 from .graphs import PackedGraphs, gather_batch
 from .inference import network_outputs
 from .metrics import area_under_curve, mean_absolute_error
@@ -29,7 +30,8 @@ from .targets import Targets
 class Trainer:
     """A network, its optimiser and where they are in the training.
 
-    values: (crystals, targets) in units, NaN where unknown. `step` counts all steps taken; `history` holds a
+    values: (crystals, targets) in units, NaN where unknown. sample_weights: (crystals,). `step` counts all
+    steps taken; `history` holds a
     dictionary an epoch.
     """
 
@@ -41,12 +43,14 @@ class Trainer:
         split: Split,
         targets: Targets,
         config: TrainConfig,
+        sample_weights: NDArray[np.float64] | None = None,
     ) -> None:
         self.network = network.train()
         self.average = copy.deepcopy(network).eval() if config.averaging else None
         self.graphs, self.values, self.split = graphs, values, split
         self.targets, self.config = targets, config
         self.normalized = torch.from_numpy(targets.normalized(values))
+        self.weights = None if sample_weights is None else torch.from_numpy(sample_weights).float()
         self.optimizer = make_optimizer(network, config)
         self.steps_per_epoch = math.ceil(len(split.train) / config.batch_size)
         self.step = 0
@@ -60,8 +64,14 @@ class Trainer:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The history entry with the smallest validation error, None before the first epoch."""
-        return min(self.history, key=lambda entry: entry["validation_error"], default=None)
+        """The history entry with the smallest validation error; the latest where none has one.
+
+        None before the first epoch.
+        """
+        validated = [entry for entry in self.history if entry["validation_error"] is not None]
+        if validated:
+            return min(validated, key=lambda entry: entry["validation_error"])
+        return self.history[-1] if self.history else None
 
     @property
     def kept_network(self) -> CrystalNetwork:
@@ -102,34 +112,47 @@ class Trainer:
             group["lr"] = self._learning_rate(self.step)
         inputs = self.network.inputs(gather_batch(self.graphs, rows))
         outputs = self.network(inputs)
-        targets = self.normalized[torch.from_numpy(rows)].to(outputs.device, outputs.dtype)
-        loss = loss_of(outputs, targets, self.config, self.targets.task)
+        index = torch.from_numpy(rows)
+        targets = self.normalized[index].to(outputs.device, outputs.dtype)
+        weights = None if self.weights is None else self.weights[index].to(outputs.device, outputs.dtype)
+        loss = loss_of(outputs, targets, self.config, self.targets.task, weights)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise CrystalliteError(
+                f"the training diverged in epoch {self.epoch + 1}: the loss is {value}; "
+                f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
+            )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self.average is not None:
             update_average(self.average, self.network, self.config.averaging, self.step)
         self.step += 1
-        value = float(loss.detach())
         self.loss_sum += value * len(rows)
         return value
 
     def validate(self) -> dict[str, Any]:
-        """Return `validation_error` (what is minimised) and the errors in units of each target."""
+        """Return `validation_error` (what is minimised) and the errors in units of each target.
+
+        The error is the mean absolute error on the normalised scale, or 1 - AUC for classification; None
+        where the validation part cannot tell.
+        """
         rows = self.split.validation
-        if not len(rows):  # nothing to choose by: the latest is the best
-            return {"validation_error": -float(self.epoch)}
-        predicted = self.predict(rows)
-        truth = self.values[rows]
+        if not len(rows):
+            return {"validation_error": None}
+        outputs = network_outputs(self.kept_network, self.graphs, rows)
+        truth, predicted = self.values[rows], self.targets.from_outputs(outputs)
         if self.targets.task == "classification":
             auc = area_under_curve(truth[:, 0], predicted[:, 0])
-            return {"validation_error": 1.0 - auc if math.isfinite(auc) else 1.0, "validation_auc": auc}
+            known = math.isfinite(auc)
+            return {"validation_error": 1 - auc if known else None, "validation_auc": auc if known else None}
         errors = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(truth.shape[1])]
-        relative = [e / s for e, s in zip(errors, self.targets.std, strict=True) if math.isfinite(e)]
-        mae = dict(zip(self.targets.names, errors, strict=True))
+        mae = [error if math.isfinite(error) else None for error in errors]
+        normalized = self.normalized[torch.from_numpy(rows)].numpy().astype(np.float64)
+        error = mean_absolute_error(normalized, outputs.astype(np.float64))
         return {
-            "validation_error": float(np.mean(relative)) if relative else -float(self.epoch),
-            "validation_mae": errors[0] if len(errors) == 1 else mae,
+            "validation_error": error if math.isfinite(error) else None,
+            "validation_mae": mae[0] if len(mae) == 1 else dict(zip(self.targets.names, mae, strict=True)),
         }
 
     def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:

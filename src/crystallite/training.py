@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +26,23 @@ from .dataset import Dataset
 from .errors import CrystalliteError
 from .evaluation import test_run
 from .files import write_json
+from .fine_tuning import freeze, shape_of, start_from
 from .graph_store import dataset_graphs
 from .graphs import PackedGraphs
 from .model import CrystalNetwork
-from .prediction import Predictor
+from .prediction import Predictor, load_any_model
 from .recipes import configure
 from .run_folder import BEST, LAST, DataConfig, RunConfig
-from .splits import Split, column_split, material_groups, parse_parts, random_split
-from .targets import Targets
+from .splits import (
+    Split,
+    column_split,
+    fold_split,
+    material_groups,
+    parse_parts,
+    random_split,
+    without_repeats,
+)
+from .targets import Targets, parse_target
 from .trainer import Trainer
 
 SAVE_EVERY = 120.0  # seconds between saves inside an epoch
@@ -59,6 +72,7 @@ def train(
     task: Task = "regression",
     split: str = "80/10/10",
     split_column: str = "",
+    weight_column: str = "",
     workers: int = 1,
     device: str = "cpu",
     out: str | Path | None = None,
@@ -67,25 +81,23 @@ def train(
 ) -> Run:
     """Train a network to predict `target` and return it; everything is kept in the run folder `out`.
 
-    data: a Dataset, a built-in name, a Parquet file or a folder in the published layout. recipe: `modern`
-    or `paper`; `settings` override its fields, those of GraphConfig, ModelConfig and TrainConfig, such as
-    epochs=30.
+    data: a Dataset, a built-in name, a Parquet file or a folder in the published layout. target: a property
+    or several; `NAME:log10` is learned on a logarithmic scale. recipe: `modern` or `paper`; `settings`
+    override its fields, those of GraphConfig, ModelConfig and TrainConfig, such as epochs=30.
     split: train/validation/test as percentages, shares or numbers of crystals, or `split_column` names a
-    column that says which. Crystals of the same material never lie in two parts.
-    workers: threads that build graphs. device: of the network, such as `cpu` or `cuda`.
+    column that says which. Crystals of the same material never lie in two parts. weight_column: sample
+    weights. workers: threads that build graphs. device: of the network, such as `cpu` or `cuda`.
 
     Raises CrystalliteError for a bad option, TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
     """
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
-    source = "" if isinstance(data, Dataset) else run_folder.absolute_source(str(data))
-    names = (target,) if isinstance(target, str) else tuple(target)
-    data_config = DataConfig(source, dataset.fingerprint, names, task, split, split_column)
-    config = RunConfig(data_config, *configure(recipe, task, len(names), settings))
-    trainer = _prepare(dataset, config, workers, device, progress)
-    folder = run_folder.new_folder(out, f"{dataset.name or 'dataset'}-{names[0]}")
-    config.write(folder)
-    parts = trainer.split._asdict()
-    run_folder.write_split(folder / run_folder.SPLIT, dataset.ids, parts)
+    config = run_config(
+        data, dataset, target, recipe=recipe, task=task, split=split, split_column=split_column,
+        weight_column=weight_column, **settings,
+    )  # fmt: skip
+    trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
+    folder = run_folder.new_folder(out, run_name(dataset, config))
+    start_folder(folder, dataset, config, trainer.split)
     return _finish(trainer, dataset, config, folder, progress)
 
 
@@ -104,54 +116,130 @@ def resume(
     """
     folder = Path(folder)
     config = RunConfig.read(folder)
-    if data is None and not config.data.source:
-        raise CrystalliteError(f"{folder} was trained on a dataset in memory: pass it as data=")
-    dataset = data if data is not None else Dataset.read(config.data.source)
-    if dataset.fingerprint != config.data.fingerprint:
-        raise CrystalliteError(f"{folder}: the crystals of {config.data.source or 'data'} have changed since")
-    trainer = _prepare(dataset, config, workers, device, progress)
+    dataset = run_dataset(config, folder, data)
+    trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
     if (folder / LAST).exists():
         trainer.load_state(*read_tensors(folder / LAST))
     return _finish(trainer, dataset, config, folder, progress)
 
 
-def _prepare(dataset: Dataset, config: RunConfig, workers: int, device: str, progress: bool) -> Trainer:
+def run_config(
+    data: Dataset | str | Path,
+    dataset: Dataset,
+    target: str | Sequence[str],
+    *,
+    recipe: str = "modern",
+    task: Task = "regression",
+    **settings: Any,
+) -> RunConfig:
+    """Return the settings of a run; `settings` are those of the recipe and fields of DataConfig."""
+    declared = (target,) if isinstance(target, str) else tuple(target)
+    source = "" if isinstance(data, Dataset) else run_folder.absolute_source(str(data))
+    of_data = {field.name: settings.pop(field.name) for field in fields(DataConfig) if field.name in settings}
+    of_data.setdefault("split_seed", settings.get("seed", 0))
+    if settings.get("start_from"):
+        settings = {**shape_of(load_any_model(settings["start_from"])), **settings}
+        settings["start_from"] = run_folder.absolute_source(str(settings["start_from"]))
+    fingerprint = data_fingerprint(dataset, declared)
+    data_config = DataConfig(source, fingerprint, declared, task, **of_data)
+    return RunConfig(data_config, *configure(recipe, task, len(declared), settings))
+
+
+def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) -> Dataset:
+    """Return the dataset a run was started on; raises CrystalliteError if it is gone or has changed."""
+    if data is None and not config.data.source:
+        raise CrystalliteError(f"{folder} was trained on a dataset in memory: pass it as data=")
+    dataset = data if data is not None else Dataset.read(config.data.source)
+    if data_fingerprint(dataset, config.data.targets) != config.data.fingerprint:
+        raise CrystalliteError(
+            f"{folder}: crystals or targets of {config.data.source or 'data'} have changed since; train anew"
+        )
+    return dataset
+
+
+def start_folder(folder: Path, dataset: Dataset, config: RunConfig, split: Split) -> None:
+    """Write what a run folder holds before the first step."""
+    run_folder.write_split(folder / run_folder.SPLIT, dataset.ids, split._asdict())
+    config.write(folder)
+
+
+def run_name(dataset: Dataset, config: RunConfig) -> str:
+    """Return the stem of a run folder's default name."""
+    return f"{dataset.name or 'dataset'}-{parse_target(config.data.targets[0])[0]}"
+
+
+def data_fingerprint(dataset: Dataset, declared: Sequence[str]) -> str:
+    """Return SHA-256 (hexadecimal) of the crystals and of the declared targets' values."""
+    digest = hashlib.sha256(dataset.fingerprint.encode())
+    for text in declared:
+        digest.update(dataset.values(parse_target(text)[0]).tobytes())
+    return digest.hexdigest()
+
+
+def prepare(
+    dataset: Dataset, config: RunConfig, *, workers: int = 1, device: str = "cpu", progress: bool = False
+) -> Trainer:
     """Return a trainer before its first step."""
-    values = np.column_stack([dataset.values(name) for name in config.data.targets])
+    names, transforms = zip(*map(parse_target, config.data.targets), strict=True)
+    values = np.column_stack([dataset.values(name) for name in names])
     graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
-    split = split_dataset(dataset, graphs, values, config)
-    units = tuple(dataset.units.get(name, "") for name in config.data.targets)
-    targets = Targets.fit(config.data.targets, units, config.model.task, values[split.train])
+    split = split_dataset(dataset, graphs, values, config.data)
+    units = [dataset.units.get(name, "") for name in names]
+    targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)
+    weights = dataset.values(config.data.weight_column) if config.data.weight_column else None
+    if weights is not None and not (weights[split.train] >= 0).all():
+        raise CrystalliteError(f"sample weights {config.data.weight_column}: missing or negative values")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         network = CrystalNetwork(config.model)
-    return Trainer(network.to(device), graphs, values, split, targets, config.training)
+    if config.training.start_from:
+        start_from(network, targets, load_any_model(config.training.start_from))
+    freeze(network, config.training.frozen)
+    try:
+        network.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise CrystalliteError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
+    return Trainer(network, graphs, values, split, targets, config.training, weights)
 
 
 def split_dataset(
-    dataset: Dataset, graphs: PackedGraphs, values: NDArray[np.float64], config: RunConfig
+    dataset: Dataset, graphs: PackedGraphs, values: NDArray[np.float64], config: DataConfig
 ) -> Split:
     """Return the run's split of the crystals that have a value."""
     known = np.flatnonzero(np.isfinite(values).any(axis=1))
-    if config.data.split_column:
-        parts = column_split(dataset.labels(config.data.split_column))
-        return Split(*(part[np.isin(part, known)] for part in parts))
-    groups = material_groups(dataset.ids, graphs)[known]
-    parts = random_split(groups, parse_parts(config.data.split), config.training.seed)
-    if not len(parts.train):
-        raise CrystalliteError(
-            f"the split {config.data.split} of {len(known)} crystals leaves none for training"
-        )
-    return Split(*(known[part] for part in parts))
+    groups = material_groups(dataset.ids, graphs)
+    fold = re.fullmatch(r"fold (\d+) of (\d+)", config.split)
+    if config.split_column:
+        parts = column_split(dataset.labels(config.split_column))
+        declared = Split(*(part[np.isin(part, known)] for part in parts))
+        split = without_repeats(declared, groups)
+        n_left_out = sum(map(len, declared)) - sum(map(len, split))
+        if n_left_out:
+            warnings.warn(
+                f"{config.split_column}: {n_left_out} training or validation crystals repeat materials of "
+                "a part that is held out from them and are not used",
+                stacklevel=2,
+            )
+    else:
+        groups = np.unique(groups[known], return_inverse=True)[1]
+        if fold:
+            parts = fold_split(groups, int(fold[1]), int(fold[2]), config.split_seed)
+        else:
+            parts = random_split(groups, parse_parts(config.split), config.split_seed)
+        split = Split(*(known[part] for part in parts))
+    if config.train_limit:
+        split = split._replace(train=split.train[: config.train_limit])
+    if not len(split.train):
+        raise CrystalliteError(f"the split {config.split} of {len(known)} crystals leaves none for training")
+    return split
 
 
 def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
     """Train to the end, then test, summarise and draw."""
-    started = time.perf_counter()
     run_folder.write_metrics(folder, trainer.history)
     with _stop_requests() as stop, torch.random.fork_rng(devices=[]):
         _train_epochs(trainer, config, folder, stop, progress)
-    seconds = time.perf_counter() - started
+    seconds = sum(entry["seconds"] for entry in trainer.history)
     model = load_model(folder / BEST)
     trainer.kept_network.load_state_dict(model.network.state_dict())
     summary = {**test_run(trainer, dataset, folder), "training_seconds": round(seconds, 2)}

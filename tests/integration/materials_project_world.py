@@ -44,10 +44,12 @@ def _number(index: int) -> int:
 def _material(index: int, dataset: Dataset, row: int) -> dict[str, Any]:
     crystal, number = dataset.crystal(row), _number(index)
     own = [] if index % NOT_LISTED == 0 else [number]
+    deprecated = index % DEPRECATED == 3
+    next_task = [500_000 + 2 * (index + 1)] if deprecated else []  # is also in a material that is not
     return {
         "number": number,
-        "tasks": [500_000 + 2 * index, *own, 700_000 + index],
-        "deprecated": index % DEPRECATED == 3,
+        "tasks": [500_000 + 2 * index, *own, 700_000 + index, *next_task],
+        "deprecated": deprecated,
         "license": "BY-NC" if index % RESTRICTED == 59 else "BY-C",
         "lattice": crystal.lattice.tolist(),
         "numbers": crystal.numbers.tolist(),
@@ -70,7 +72,7 @@ def _values(index: int, dataset: Dataset, row: int) -> dict[str, Any]:
 
 
 def _thermo(index: int, dataset: Dataset, row: int) -> dict[str, dict[str, Any]]:
-    """Return energies by thermo type; every 11th material has no GGA_GGA+U row, every fourth no r2SCAN row."""
+    """Return energies by thermo type; every 11th material has no GGA_GGA+U row, every 4th no r2SCAN row."""
     base = float(dataset.values("formation_energy_per_atom")[row]) if dataset.name == "formation" else -0.5
     shifts = {"GGA_GGA+U": 0.0, "r2SCAN": 0.01, "GGA_GGA+U_R2SCAN": 0.02}
     absent = {"GGA_GGA+U": index % 11 == 0, "r2SCAN": index % 4 == 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -66,7 +66,7 @@ def info(data: str) -> None:
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .parquet file to write."
 )
-@click.option("--table", type=click.Path(path_type=Path), help="CSV or Parquet file with the properties.")
+@click.option("--table", type=click.Path(path_type=Path), help="CSV, Parquet or archive with the properties.")
 @click.option("--id-column", default="material_id", show_default=True, help="The table's column of ids.")
 @click.option("--target", default="target", show_default=True, help="Name for the values of id_prop.csv.")
 @click.option(
@@ -86,11 +86,13 @@ def import_(
     skip_bad: bool,
     workers: int,
 ) -> None:
-    """Make a dataset of CIFs or of a NumPy archive.
+    """Make a dataset of CIFs, an archive or a database.
 
     SOURCE is one of: a folder in the layout of the published CGCNN code (id_prop.csv and a CIF for every id);
     a folder or a quoted pattern of CIFs, whose names are the ids in --table; an .npz archive, or a folder
-    with structures.npz and props.csv.
+    with structures.npz and props.csv; a JSON or MessagePack archive (rcgcnn's cifs and props, a Matbench
+    task, a list of pymatgen structures), also .gz or .zstd; an ASE database (.db), extended XYZ, or a folder
+    of POSCARs.
 
     \b
     Examples:
@@ -98,11 +100,15 @@ def import_(
       crystallite data import cifs/ --table props.csv --id-column mp_id -o data.parquet
       crystallite data import "cifs/*/*.cif" --table props.csv --skip-bad -o data.parquet
       crystallite data import structures.npz --table props.csv -o data.parquet
+      crystallite data import matbench_mp_gap.json.gz -o gaps.parquet
+      crystallite data import cifs.msgpack.zstd --table props.msgpack.zstd -o data.parquet
     """
+    from ..sources.formats import ImportSettings, import_dataset
+
     if output.suffix.lower() != ".parquet":
         raise CrystalliteError(f"--output {output}: a dataset's name ends in .parquet")
-    settings = _ImportSettings(table, id_column, target, _units(units), skip_bad, workers)
-    imported = _imported(source, settings)
+    settings = ImportSettings(table, id_column, target, _units(units), skip_bad, workers)
+    imported = import_dataset(source, settings)
     imported.dataset.write(output)
     _report(imported)
     click.echo(f"{output}: {len(imported.dataset):,} crystals; {_names(imported.dataset)}")
@@ -110,56 +116,32 @@ def import_(
 
 @command.command()
 @click.argument("data")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The new folder.")
-@click.option("--target", help="The property for id_prop.csv; needed if there are several.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file or folder.")
+@click.option("--target", help="The only property to write; a folder needs it if there are several.")
 def export(data: str, output: Path, target: str | None) -> None:
-    """Write DATA in the layout of the published CGCNN code: id_prop.csv, ID.cif, atom_init.json.
-
-    Crystals without a value of the property are left out.
+    """Write DATA for other programs, in the format the name of --output tells.
 
     \b
-    Example:
+      FOLDER/                the published CGCNN code: id_prop.csv, ID.cif, atom_init.json
+      cifs.msgpack[.zstd]    rcgcnn: crystals, and props.msgpack[.zstd] beside them; also .json, .bin
+      NAME.json.gz           a Matbench task
+      NAME.json              a list of pymatgen structures and properties
+      NAME.extxyz, NAME.db   extended XYZ, an ASE database
+
+    A folder has one property, and crystals without a value of it are left out.
+
+    \b
+    Examples:
       crystallite data export elastic --target log10_bulk_modulus -o bulk-modulus/
+      crystallite data export elastic -o elastic.extxyz
     """
     from ..dataset import Dataset
-    from ..sources.export import export_published
+    from ..sources.formats import export_dataset
 
     dataset = Dataset.read(data)
-    written = export_published(dataset, output, target)
-    left_out = len(dataset) - written
-    click.echo(
-        f"{output}: {written:,} crystals" + (f"; {left_out:,} without a value left out" if left_out else "")
-    )
-
-
-class _ImportSettings(NamedTuple):
-    table: Path | None
-    id_column: str
-    target: str
-    units: dict[str, str]
-    skip_bad: bool
-    workers: int
-
-
-def _imported(source: str, settings: _ImportSettings) -> Imported:
-    """Import `source` with the importer for what it is."""
-    from ..sources.folder import import_cifs, import_published
-    from ..sources.numpy_archive import import_archive
-
-    path, table = Path(source), settings.table
-    units, id_column, skip_bad, workers = (
-        settings.units,
-        settings.id_column,
-        settings.skip_bad,
-        settings.workers,
-    )
-    if path.suffix.lower() == ".parquet":
-        raise CrystalliteError(f"{source}: Parquet files need no import; use them as DATA")
-    if path.suffix.lower() == ".npz" or (path / "structures.npz").is_file():
-        return import_archive(path, table, id_column=id_column, units=units, skip_bad=skip_bad)
-    if table is None and (path / "id_prop.csv").is_file():
-        return import_published(path, target=settings.target, units=units, skip_bad=skip_bad, workers=workers)
-    return import_cifs(source, table, id_column=id_column, units=units, skip_bad=skip_bad, workers=workers)
+    for notice in export_dataset(dataset, output, target):
+        click.echo(f"Notice: {notice}", err=True)
+    click.echo(f"{output}: {len(dataset):,} crystals")
 
 
 def _units(pairs: Sequence[str]) -> dict[str, str]:

@@ -64,4 +64,4 @@ def command(
         click.echo(
             f"{len(report.bad)} of {len(report.bad) + report.n_predicted} inputs could not be used", err=True
         )
-        sys.exit(0 if skip_bad else 1)
+        sys.exit(0 if skip_bad and report.n_predicted else 1)

@@ -7,114 +7,79 @@ from typing import Any
 
 import click
 
+from .options import only_target, settings_of, training_options
+
 
 @click.command()
 @click.argument("data", required=False)
-@click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="Property to learn; repeat for several."
-)
-@click.option(
-    "--recipe",
-    type=click.Choice(["modern", "paper"]),
-    default="modern",
-    show_default=True,
-    help="modern: chosen by measurement. paper: the published code's defaults.",
-)
-@click.option(
-    "--task", type=click.Choice(["regression", "classification"]), default="regression", show_default=True
-)
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the training crystals.")
-@click.option("--batch-size", type=click.IntRange(1), help="Crystals a step.")
-@click.option("--lr", "learning_rate", type=float, help="Largest learning rate.")
-@click.option(
-    "--patience",
-    type=click.IntRange(0),
-    help="Stop after this many epochs without a better validation error.",
-)
-@click.option(
-    "--split",
-    default="80/10/10",
-    show_default=True,
-    metavar="TRAIN/VAL/TEST",
-    help="Percentages, shares or numbers of crystals.",
-)
-@click.option(
-    "--split-column", default="", metavar="NAME", help="Column that says train, validation or test."
-)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Any other setting of config.toml, e.g. --set n_convolutions=4.",
-)
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the split and the training."
-)
-@click.option(
-    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
-)
-@click.option("--device", default="cpu", show_default=True, help="Of the network: cpu, cuda, ...")
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="RUN", help="Run folder.  [default: runs/DATA-TARGET-N]"
-)
+@training_options
+@click.option("--folds", type=click.IntRange(3), metavar="K", help="Cross-validate: K trainings.")
+@click.option("--members", type=click.IntRange(2), metavar="K", help="Train an ensemble of K.")
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run."
 )
-def command(data: str | None, targets: tuple[str, ...], resume: Path | None, **options: Any) -> None:
+def command(
+    data: str | None,
+    targets: tuple[str, ...],
+    resume: Path | None,
+    folds: int | None,
+    members: int | None,
+    **options: Any,
+) -> None:
     """Train a model on DATA: a built-in name, a Parquet file or a folder with id_prop.csv and CIFs.
 
     \b
     Examples:
       crystallite train formation --target formation_energy_per_atom
       crystallite train mine.parquet --target band_gap --epochs 300 --out runs/gap
+      crystallite train elastic --target bulk_modulus:log10 --folds 5 --parallel 2
       crystallite train --resume runs/gap
 
     The run folder then holds config.toml, metrics.jsonl (a line an epoch), best.safetensors (the model),
     test_predictions.csv, summary.json and figures. Ctrl-C saves before it stops.
+
+    With --folds K every crystal is tested once; with --members K an ensemble is trained, whose predictions
+    carry a calibrated standard deviation. Each has its run folder inside RUN; --resume goes on with them.
     """
-    from .. import training
+    from .. import experiments, training
 
+    running = {name: options[name] for name in ("workers", "device")}
+    parallel = options.pop("parallel")
     if resume is not None:
-        run = training.resume(resume, workers=options["workers"], device=options["device"])
+        if experiments.is_group(resume):
+            print_group(resume, experiments.resume_group(resume, parallel=parallel, **running))
+        else:
+            _print_summary(training.resume(resume, **running))
+        return
+    if data is None:
+        raise click.UsageError("give DATA, or --resume RUN; built-in datasets: crystallite data list")
+    if folds and members:
+        raise click.UsageError("choose --folds or --members, not both")
+    settings = settings_of(options)
+    targets = targets or (only_target(data),)
+    if folds or members:
+        group = {"folds": folds} if folds else {"members": members}
+        folder = experiments.start_group(data, targets, group, **settings)
+        print_group(folder, experiments.resume_group(folder, parallel=parallel, **running))
     else:
-        if data is None:
-            raise click.UsageError("give DATA, or --resume RUN; built-in datasets: crystallite data list")
-        settings = _settings(options)
-        run = training.train(data, targets or _only_target(data), **settings)
-    _print_summary(run)
+        _print_summary(training.train(data, targets, **settings))
 
 
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Return keyword arguments of `train`: options left out keep the recipe's values."""
-    chosen = {name: value for name, value in options.items() if value is not None and name != "settings"}
-    for assignment in options["settings"]:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set takes NAME=VALUE, not {assignment!r}")
-        chosen[name.strip()] = _parsed(text.strip())
-    return chosen
-
-
-def _parsed(text: str) -> Any:
-    """Read a TOML value; anything else is taken as text."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _only_target(data: str) -> str:
-    from ..dataset import Dataset
-
-    properties = Dataset.read(data).properties
-    if len(properties) != 1:
-        raise click.UsageError(
-            f"choose a property with --target; {data} has: {', '.join(properties) or 'none'}"
-        )
-    return properties[0]
+def print_group(folder: Path, summary: dict[str, Any]) -> None:
+    """Show the summary of several trainings."""
+    for key, value in summary.items():
+        if isinstance(value, float):
+            click.echo(f"  {key:28} {value:.4f}")
+        elif isinstance(value, dict):
+            click.echo(f"  {key}")
+            for inner, number in value.items():
+                shown = f"{number:.4f}" if isinstance(number, float) else str(number)
+                click.echo(f"    {inner:26} {shown}")
+        else:
+            click.echo(f"  {key:28} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    for figure in sorted(folder.glob("*.png")):
+        click.echo(f"  {figure}")
+    click.echo(f"Everything is in {folder}")
 
 
 def _print_summary(run: Any) -> None:

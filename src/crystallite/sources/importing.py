@@ -12,6 +12,7 @@ from ..crystal import Crystal, pack_crystals
 from ..dataset import Dataset
 from ..errors import CrystalError, CrystalliteError
 from .schema import as_arrow
+from .tables import NOTICES
 
 LISTED = 10  # bad crystals named in an error
 
@@ -40,7 +41,8 @@ def assemble(
     """Join crystals with the rows of `table` (material_id and properties) at the same places.
 
     A CrystalError stands for a crystal that cannot be used. Raises CrystalliteError listing the first of them
-    and their number, unless skip_bad; then they are left out.
+    and their number, unless skip_bad; then they are left out. `units` override those the table's
+    fields have.
     """
     bad = [(c.source, c.reason) for c in crystals if isinstance(c, CrystalError)]
     good = [c for c in crystals if isinstance(c, Crystal)]
@@ -53,15 +55,22 @@ def assemble(
         table = table.take(as_arrow(np.array(kept), pa.int64()))
     properties = {column: table[column] for column in table.column_names if column != "material_id"}
     ids = table["material_id"].to_pylist()
+    told = (table.schema.metadata or {}).get(NOTICES, b"").decode().splitlines()
+    units = {**_field_units(table), **(units or {})}
     metadata = {"source": f"imported from {name}"}
     dataset = Dataset.from_arrays(pack_crystals(good), ids, properties, units, name=name, metadata=metadata)
-    return Imported(dataset, bad, list(notices))
+    return Imported(dataset, bad, [*told, *notices])
 
 
 def shortened(names: Sequence[str]) -> str:
     """Return the first few names, and how many more there are."""
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
+
+
+def _field_units(table: pa.Table) -> dict[str, str]:
+    fields = ((field.name, field.metadata or {}) for field in table.schema)
+    return {name: metadata[b"unit"].decode() for name, metadata in fields if b"unit" in metadata}
 
 
 def _report(bad: list[tuple[str, str]], total: int) -> str:

@@ -1,4 +1,4 @@
-"""Tables of properties beside crystals: CSV or Parquet, one row for each crystal."""
+"""Tables of properties beside crystals: CSV, Parquet or archives, one row for each crystal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import CrystalliteError
+from .archive_stream import is_archive
 from .schema import is_number
+
+NOTICES = b"notices"  # key in a table's metadata: what whoever imports it should be told, a line each
 
 
 def read_table(path: Path, id_column: str = "material_id") -> pa.Table:
     """Return a table with the column material_id (text) and then every other column: numbers or text.
 
-    id_column: the column of `path` with the ids. Empty cells are missing values. Raises CrystalliteError
-    naming the file and the column or row.
+    id_column: the column of `path` with the ids; an archive's keys are the ids. Empty cells are missing
+    values. Units are in the fields' metadata, notices in the table's. Raises CrystalliteError naming the file
+    and the column or row.
     """
+    if is_archive(path):
+        from .archives import read_properties
+
+        table, notices = read_properties(path)
+        return table.replace_schema_metadata({NOTICES: "\n".join(notices).encode()})
     table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path, id_column)
     if id_column not in table.column_names:
         raise CrystalliteError(

@@ -1,0 +1,40 @@
+"""`crystallite learning-curve`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .options import only_target, settings_of, training_options
+from .train import print_group
+
+
+@click.command()
+@click.argument("data")
+@training_options
+@click.option(
+    "--size",
+    "sizes",
+    type=click.IntRange(2),
+    multiple=True,
+    metavar="N",
+    help="Training crystals; repeatable.  [default: all, a half, a quarter, ...]",
+)
+def command(data: str, targets: tuple[str, ...], sizes: tuple[int, ...], **options: Any) -> None:
+    """Measure how the test error falls with the number of training crystals, and fit a power law.
+
+    All trainings share one test part. The table, the figure and a run folder for each size are in RUN; an
+    interrupted curve goes on with: crystallite train --resume RUN
+
+    \b
+    Example:
+      crystallite learning-curve formation --target formation_energy_per_atom --epochs 50
+    """
+    from .. import experiments
+
+    parallel = options.pop("parallel")
+    running = {name: options[name] for name in ("workers", "device")}
+    targets = targets or (only_target(data),)
+    folder = experiments.start_group(data, targets, {"sizes": sorted(sizes)}, **settings_of(options))
+    print_group(folder, experiments.resume_group(folder, parallel=parallel, **running))

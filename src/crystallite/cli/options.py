@@ -1,0 +1,134 @@
+"""Options that training commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = [
+    click.option(
+        "--target",
+        "targets",
+        multiple=True,
+        metavar="NAME",
+        help="Property to learn, NAME or NAME:log10; repeat for several.",
+    ),
+    click.option(
+        "--recipe",
+        type=click.Choice(["modern", "paper"]),
+        default="modern",
+        show_default=True,
+        help="modern: chosen by measurement. paper: the published code's defaults.",
+    ),
+    click.option(
+        "--task", type=click.Choice(["regression", "classification"]), default="regression", show_default=True
+    ),
+    click.option("--epochs", type=click.IntRange(1), help="Passes over the training crystals."),
+    click.option("--batch-size", type=click.IntRange(1), help="Crystals a step."),
+    click.option("--lr", "learning_rate", type=float, help="Largest learning rate."),
+    click.option(
+        "--patience",
+        type=click.IntRange(0),
+        help="Stop after this many epochs without a better validation error.",
+    ),
+    click.option(
+        "--split",
+        default="80/10/10",
+        show_default=True,
+        metavar="TRAIN/VAL/TEST",
+        help="Percentages, shares or numbers of crystals.",
+    ),
+    click.option(
+        "--split-column", default="", metavar="NAME", help="Column that says train, validation or test."
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Any other setting of config.toml, e.g. --set n_convolutions=4.",
+    ),
+    click.option("--weight-column", default="", metavar="NAME", help="Column of sample weights."),
+    click.option(
+        "--from", "start_from", metavar="MODEL", help="Fine-tune this model (any that predict takes)."
+    ),
+    click.option(
+        "--freeze",
+        "frozen",
+        multiple=True,
+        metavar="PART",
+        help="Part of the network that stays as it is: embedding, convolutions.0, ...; repeatable.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the split and the training."
+    ),
+    click.option(
+        "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
+    ),
+    click.option("--device", default="cpu", show_default=True, help="Of the network: cpu, cuda, ..."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="RUN",
+        help="Run folder.  [default: runs/DATA-TARGET-N]",
+    ),
+    click.option(
+        "--parallel",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Trainings side by side, where there are several.",
+    ),
+]
+
+
+def training_options(command: Command) -> Command:
+    """Add the options that say what to train and how."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def only_target(data: str) -> str:
+    """Return the only property of a dataset, or tell which there are to choose from."""
+    from ..dataset import Dataset
+
+    properties = Dataset.read(data).properties
+    if len(properties) != 1:
+        raise click.UsageError(
+            f"choose a property with --target; {data} has: {', '.join(properties) or 'none'}"
+        )
+    return properties[0]
+
+
+def settings_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments of `train`: options left out keep the recipe's values."""
+    from ..recipes import setting_names
+
+    chosen = {
+        name: value for name, value in options.items() if value not in (None, ()) and name != "settings"
+    }
+    known = setting_names() | {"split_seed", "train_limit"}
+    for assignment in options["settings"]:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set takes NAME=VALUE, not {assignment!r}")
+        if name.strip() not in known:
+            raise click.UsageError(f"--set {assignment}: settings are {', '.join(sorted(known))}")
+        chosen[name.strip()] = _parsed(text.strip())
+    return chosen
+
+
+def _parsed(text: str) -> Any:
+    """Read a TOML value; anything else is taken as text."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,53 @@
+"""Cross-validation: every crystal is tested once, by a model that saw none of its material."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import run_folder
+from .dataset import Dataset
+from .figures import plot_parity
+from .files import read_json, write_json
+from .metrics import mean_absolute_error
+from .run_folder import RunConfig
+from .run_group import spread, train_all
+from .training import run_dataset
+
+
+def fold_configs(config: RunConfig, n_folds: int) -> dict[str, RunConfig]:
+    """Return the settings of each fold: the next fold validates, the others train."""
+    folds = range(1, n_folds + 1)
+    splits = {
+        f"fold-{k}": replace(config.data, split=f"fold {k} of {n_folds}", split_column="") for k in folds
+    }
+    return {name: replace(config, data=data) for name, data in splits.items()}
+
+
+def cross_validate(
+    folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any
+) -> dict[str, Any]:
+    """Train all folds of a cross-validation folder, or go on with it, and return its summary.
+
+    Every crystal with a known target is tested exactly once, by a model that saw none of its material.
+    """
+    config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["folds"]
+    dataset = run_dataset(config, folder, data)
+    summaries = train_all(dataset, fold_configs(config, count), folder, parallel=parallel, **options)
+    tables = [run_folder.read_predictions(folder / name / run_folder.PREDICTIONS) for name in summaries]
+    names, units = next(iter(summaries.values()))["target"], next(iter(summaries.values()))["unit"]
+    ids = [material_id for table in tables for material_id in table.ids]
+    truth, predicted = (np.concatenate([table[k] for table in tables]) for k in (1, 2))
+    run_folder.write_predictions(folder / run_folder.PREDICTIONS, ids, names, truth, predicted)
+    for k, (name, unit) in enumerate(zip(names, units, strict=True)):
+        if config.model.task == "regression":
+            plot_parity(folder / f"parity_{name}.png", truth[:, k], predicted[:, k], name, unit)
+    summary = {"folds": count, "target": names, "unit": units, **spread(list(summaries.values()))}
+    if config.model.task == "regression":
+        maes = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(len(names))]
+        summary["pooled_test_mae"] = maes[0] if len(maes) == 1 else dict(zip(names, maes, strict=True))
+    write_json(folder / run_folder.SUMMARY, summary)
+    return summary

@@ -1,0 +1,113 @@
+"""Ensembles: the same training from different seeds; their spread, calibrated, is the uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import run_folder
+from .checkpoint import TrainedModel, load_model
+from .dataset import Dataset
+from .errors import CrystalliteError
+from .figures import plot_parity, plot_reliability
+from .files import read_json, write_json
+from .graph_store import dataset_graphs
+from .inference import predict_graphs
+from .metrics import accuracy, area_under_curve, mean_absolute_error
+from .prediction import ENSEMBLE, EnsemblePredictor
+from .run_folder import BEST, RunConfig
+from .run_group import spread, train_all
+from .training import prepare, run_dataset
+from .uncertainty import LEVELS, Calibration, coverage, fit_calibration
+
+Values = NDArray[np.float64]
+
+
+def member_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
+    """Return the settings of each member: one split, different initial weights and order of crystals."""
+    seeds = {f"member-{k}": config.training.seed + k - 1 for k in range(1, n_members + 1)}
+    return {
+        name: replace(config, training=replace(config.training, seed=seed)) for name, seed in seeds.items()
+    }
+
+
+def train_ensemble(
+    folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any
+) -> dict[str, Any]:
+    """Train all members of an ensemble folder, or go on with it, calibrate it and return its summary."""
+    config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["members"]
+    if count < 2:
+        raise CrystalliteError(f"an ensemble needs at least 2 members, not {count}")
+    dataset = run_dataset(config, folder, data)
+    configs = member_configs(config, count)
+    summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
+    models = [load_model(folder / name / BEST) for name in configs]
+    trainer = prepare(dataset, config)
+    graphs = dataset_graphs(dataset, config.graph)
+
+    def members(rows: NDArray[np.int64]) -> Values:
+        return np.stack([predict_graphs(model, graphs, rows) for model in models])
+
+    validation, test = trainer.split.validation, trainer.split.test
+    calibrations = calibrate(trainer.values[validation], members(validation))
+    predictor = EnsemblePredictor(models, calibrations)
+    write_json(folder / ENSEMBLE, {"members": list(configs), "calibration": [list(c) for c in calibrations]})
+    mean, deviation = predictor.combined(members(test))
+    ids = dataset.ids
+    run_folder.write_predictions(
+        folder / run_folder.PREDICTIONS, [ids[row] for row in test], models[0].targets.names,
+        trainer.values[test], mean, deviation,
+    )  # fmt: skip
+    summary = {
+        "members": count,
+        "target": list(models[0].targets.names),
+        "unit": list(models[0].targets.units),
+        "single_model": spread(list(summaries.values())),
+        **_measured(folder, models[0], trainer.values[test], members(test), predictor),
+        "n_train": len(trainer.split.train),
+        "n_validation": len(validation),
+        "n_test": len(test),
+    }
+    write_json(folder / run_folder.SUMMARY, summary)
+    return summary
+
+
+def calibrate(truth: Values, members: Values) -> list[Calibration]:
+    """Return a calibration for each target from validation data.
+
+    truth: (crystals, targets). members: (members, crystals, targets).
+    """
+    error, deviation = truth - members.mean(axis=0), members.std(axis=0, ddof=1)
+    return [fit_calibration(error[:, k], deviation[:, k]) for k in range(truth.shape[1])]
+
+
+def _measured(
+    folder: Path, model: TrainedModel, truth: Values, members: Values, predictor: EnsemblePredictor
+) -> dict[str, Any]:
+    """Return the ensemble's test errors and coverage, and draw them."""
+    mean, deviation = predictor.combined(members)
+    if model.targets.task == "classification":
+        auc = area_under_curve(truth[:, 0], mean[:, 0])
+        return {"test_auc": auc if np.isfinite(auc) else None, "test_accuracy": accuracy(truth, mean)}
+    result: dict[str, Any] = {}
+    for k, (name, unit) in enumerate(zip(model.targets.names, model.targets.units, strict=True)):
+        error = truth[:, k] - mean[:, k]
+        if not np.isfinite(error).any():
+            continue
+        raw = coverage(error, members[:, :, k].std(axis=0, ddof=1))
+        calibrated = coverage(error, deviation[:, k])
+        plot_parity(folder / f"parity_{name}.png", truth[:, k], mean[:, k], name, unit)
+        plot_reliability(folder / f"reliability_{name}.png", LEVELS, raw, calibrated)
+        result[name] = {
+            "test_mae": mean_absolute_error(truth[:, k], mean[:, k]),
+            "mean_deviation": float(deviation[:, k].mean()),
+            "coverage_68": float(calibrated[LEVELS == 0.6827][0]),
+            "coverage_95": float(calibrated[LEVELS == 0.9545][0]),
+            "coverage_68_uncalibrated": float(raw[LEVELS == 0.6827][0]),
+            "coverage_95_uncalibrated": float(raw[LEVELS == 0.9545][0]),
+        }
+    return result[model.targets.names[0]] if len(result) == 1 else {"targets": result}

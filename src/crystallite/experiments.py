@@ -1,0 +1,61 @@
+"""Several trainings as one: started into a folder that says what they are, and gone on with from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import run_folder
+from .cross_validation import cross_validate
+from .dataset import Dataset
+from .ensembles import train_ensemble
+from .files import read_json, write_json
+from .learning_curve import default_sizes, learning_curve
+from .training import run_config, run_name
+
+KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "folds": cross_validate,
+    "members": train_ensemble,
+    "sizes": learning_curve,
+}
+
+
+def start_group(
+    data: str | Path | Dataset,
+    target: str | Sequence[str],
+    group: dict[str, Any],
+    *,
+    out: str | Path | None = None,
+    **settings: Any,
+) -> Path:
+    """Make the folder of several trainings and return it.
+
+    group: {"folds": k}, {"members": k} or {"sizes": [n, ...]} (an empty list: doubling up to all).
+    settings: those of `train`.
+    """
+    for name in ("workers", "device", "progress"):
+        settings.pop(name, None)
+    dataset = data if isinstance(data, Dataset) else Dataset.read(data)
+    config = run_config(data, dataset, target, **settings)
+    if group.get("sizes") == []:
+        group = {"sizes": default_sizes(dataset, config)}
+    kind = next(iter(group))
+    folder = run_folder.new_folder(out, f"{run_name(dataset, config)}-{kind}")
+    write_json(folder / run_folder.GROUP, group)
+    config.write(folder)
+    return folder
+
+
+def resume_group(folder: Path, *, data: Dataset | None = None, **options: Any) -> dict[str, Any]:
+    """Train what is missing in the folder of several trainings and return its summary.
+
+    options: parallel (trainings side by side), workers, device, progress.
+    """
+    kind = next(iter(read_json(folder / run_folder.GROUP)))
+    return KINDS[kind](folder, data=data, **options)
+
+
+def is_group(folder: Path) -> bool:
+    """Whether a folder holds several trainings."""
+    return (folder / run_folder.GROUP).is_file()

@@ -1,0 +1,60 @@
+"""Starting from a trained model instead of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .checkpoint import TrainedModel
+from .errors import CrystalliteError
+from .model import CrystalNetwork
+from .targets import Targets
+
+
+def shape_of(model: TrainedModel) -> dict[str, Any]:
+    """Return the settings a network needs to take over the model's weights: its shape and its graphs."""
+    shape = model.network.config.to_dict()
+    return {**model.graph.to_dict(), **{k: v for k, v in shape.items() if k not in ("task", "n_outputs")}}
+
+
+@torch.no_grad()
+def start_from(network: CrystalNetwork, targets: Targets, model: TrainedModel) -> None:
+    """Copy the model's weights into the network.
+
+    The last layer is copied when both predict the same targets, rescaled so that predictions in units stay
+    the same; otherwise it keeps its random weights.
+    """
+    state = model.network.state_dict()
+    theirs = model.targets
+    same = (theirs.names, theirs.task, theirs.transforms) == (targets.names, targets.task, targets.transforms)
+    for name in ("output.weight", "output.bias"):
+        if not same:
+            state[name] = network.state_dict()[name]
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CrystalliteError(f"the model to start from has another shape: {error}") from error
+    if same and targets.task == "regression":
+        mean, std = torch.tensor(targets.mean), torch.tensor(targets.std)
+        their_mean, their_std = torch.tensor(theirs.mean), torch.tensor(theirs.std)
+        network.output.weight.mul_((their_std / std).unsqueeze(1))
+        network.output.bias.mul_(their_std / std).add_((their_mean - mean) / std)
+
+
+def freeze(network: CrystalNetwork, parts: Sequence[str]) -> None:
+    """Keep the parameters of the named parts (and of what they contain) as they are.
+
+    Batch norms still follow the new data with their running statistics. Raises CrystalliteError for a name
+    that matches nothing, or if nothing is left to train.
+    """
+    for part in parts:
+        frozen = [p for name, p in network.named_parameters() if f"{name}.".startswith(f"{part}.")]
+        if not frozen:
+            known = sorted({name.rpartition(".")[0] for name, _ in network.named_parameters()})
+            raise CrystalliteError(f"the network has no part {part!r}; parts: {', '.join(known)}")
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise CrystalliteError("every part of the network is frozen, nothing is left to train")

@@ -1,0 +1,165 @@
+"""Every format datasets are imported from and exported to, in one table each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import CrystalliteError
+from .archive_stream import is_archive, split_name
+from .schema import STRUCTURE
+
+if TYPE_CHECKING:
+    from ..dataset import Dataset
+    from .importing import Imported
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """What an import can be told; each importer takes what it needs.
+
+    table: file with the properties. id_column: its column of ids. target: name for the values of id_prop.csv.
+    units: column -> unit. workers: processes reading CIFs.
+    """
+
+    table: Path | None = None
+    id_column: str = "material_id"
+    target: str = "target"
+    units: dict[str, str] = field(default_factory=dict)
+    skip_bad: bool = False
+    workers: int = 1
+
+
+def import_dataset(source: str, settings: ImportSettings) -> Imported:
+    """Import `source`, a path or a pattern of CIFs, with the first importer of IMPORTERS that fits.
+
+    Raises CrystalliteError naming the file and what is wrong.
+    """
+    path = Path(source)
+    if path.suffix.lower() == ".parquet":
+        raise CrystalliteError(f"{source}: Parquet files need no import; use them as DATA")
+    for fits, read in IMPORTERS:
+        if fits(path, settings):
+            return read(source, settings)
+    return _cifs(source, settings)
+
+
+def export_dataset(dataset: Dataset, output: Path, target: str | None = None) -> list[str]:
+    """Write the dataset in the first format of EXPORTERS that fits the name `output`, else a folder.
+
+    target: the only property to write; a folder needs it if there are several. Returns notices of what the
+    format does not hold. Raises CrystalliteError if it cannot hold the dataset.
+    """
+    if output.is_dir():
+        return _published(dataset, output, target)
+    for fits, module, function in EXPORTERS:
+        if fits(output):
+            from importlib import import_module
+
+            write: Callable[[Dataset, Path], list[str]]
+            write = getattr(import_module(f"{__package__}.{module}"), function)
+            return write(dataset if target is None else _only(dataset, target), output)
+    if output.suffix.lower() == ".parquet":
+        raise CrystalliteError(f"--output {output}: DATA is a dataset already; copy it")
+    return _published(dataset, output, target)
+
+
+def _archive(source: str, settings: ImportSettings) -> Imported:
+    from .archives import import_json_or_msgpack
+
+    table, id_column, units = settings.table, settings.id_column, settings.units
+    return import_json_or_msgpack(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
+
+
+def _ase(source: str, settings: ImportSettings) -> Imported:
+    from .ase_formats import import_with_ase
+
+    table, id_column, units = settings.table, settings.id_column, settings.units
+    return import_with_ase(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
+
+
+def _numpy(source: str, settings: ImportSettings) -> Imported:
+    from .numpy_archive import import_archive
+
+    table, id_column, units = settings.table, settings.id_column, settings.units
+    return import_archive(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
+
+
+def _id_prop(source: str, settings: ImportSettings) -> Imported:
+    from .folder import import_published
+
+    target, units, skip_bad, workers = settings.target, settings.units, settings.skip_bad, settings.workers
+    return import_published(source, target=target, units=units, skip_bad=skip_bad, workers=workers)
+
+
+def _cifs(source: str, settings: ImportSettings) -> Imported:
+    from .folder import import_cifs
+
+    table, id_column, units = settings.table, settings.id_column, settings.units
+    skip_bad, workers = settings.skip_bad, settings.workers
+    return import_cifs(source, table, id_column=id_column, units=units, skip_bad=skip_bad, workers=workers)
+
+
+def _published(dataset: Dataset, output: Path, target: str | None) -> list[str]:
+    from .export import export_published
+
+    left_out = len(dataset) - export_published(dataset, output, target)
+    return [f"{left_out:,} crystals without a value left out"] if left_out else []
+
+
+def _only(dataset: Dataset, target: str) -> Dataset:
+    from ..dataset import Dataset
+
+    dataset.labels(target)  # raises for a name that is not there
+    return Dataset(dataset.table.select([*STRUCTURE.names, target]), dataset.name)
+
+
+def _is_cifs_archive(path: Path, _: ImportSettings) -> bool:
+    if path.is_dir():
+        from .archives import find_archive
+
+        return find_archive(path, "cifs") is not None
+    return is_archive(path)
+
+
+def _needs_ase(path: Path, _: ImportSettings) -> bool:
+    from .ase_formats import ENDINGS, poscar_files
+
+    return path.suffix.lower() in ENDINGS or bool(poscar_files(path))
+
+
+def _is_rcgcnn_name(path: Path) -> bool:
+    stem, encoding, _ = split_name(path)
+    return encoding in {".msgpack", ".bin"} or (is_archive(path) and "cifs" in stem)
+
+
+class Importer(NamedTuple):
+    """Whether an importer is the one for a source, and the importer."""
+
+    fits: Callable[[Path, ImportSettings], bool]
+    read: Callable[[str, ImportSettings], Imported]
+
+
+class Exporter(NamedTuple):
+    """Whether an exporter is the one for a name, and the module and function, loaded when needed."""
+
+    fits: Callable[[Path], bool]
+    module: str
+    function: str
+
+
+IMPORTERS = (
+    Importer(lambda path, _: path.suffix.lower() == ".npz" or (path / "structures.npz").is_file(), _numpy),
+    Importer(_is_cifs_archive, _archive),
+    Importer(lambda path, settings: settings.table is None and (path / "id_prop.csv").is_file(), _id_prop),
+    Importer(_needs_ase, _ase),
+)  # what is left are CIFs
+EXPORTERS = (
+    Exporter(_is_rcgcnn_name, "archive_export", "export_rcgcnn"),
+    Exporter(lambda path: path.name.lower().endswith(".json.gz"), "archive_export", "export_matbench"),
+    Exporter(is_archive, "archive_export", "export_pymatgen_list"),
+    Exporter(lambda path: path.suffix.lower() in {".xyz", ".extxyz"}, "ase_export", "export_extxyz"),
+    Exporter(lambda path: path.suffix.lower() == ".db", "ase_export", "export_ase_database"),
+)  # what is left are folders

@@ -1,0 +1,67 @@
+"""Running a network in tests: settled statistics, predictions in its own precision, one training step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystallite.config import ModelConfig
+from crystallite.graphs import PackedGraphs, gather_batch
+from crystallite.model import CrystalNetwork
+
+
+class Step(NamedTuple):
+    """What a training step leaves behind; every tensor in double precision."""
+
+    outputs: Tensor
+    loss: float
+    gradients: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+
+
+def random_network(config: ModelConfig | None = None, seed: int = 0) -> CrystalNetwork:
+    torch.manual_seed(seed)
+    return CrystalNetwork(config or ModelConfig())
+
+
+def settled(network: CrystalNetwork, graphs: PackedGraphs) -> CrystalNetwork:
+    """Let the running statistics settle on these graphs, so that no layer saturates in evaluation mode."""
+    network.train()
+    with torch.no_grad():
+        for _ in range(30):
+            outputs(network, graphs)
+    return network.eval()
+
+
+def outputs(network: CrystalNetwork, graphs: PackedGraphs) -> Tensor:
+    return network(network.inputs(gather_batch(graphs, np.arange(graphs.n_crystals))))
+
+
+@torch.no_grad()
+def predictions(network: CrystalNetwork, graphs: PackedGraphs) -> np.ndarray:
+    """First output of every crystal, in evaluation mode and the network's precision."""
+    network.eval()
+    return outputs(network, graphs)[:, 0].double().numpy()
+
+
+def training_step(network: CrystalNetwork, graphs: PackedGraphs, truth: Tensor) -> Step:
+    network.train()
+    network.zero_grad()
+    found = outputs(network, graphs)
+    loss = (found - truth.to(found.dtype)).abs().mean()
+    loss.backward()
+    gradients = {
+        name: p.grad.double().clone() for name, p in network.named_parameters() if p.grad is not None
+    }
+    assert len(gradients) == len(list(network.parameters()))
+    statistics = {name: t.double().clone() for name, t in network.state_dict().items() if "running" in name}
+    return Step(found.detach().double(), loss.item(), gradients, statistics)
+
+
+def furthest(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    """Largest difference of any entry, as a share of the largest entry of its tensor."""
+    assert ours.keys() == theirs.keys()
+    return max(float((ours[n] - theirs[n]).abs().max() / theirs[n].abs().max()) for n in ours)

@@ -1,0 +1,228 @@
+"""Graphs are built once, read from disk afterwards, and never trusted when damaged."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from strategies import made, rock_salt
+
+from crystallite import graph_store
+from crystallite.config import GraphConfig
+from crystallite.dataset import Dataset
+from crystallite.errors import CrystalError
+from crystallite.graph_store import cache_folder, dataset_graphs, store_key
+from crystallite.graphs import PackedGraphs, build_graphs
+
+CONFIG = GraphConfig()
+
+
+@pytest.fixture(scope="module")
+def dataset(elastic) -> Dataset:
+    return elastic.select(range(150))
+
+
+@pytest.fixture(scope="module")
+def expected(dataset) -> PackedGraphs:
+    return build_graphs(dataset.arrays, CONFIG)
+
+
+@pytest.fixture
+def builds(monkeypatch) -> list[int]:
+    """One entry for each time graphs are built."""
+    calls: list[int] = []
+
+    def counted(*arguments, **options):
+        calls.append(1)
+        return build_graphs(*arguments, **options)
+
+    monkeypatch.setattr(graph_store, "build_graphs", counted)
+    return calls
+
+
+def assert_same(ours: PackedGraphs, theirs: PackedGraphs) -> None:
+    for name, a, b in zip(ours._fields, ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=name)
+        assert a.dtype == b.dtype, name
+
+
+def store_of(folder: Path) -> Path:
+    (store,) = (path for path in (folder / "graphs").iterdir() if path.is_dir())
+    return store
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return False
+
+
+def test_second_call_maps_the_file(dataset, expected, builds, tmp_path) -> None:
+    assert_same(dataset_graphs(dataset, CONFIG, folder=tmp_path), expected)
+    again = dataset_graphs(dataset, CONFIG, folder=tmp_path)
+    assert_same(again, expected)
+    assert len(builds) == 1
+    assert all(is_mapped(array) for array in again)
+    assert not again.distances.flags.writeable
+
+
+def test_default_folder(dataset, builds) -> None:
+    dataset_graphs(dataset.select(range(3)), CONFIG)
+    dataset_graphs(dataset.select(range(3)), CONFIG)
+    assert len(builds) == 1
+    assert (cache_folder() / "graphs").is_dir()
+
+
+def flip_a_byte(store: Path) -> None:
+    path = store / "distances.npy"
+    contents = bytearray(path.read_bytes())
+    contents[-3] ^= 1
+    path.write_bytes(contents)
+
+
+def flip_the_byte_order(store: Path) -> None:
+    """One bit of the header turns '<f4' into '>f4': same bytes, other numbers."""
+    path = store / "weights.npy"
+    path.write_bytes(path.read_bytes().replace(b"'<f4'", b"'>f4'"))
+
+
+def truncate(store: Path) -> None:
+    path = store / "neighbors.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(store: Path) -> None:
+    (store / "numbers.npy").write_bytes(b"")
+
+
+def break_the_header(store: Path) -> None:
+    path = store / "edge_offsets.npy"
+    path.write_bytes(path.read_bytes().replace(b"(", b"[", 1))
+
+
+def delete(store: Path) -> None:
+    (store / "multiplicities.npy").unlink()
+
+
+def garbage_manifest(store: Path) -> None:
+    (store / "manifest.json").write_bytes(b"\xff\x00 not JSON")
+
+
+def list_manifest(store: Path) -> None:
+    (store / "manifest.json").write_text("[1, 2]")
+
+
+def short_manifest(store: Path) -> None:
+    (store / "manifest.json").write_text("{}")
+
+
+DAMAGES: list[Callable[[Path], None]] = [
+    flip_a_byte,
+    flip_the_byte_order,
+    truncate,
+    empty,
+    break_the_header,
+    delete,
+    garbage_manifest,
+    list_manifest,
+    short_manifest,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_store_is_built_anew(damage, dataset, expected, builds, tmp_path) -> None:
+    dataset_graphs(dataset, CONFIG, folder=tmp_path)
+    damage(store_of(tmp_path))
+    assert_same(dataset_graphs(dataset, CONFIG, folder=tmp_path), expected)
+    assert len(builds) == 2
+    assert_same(dataset_graphs(dataset, CONFIG, folder=tmp_path), expected)
+    assert len(builds) == 2  # the new one is whole
+
+
+ASK = """
+import sys, time
+from pathlib import Path
+from crystallite import graph_store
+from crystallite.config import GraphConfig
+from crystallite.dataset import Dataset
+from crystallite.graphs import build_graphs
+
+folder = Path(sys.argv[1])
+
+def slow(*arguments, **options):
+    with (folder / "builds").open("a") as file:
+        file.write("built\\n")
+    time.sleep(1)
+    return build_graphs(*arguments, **options)
+
+graph_store.build_graphs = slow
+dataset = Dataset.read("elastic").select(range(150))
+(folder / f"ready-{sys.argv[2]}").touch()
+while len(list(folder.glob("ready-*"))) < 2:
+    time.sleep(0.01)
+graphs = graph_store.dataset_graphs(dataset, GraphConfig(), folder=folder)
+print(float(graphs.distances.sum(dtype="f8")), len(graphs.weights))
+"""
+
+
+def test_two_processes_build_once(expected, tmp_path) -> None:
+    command = [sys.executable, "-c", ASK, str(tmp_path)]
+    processes = [subprocess.Popen([*command, str(k)], stdout=subprocess.PIPE, text=True) for k in range(2)]
+    answers = [process.communicate(timeout=60)[0] for process in processes]
+    assert answers == 2 * [f"{expected.distances.sum(dtype='f8')} {len(expected.weights)}\n"]
+    assert (tmp_path / "builds").read_text() == "built\n"
+
+
+def test_settings_and_crystals_have_stores_of_their_own(dataset, tmp_path) -> None:
+    keys = {
+        store_key(dataset.fingerprint, CONFIG),
+        store_key(dataset.fingerprint, GraphConfig(ties="first")),
+        store_key(dataset.fingerprint, GraphConfig(n_neighbors=11)),
+        store_key(dataset.fingerprint, GraphConfig(cutoff=7)),
+        store_key(dataset.fingerprint, GraphConfig(tolerance=1e-2)),
+        store_key(dataset.select(range(149)).fingerprint, CONFIG),
+    }
+    assert len(keys) == 6
+    shared = dataset_graphs(dataset, CONFIG, folder=tmp_path)
+    first = dataset_graphs(dataset, GraphConfig(ties="first"), folder=tmp_path)
+    assert not np.array_equal(shared.weights, first.weights)
+    assert store_key(dataset.select(range(150)).fingerprint, GraphConfig()) in keys
+
+
+def test_algorithm_version_counts(dataset, monkeypatch) -> None:
+    before = store_key(dataset.fingerprint, CONFIG)
+    monkeypatch.setattr(graph_store, "ALGORITHM_VERSION", graph_store.ALGORITHM_VERSION + 1)
+    assert store_key(dataset.fingerprint, CONFIG) != before
+
+
+def test_no_place_to_write(dataset, expected, tmp_path) -> None:
+    """A folder below a regular file cannot be made, whoever asks."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.warns(UserWarning, match="not kept for next time"):
+        graphs = dataset_graphs(dataset, CONFIG, folder=tmp_path / "file" / "cache")
+    assert_same(graphs, expected)
+
+
+def test_workers_change_nothing(elastic, tmp_path) -> None:
+    one = dataset_graphs(elastic, CONFIG, workers=1, folder=tmp_path / "one")
+    assert_same(dataset_graphs(elastic, CONFIG, workers=3, folder=tmp_path / "three"), one)
+
+
+def test_small_on_disk(formation, tmp_path) -> None:
+    dataset_graphs(formation, CONFIG, folder=tmp_path)
+    size = sum(path.stat().st_size for path in store_of(tmp_path).iterdir())
+    assert size < 1000 * len(formation)
+
+
+def test_nothing_is_left_when_a_crystal_is_bad(tmp_path) -> None:
+    overlapping = made([5, 5, 5], [1, 8], [[0, 0, 0], [0, 0, 0.01]])
+    dataset = Dataset.from_crystals([rock_salt(5), overlapping], ["good", "bad"])
+    with pytest.raises(CrystalError, match="bad: two atoms are 0.050 Å apart"):
+        dataset_graphs(dataset, CONFIG, folder=tmp_path)
+    assert not [path for path in (tmp_path / "graphs").iterdir() if path.is_dir()]

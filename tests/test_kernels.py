@@ -1,0 +1,199 @@
+"""The compiled float32 loops against plain tensor operations in double precision.
+
+Tolerances are multiples of float32's rounding, 6e-8 of a number; the largest differences seen are noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numba
+import numpy as np
+import pytest
+import torch
+from networks import furthest, outputs, predictions, random_network, training_step
+from numba import njit
+
+from crystallite import kernels
+from crystallite.config import GraphConfig, ModelConfig
+from crystallite.convolution import prepare_bonds
+from crystallite.graphs import PackedGraphs, build_graphs, gather_batch
+from crystallite.kernels import WINDOW, _exp_negative, _log1p_unit, _sigmoid, _softplus
+
+TINY = np.finfo(np.float32).tiny  # the smallest number that is not denormal
+STEP, N_CENTERS = np.float32(0.2), 41
+
+
+@pytest.fixture(scope="module")
+def graphs(formation) -> PackedGraphs:
+    return build_graphs(list(formation.select(range(0, 3938, 40))), GraphConfig())
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+# ---- elementary functions
+
+
+@njit
+def values_of(x):
+    """exp(-|x|), log(1 + exp(-|x|)), sigmoid(x) and softplus(x) of an array."""
+    result = np.empty((4, len(x)), np.float32)
+    for i in range(len(x)):
+        result[0, i] = _exp_negative(-abs(x[i]))
+        result[1, i] = _log1p_unit(np.float32(1) / (np.float32(1) + abs(x[i])))
+        result[2, i] = _sigmoid(x[i])
+        result[3, i] = _softplus(x[i])
+    return result
+
+
+def relative_error(found: np.ndarray, exact: np.ndarray) -> float:
+    return float(np.max(np.abs(found - exact) / exact))
+
+
+def test_elementary_functions() -> None:
+    """Within 5 roundings everywhere; the argument of exp, up to 87, costs none as it is reduced exactly."""
+    sizes = np.concatenate([np.linspace(0, 87, 200_001), np.geomspace(1e-30, 87, 100_000)])
+    x = np.concatenate([sizes, -sizes]).astype(np.float32)
+    exponential, logarithm, sigmoid, softplus = values_of(x)
+    exact = x.astype(np.float64)
+    assert relative_error(exponential, np.exp(-np.abs(exact))) < 3e-7
+    assert relative_error(logarithm, np.log1p(1 / (1 + np.abs(exact)))) < 3e-7
+    assert relative_error(sigmoid, 1 / (1 + np.exp(-exact))) < 4e-7
+    assert relative_error(softplus, np.logaddexp(exact, 0)) < 4e-7
+
+
+def test_elementary_functions_far_out() -> None:
+    """Beyond ±87, where exp is denormal or zero, the results are finite, right to 1e-37 and not denormal."""
+    x = np.array([-1e30, -1e4, -104, -88, 88, 104, 1e4, 1e30], np.float32)
+    exponential, _, sigmoid, softplus = values_of(x)
+    assert ((exponential >= TINY) & (exponential < 2e-38)).all()
+    assert (sigmoid[:4] < 2e-38).all()
+    assert (sigmoid[4:] == 1).all()
+    assert (softplus[:4] < 2e-38).all()
+    np.testing.assert_array_equal(softplus[4:], x[4:])
+
+
+# ---- Gaussians
+
+
+def test_gaussians() -> None:
+    """The window holds every Gaussian above 1e-17, the rest is exactly zero and nothing is denormal."""
+    distances = np.concatenate(
+        [np.linspace(0, 20, 50_001), np.arange(0, 12, 0.2), np.arange(0, 12, 0.2) + 1.25]
+    ).astype(np.float32)
+    first = np.empty(len(distances), np.int32)
+    values = np.empty((len(distances), WINDOW), np.float32)
+    kernels.gaussians(distances, STEP, N_CENTERS, first, values)
+    assert first.min() >= 0
+    assert first.max() <= N_CENTERS - WINDOW
+    assert ((values == 0) | (values > 1e-17)).all()
+    dense = np.zeros((len(distances), N_CENTERS))
+    np.put_along_axis(dense, first[:, None] + np.arange(WINDOW), values, axis=1)
+    exact = np.exp(-(((distances[:, None].astype(np.float64) - 0.2 * np.arange(N_CENTERS)) / 0.2) ** 2))
+    # A length of 8 Å is rounded to 2.4e-7 Å when divided by the step; the steepest slope is 0.86 per step.
+    np.testing.assert_allclose(dense, exact, rtol=0, atol=3e-6)
+    assert (dense[exact < 1e-17 / 2] == 0).all()
+    assert (dense[distances > 8 + 1.26] == 0).all()
+
+
+def test_plain_gaussians_have_no_denormals_either() -> None:
+    network = random_network().double()
+    for precision in (torch.float32, torch.float64):
+        expanded = network.to(precision)._expanded(torch.linspace(0, 20, 20_001, dtype=precision))
+        assert ((expanded == 0) | (expanded > 1e-17)).all()
+
+
+# ---- the whole convolution
+
+
+@pytest.mark.parametrize(
+    "config",
+    [ModelConfig(), ModelConfig(atom_width=19, n_convolutions=2, n_outputs=3, gaussian_stop=4.0)],
+    ids=["default", "odd widths"],
+)
+def test_fused_training_step_equals_plain_double_precision(graphs, config) -> None:
+    """Outputs, loss, gradients of all parameters and running statistics. Seen: 2e-6, 2e-7, 7e-6, 3e-7."""
+    truth = torch.randn(graphs.n_crystals, config.n_outputs, dtype=torch.float64)
+    fused = training_step(random_network(config), graphs, truth)
+    plain = training_step(random_network(config).double(), graphs, truth)
+    torch.testing.assert_close(fused.outputs, plain.outputs, rtol=0, atol=2e-5)
+    assert fused.loss == pytest.approx(plain.loss, rel=2e-6)
+    assert furthest(fused.gradients, plain.gradients) < 1e-4
+    assert furthest(fused.statistics, plain.statistics) < 5e-6
+
+
+def test_fused_predictions_equal_plain_double_precision(graphs, energy_model) -> None:
+    fused = predictions(energy_model.network, graphs)
+    np.testing.assert_allclose(fused, predictions(energy_model.network.double(), graphs), rtol=0, atol=2e-5)
+
+
+def test_few_gaussians_take_the_plain_path(graphs) -> None:
+    """The window of the fused path needs 13 Gaussians."""
+    config = ModelConfig(gaussian_stop=1.8)
+    network = random_network(config)
+    assert network.inputs(gather_batch(graphs, np.arange(3))).bonds is None
+    found = predictions(network, graphs)
+    np.testing.assert_allclose(found, predictions(network.double(), graphs), atol=2e-5)
+
+
+def test_no_gradient_in_evaluation_mode(graphs) -> None:
+    with pytest.raises(RuntimeError, match=r"torch\.no_grad"):
+        outputs(random_network().eval(), graphs)
+
+
+def kernel_results(graphs: PackedGraphs) -> list[np.ndarray]:
+    """Everything the kernels compute of a batch, forward and backward, from the same random numbers."""
+    batch = gather_batch(graphs, np.arange(graphs.n_crystals))
+    bonds = prepare_bonds(batch, STEP, N_CENTERS)
+    rng = np.random.default_rng(0)
+
+    def random(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    n_blocks, n_nodes, n_edges, width = len(batch.blocks) - 1, len(batch.numbers), len(batch.distances), 32
+    z, grad_y = np.empty((2, n_edges, width), np.float32)
+    sums, squares, total, products = np.empty((4, n_blocks, width), np.float32)
+    messages = np.empty((n_nodes, width // 2), np.float32)
+    grad_nodes = np.empty((n_nodes, 2 * width), np.float32)
+    grad_bonds = np.empty((n_blocks, N_CENTERS, width), np.float32)
+    arrays = bonds.first, bonds.values
+    kernels.edge_inputs(
+        random(n_nodes, 2 * width), random(N_CENTERS, width), bonds.topology, *arrays, z, sums, squares
+    )
+    kernels.gated_sums(z, random(width), random(width), bonds.topology, messages)
+    mean, inverse_std, gamma, beta = random(4, width)
+    kernels.gate_gradients(
+        z, mean, inverse_std, gamma, beta, bonds.topology, random(*messages.shape), grad_y, total, products
+    )
+    kernels.edge_gradients(
+        z,
+        grad_y,
+        mean,
+        inverse_std,
+        gamma,
+        beta,
+        random(width),
+        bonds.topology,
+        *arrays,
+        grad_nodes,
+        grad_bonds,
+    )
+    return [*arrays, z, sums, squares, messages, grad_y, total, products, grad_nodes, grad_bonds]
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core")
+def test_threads_change_no_bit(graphs) -> None:
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)  # prepare_bonds passes it on to numba
+        results.append(kernel_results(graphs))
+        assert numba.get_num_threads() == threads
+    for one, two in zip(*results, strict=True):
+        assert np.isfinite(one).all()
+        np.testing.assert_array_equal(one, two)

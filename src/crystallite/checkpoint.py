@@ -60,7 +60,8 @@ def load_model(path: str | Path) -> TrainedModel:
     try:
         if header["format"] > FORMAT:
             raise CrystalliteError(f"{path} was written by a newer version; update crystallite to read it")
-        network = CrystalNetwork(ModelConfig.from_dict(header["model"]))
+        with torch.random.fork_rng(devices=[]):  # its first, random weights are none of the caller's
+            network = CrystalNetwork(ModelConfig.from_dict(header["model"]))
         network.load_state_dict(tensors)
         graph = GraphConfig.from_dict(header["graph"])
         targets = Targets.from_dict(header["targets"])

@@ -9,6 +9,8 @@ from .errors import CrystalliteError
 
 Ties = Literal["shared", "first"]
 Task = Literal["regression", "classification"]
+Convolution = Literal["gated", "plain"]
+Readout = Literal["pooled", "per-atom"]
 
 
 class _Settings:
@@ -59,7 +61,9 @@ class ModelConfig(_Settings):
 
     atom_width: length of an atom's vector; n_convolutions; hidden_width and n_hidden: the layers after
     pooling; n_outputs: targets (2 for classification); gaussian_stop, gaussian_step: centres of the bond
-    expansion 0, step, ..., stop in Å, as wide as their step.
+    expansion 0, step, ..., stop in Å, as wide as their step. convolution: `gated` is the paper's eq. 5,
+    `plain` its eq. 4. readout: `pooled` has hidden layers after pooling; `per-atom` is linear, so that the
+    prediction is the mean of contributions of the atoms (the paper's site energies).
     """
 
     atom_width: int = 64
@@ -71,6 +75,8 @@ class ModelConfig(_Settings):
     dropout: float = 0.5
     gaussian_stop: float = 8.0
     gaussian_step: float = 0.2
+    convolution: Convolution = "gated"
+    readout: Readout = "pooled"
 
     def __post_init__(self) -> None:
         widths = (self.atom_width, self.n_convolutions, self.hidden_width, self.n_hidden, self.n_outputs)
@@ -82,6 +88,10 @@ class ModelConfig(_Settings):
             raise CrystalliteError(f"task must be 'regression' or 'classification', not {self.task!r}")
         if not 0 <= self.dropout < 1:
             raise CrystalliteError(f"dropout must lie in [0, 1), not {self.dropout}")
+        if self.convolution not in ("gated", "plain"):
+            raise CrystalliteError(f"convolution must be 'gated' or 'plain', not {self.convolution!r}")
+        if self.readout not in ("pooled", "per-atom"):
+            raise CrystalliteError(f"readout must be 'pooled' or 'per-atom', not {self.readout!r}")
 
 
 Optimizer = Literal["adamw", "sgd"]

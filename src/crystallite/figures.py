@@ -82,7 +82,7 @@ def plot_change(path: Path, change: Values, name: str, unit: str) -> None:
     """
     figure, axes = _canvas(width=5.2)
     limit = float(np.quantile(np.abs(change), 0.99)) or float(np.abs(change).max()) or 1.0
-    axes.hist(np.clip(change, -limit, limit), bins=np.linspace(-limit, limit, 62), color=_BLUE, log=True)
+    axes.hist(np.clip(change, -limit, limit), bins=np.linspace(-limit, limit, 62).tolist(), color=_BLUE, log=True)
     axes.axvline(0, color="0.6", linewidth=1, zorder=0)
     axes.set_xlabel(f"change of {_label(name, unit)}; outermost bins: all beyond", fontsize=8)
     axes.set_ylabel("crystals")
@@ -118,6 +118,44 @@ def plot_power_law(path: Path, sizes: Values, errors: Values, fit: tuple[float, 
     axes.set_xlabel("training crystals")
     axes.set_ylabel(f"test MAE ({unit})" if unit else "test MAE")
     axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_search(
+    path: Path,
+    complete: Sequence[tuple[int, float]],
+    pruned: Sequence[tuple[int, float]],
+    best_so_far: Sequence[tuple[int, float]],
+    default: float | None,
+    measure: str,
+) -> None:
+    """Draw a search: (trial, validation error) of complete and pruned trials, the best so far, the default."""
+    figure, axes = _canvas(width=5.2)
+    if pruned:
+        axes.plot(*zip(*pruned, strict=True), "x", color="0.6", markersize=4, label="pruned")
+    axes.plot(*zip(*complete, strict=True), "o", color=_BLUE, markersize=4, label="complete")
+    axes.step(*zip(*best_so_far, strict=True), where="post", color=_BLUE, linewidth=1, label="best so far")
+    if default is not None:
+        axes.axhline(default, color=_ORANGE, linewidth=1, linestyle="--", label="default settings")
+    values = np.array([value for _, value in complete])
+    low, high = values.min(), np.quantile(values, 0.9)
+    margin = 0.1 * (high - low) or 0.1 * abs(low) or 0.1
+    axes.set_ylim(low - margin, max(high, default or high) + margin)
+    axes.set_xlabel("trial")
+    axes.set_ylabel(measure)
+    axes.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def plot_importances(path: Path, importances: dict[str, float], n_trials: int) -> None:
+    """Draw how much each setting decides whether a trial is among the best (PED-ANOVA, sum 1)."""
+    figure, axes = _canvas(width=5.2)
+    names = sorted(importances, key=lambda name: importances[name])
+    bars = axes.barh([name.replace("_", " ") for name in names], [importances[name] for name in names])
+    for bar in bars:
+        bar.set_color(_BLUE)
+    axes.set_xlabel("importance")
+    axes.set_title(f"{n_trials} complete trials", fontsize=9)
     _save(figure, path)
 
 

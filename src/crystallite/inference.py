@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from .checkpoint import TrainedModel
+from .errors import CrystalliteError
 from .graphs import PackedGraphs, gather_batch
 from .model import CrystalNetwork
 from .splits import Indices
@@ -27,6 +28,24 @@ def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices
         outputs[batch] = network(inputs).float().cpu().numpy()
     network.train(was_training)
     return outputs
+
+
+@torch.no_grad()
+def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float64]:
+    """Return (nodes, targets) contributions in units whose mean over a crystal's atoms is its prediction.
+
+    Needs a model with the per-atom readout; graphs that are not reduced have one node an atom.
+    """
+    if model.network.config.readout != "per-atom" or model.targets.task != "regression":
+        raise CrystalliteError(
+            "contributions of atoms need a regression model trained with readout = per-atom"
+        )
+    rows = np.arange(graphs.n_crystals)
+    parts = [
+        model.network.contributions(model.network.inputs(gather_batch(graphs, rows[batch])))
+        for batch in _batches(graphs, rows)
+    ]
+    return model.targets.from_outputs(torch.cat(parts).float().cpu().numpy())
 
 
 def predict_graphs(

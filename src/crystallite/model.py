@@ -117,6 +117,22 @@ class GatedConvolution(nn.Module):
         return torch.zeros_like(nodes).index_add(0, inputs.sources, messages)
 
 
+class PlainConvolution(nn.Module):
+    """v_i <- softplus(W_c sum_j w_ij [v_j, u_ij] + W_s v_i + b), paper eq. 4: all neighbours count alike."""
+
+    def __init__(self, width: int, n_centers: int) -> None:
+        super().__init__()
+        self.of_neighbors = nn.Linear(width + n_centers, width, bias=False)
+        self.of_self = nn.Linear(width, width)
+
+    def forward(self, nodes: Tensor, inputs: Inputs, expanded: Tensor | None) -> Tensor:
+        """Shapes as in GatedConvolution."""
+        assert expanded is not None
+        bonds = inputs.weights.unsqueeze(1) * torch.cat((nodes[inputs.neighbors], expanded), dim=1)
+        sums = nodes.new_zeros(len(nodes), bonds.shape[1]).index_add(0, inputs.sources, bonds)
+        return softplus(self.of_neighbors(sums) + self.of_self(nodes))
+
+
 class CrystalNetwork(nn.Module):
     """Embedding, convolutions, pooling and the layers after it."""
 
@@ -131,25 +147,35 @@ class CrystalNetwork(nn.Module):
         n_centers = round(config.gaussian_stop / config.gaussian_step) + 1
         self.register_buffer("centers", torch.arange(n_centers) * config.gaussian_step, persistent=False)
         self.embedding = nn.Linear(table.shape[1], config.atom_width)
+        layer = GatedConvolution if config.convolution == "gated" else PlainConvolution
         self.convolutions = nn.ModuleList(
-            GatedConvolution(config.atom_width, n_centers) for _ in range(config.n_convolutions)
+            layer(config.atom_width, n_centers) for _ in range(config.n_convolutions)
         )
-        widths = [config.atom_width] + config.n_hidden * [config.hidden_width]
+        n_hidden = config.n_hidden if config.readout == "pooled" else 0
+        widths = [config.atom_width] + n_hidden * [config.hidden_width]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.dropout = nn.Dropout(config.dropout if config.task == "classification" else 0.0)
-        self.output = nn.Linear(config.hidden_width, config.n_outputs)
+        self.output = nn.Linear(widths[-1], config.n_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return (crystals, outputs): values on the normalised scale, or log-probabilities of classes."""
-        x = softplus(self.pooled(inputs))
-        for layer in self.hidden:
-            x = softplus(layer(x))
-        x = self.output(self.dropout(x))
+        if self.config.readout == "per-atom":
+            x = self._mean_over_atoms(self.contributions(inputs), inputs)
+        else:
+            x = softplus(self._mean_over_atoms(self.atoms(inputs), inputs))
+            for layer in self.hidden:
+                x = softplus(layer(x))
+            x = self.output(self.dropout(x))
         return log_softmax(x, dim=1) if self.config.task == "classification" else x
 
-    def pooled(self, inputs: Inputs) -> Tensor:
-        """Return (crystals, atom_width): the mean vector of each crystal's atoms."""
-        nodes = self.atoms(inputs).mul(inputs.multiplicities.unsqueeze(1))
+    def contributions(self, inputs: Inputs) -> Tensor:
+        """Return (nodes, outputs): what each atom adds to the mean, for the per-atom readout."""
+        contributions: Tensor = self.output(self.dropout(self.atoms(inputs)))
+        return contributions
+
+    def _mean_over_atoms(self, nodes: Tensor, inputs: Inputs) -> Tensor:
+        """(nodes, channels) -> (crystals, channels): the mean over each crystal's atoms."""
+        nodes = nodes.mul(inputs.multiplicities.unsqueeze(1))
         sums = nodes.new_zeros(inputs.n_crystals, nodes.shape[1]).index_add(0, inputs.crystals, nodes)
         counts = sums.new_zeros(inputs.n_crystals).index_add(0, inputs.crystals, inputs.multiplicities)
         return sums / counts.unsqueeze(1)
@@ -168,6 +194,7 @@ class CrystalNetwork(nn.Module):
         weight = self.embedding.weight
         step, n_centers = self.config.gaussian_step, len(self.centers)
         fused = weight.device.type == "cpu" and weight.dtype == torch.float32 and n_centers >= WINDOW
+        fused = fused and self.config.convolution == "gated"
         node_counts = torch.from_numpy(batch.node_offsets).diff()
         edge_counts = torch.from_numpy(batch.edge_offsets).diff()
         crystals = torch.repeat_interleave(node_counts)

@@ -18,8 +18,8 @@ from .crystal import Crystal, as_crystal
 from .dataset import Dataset
 from .errors import CrystalliteError
 from .files import read_json
-from .graphs import PackedGraphs, build_graphs
-from .inference import predict_graphs
+from .graphs import PackedGraphs, build_graph, build_graphs, pack_graphs
+from .inference import atom_contributions, predict_graphs
 from .published import load_published
 from .run_folder import BEST
 from .uncertainty import Calibration
@@ -51,6 +51,14 @@ class Predictor:
         n_targets = len(self.model.targets.names)
         predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]
         return predicted[:, 0] if n_targets == 1 else predicted
+
+    def site_contributions(self, crystal: Any) -> NDArray[np.float64]:
+        """Return (atoms, targets) contributions whose mean is the prediction (the paper's site energies).
+
+        Needs a model trained with readout="per-atom".
+        """
+        graph = build_graph(_as_crystal(crystal, "crystal"), self.model.graph, reduced=False)
+        return atom_contributions(self.model, pack_graphs([graph]))
 
     def graphs(self, crystals: Any, *, workers: int = 1) -> PackedGraphs:
         """Build the graphs of crystals, as `predict` takes them, with the model's settings."""

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from . import run_folder
 from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
-from .config import Task
+from .config import GraphConfig, Task
 from .dataset import Dataset
 from .errors import CrystalliteError
 from .evaluation import test_run
@@ -183,7 +183,9 @@ def prepare(
     names, transforms = zip(*map(parse_target, config.data.targets), strict=True)
     values = np.column_stack([dataset.values(name) for name in names])
     graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
-    split = split_dataset(dataset, graphs, values, config.data)
+    # One graph setting tells materials apart, so that the split depends on the seed alone.
+    same = graphs if config.graph == GraphConfig() else dataset_graphs(dataset, GraphConfig(), workers=workers)
+    split = split_dataset(dataset, same, values, config.data)
     units = [dataset.units.get(name, "") for name in names]
     targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)
     weights = dataset.values(config.data.weight_column) if config.data.weight_column else None
@@ -237,7 +239,7 @@ def split_dataset(
 def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
     """Train to the end, then test, summarise and draw."""
     run_folder.write_metrics(folder, trainer.history)
-    with _stop_requests() as stop, torch.random.fork_rng(devices=[]):
+    with stop_requests() as stop, torch.random.fork_rng(devices=[]):
         _train_epochs(trainer, config, folder, stop, progress)
     seconds = sum(entry["seconds"] for entry in trainer.history)
     model = load_model(folder / BEST)
@@ -298,7 +300,7 @@ def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
 
 
 @contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
+def stop_requests() -> Iterator[threading.Event]:
     """Turn Ctrl-C and SIGTERM into an event while the block runs (in the main thread)."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

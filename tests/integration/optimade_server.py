@@ -11,7 +11,6 @@ import json
 import socket
 import sys
 from pathlib import Path
-from urllib.parse import unquote
 
 import uvicorn
 from optimade.server.config import ServerConfig
@@ -32,7 +31,7 @@ def logged(app, log):
     async def wrapped(scope, receive, send):
         if scope["type"] == "http":
             with log.open("a") as file:
-                file.write(f"{scope['path']}?{unquote(scope['query_string'].decode())}\n")
+                file.write(f"{scope['path']}?{scope['query_string'].decode()}\n")
         return await app(scope, receive, send)
 
     return wrapped

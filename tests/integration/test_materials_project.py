@@ -179,9 +179,11 @@ def test_killed_and_resumed(server: Server, tmp_path: Path) -> None:
     """A fetch killed at any moment asks for nothing again, but for what was under way when it was killed."""
     (tmp_path / "ids.txt").write_text("\n".join(f"mp-{number}" for number in ASKED))
     code = (
-        "from crystallite.sources.materials_project import queries, read_ids, fetch_materials\n"
+        "from pathlib import Path\n"
+        "from crystallite.sources.materials_project import queries, fetch_materials\n"
         "queries.BATCH = 10\n"
-        f"fetch_materials('mp.parquet', '{KEY}', ids=read_ids('ids.txt'), endpoint='{server.endpoint}')\n"
+        "ids = Path('ids.txt').read_text().split()\n"
+        f"fetch_materials('mp.parquet', '{KEY}', ids=ids, endpoint='{server.endpoint}')\n"
     )
     already = len(server.requests())
     for pause in (5, 20, 40):

@@ -28,7 +28,9 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--ids", type=click.Path(path_type=Path), help="File of task or material ids, one a line.")
+@click.option(
+    "--ids", type=click.Path(path_type=Path), help="File of task or material ids: text, CSV, Parquet."
+)
 @click.option("--article", type=click.Choice(ARTICLE_LISTS), help="The ids of the CGCNN article (2018).")
 @click.option("--chemsys", help="Chemical systems, comma-separated: Li-O,Na-Cl.")
 @click.option("--everything", is_flag=True, help="All materials that are not deprecated.")
@@ -63,11 +65,11 @@ def mp(
       crystallite data fetch mp --ids my-ids.txt -o my-data.parquet --thermo-type R2SCAN
       crystallite data fetch mp --chemsys Li-O,Li-Fe-O -o oxides.parquet
     """
-    from ..sources.materials_project import article_ids, fetch_materials, read_ids
+    from ..sources.materials_project import article_ids, fetch_materials
 
     if (ids is not None) + (article is not None) + (chemsys is not None) + everything != 1:
         raise CrystalliteError("say what to fetch with one of --ids, --article, --chemsys, --everything")
-    requested = read_ids(ids) if ids else article_ids(article) if article else None
+    requested = _read(ids) if ids else article_ids(article) if article else None
     fetched = fetch_materials(
         output,
         _key(),
@@ -78,6 +80,13 @@ def mp(
         endpoint=endpoint,
     )
     click.echo("\n".join(_summary(fetched, output, thermo_type)))
+
+
+def _read(path: Path) -> list[str]:
+    from ..sources.id_lists import read_ids
+    from ..sources.materials_project import check_ids
+
+    return check_ids(read_ids(path), str(path))
 
 
 def _key() -> str:

@@ -46,6 +46,9 @@ class ArchiveReader(Protocol):
     def elements(self) -> Iterator[None]:
         """Go through the next value, a list; stops before each element."""
 
+    def at_end(self) -> bool:
+        """Whether everything has been taken."""
+
 
 class _UnreadableError(Exception):
     """Why an archive cannot be read; becomes a CrystalliteError that names the file."""
@@ -69,7 +72,7 @@ def is_archive(path: Path) -> bool:
 def open_archive(path: Path) -> Iterator[ArchiveReader]:
     """Open an archive for reading; inside the block, whatever makes it unreadable is a CrystalliteError.
 
-    That covers a missing or damaged file, a compressed file that unpacks to more than MOST_EXPANSION times
+    The block takes all of it or raises an error itself. Unreadable is a missing or damaged file, a compressed file that unpacks to more than MOST_EXPANSION times
     its size, and a single value larger than LARGEST_VALUE.
     """
     compression = COMPRESSIONS.get(path.suffix.lower())
@@ -79,7 +82,10 @@ def open_archive(path: Path) -> Iterator[ArchiveReader]:
             stream = io.BufferedReader(_Limited(source, most), CHUNK)
             first = stream.peek(1)[:1]
             is_message_pack = first[:1] >= b"\x80" and first != b"\xef"  # 0xef begins a byte-order mark
-            yield _MessagePackReader(stream, first) if is_message_pack else _JsonReader(stream)
+            reader = _MessagePackReader(stream, first) if is_message_pack else _JsonReader(stream)
+            yield reader
+            if not reader.at_end():
+                raise _UnreadableError("something follows its end; of JSON lines, make one list [..., ...]")
     except (_UnreadableError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CrystalliteError(f"{path}: not a readable archive: {reason}") from None
@@ -159,6 +165,9 @@ class _JsonReader:
             if self._take(",]") == "]":
                 return
 
+    def at_end(self) -> bool:
+        return not self._peek()
+
     def _take(self, expected: str) -> str:
         found = self._peek()
         if not found or found not in expected:
@@ -222,12 +231,15 @@ class _MessagePackReader:
         for _ in range(self._checked(self._unpacker.read_array_header)):
             yield
 
+    def at_end(self) -> bool:
+        return not self._unpacker.read_bytes(1)
+
     def _checked(self, read: Any) -> Any:
         try:
             return read()
         except self._problems as error:
             place = f"MessagePack, byte {self._unpacker.tell():,}"
-            raise _UnreadableError(f"{place}: {error or 'the file ends too early'}") from None
+            raise _UnreadableError(f"{place}: {str(error) or 'it ends too early'}") from None
 
 
 def message_pack() -> Any:

@@ -85,14 +85,14 @@ def read_properties(path: Path) -> tuple[pa.Table, list[str]]:
         for name in reader.members() if reader.is_map() else ():
             value = reader.value()
             if not isinstance(value, dict) or value.keys() >= STRUCTURE_KEYS:
+                collector.ids.clear()
                 break
             collector.add_properties(name, value)
-        else:
-            if collector.ids:
-                rows, notices = collector.table(path)
-                rows, more = with_known_names(rows)
-                return rows, [*notices, *more]
-    raise CrystalliteError(f"{path}: not an archive of properties, {{id: {{property: value}}}}")
+        if not collector.ids:
+            raise CrystalliteError(f"{path}: not an archive of properties, {{id: {{property: value}}}}")
+    rows, notices = collector.table(path)
+    rows, more = with_known_names(rows)
+    return rows, [*notices, *more]
 
 
 def find_archive(folder: Path, stem: str) -> Path | None:

@@ -5,7 +5,7 @@ dataset), queries (what is asked of the server), web and journal (asking patient
 """
 
 from .fetch import DEFAULT_THERMO_TYPE, THERMO_TYPES, Fetched, fetch_materials
-from .ids import ARTICLE_LISTS, article_ids, read_ids
+from .ids import ARTICLE_LISTS, article_ids, check_ids
 from .resolve import Resolved
 
 __all__ = [
@@ -15,6 +15,6 @@ __all__ = [
     "Fetched",
     "Resolved",
     "article_ids",
+    "check_ids",
     "fetch_materials",
-    "read_ids",
 ]

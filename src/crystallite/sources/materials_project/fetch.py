@@ -155,7 +155,8 @@ def _listed(client: JsonClient, chemical_systems: Sequence[str]) -> dict[int, bo
     numbers = [queries.document_number(d) for d in queries.iter_listed(client, chemical_systems)]
     if len(set(numbers)) != len(numbers):
         raise CrystalliteError(
-            f"the Materials Project's list changed while it was read; delete {client.journal.folder} to begin again"
+            "the Materials Project's list changed while it was read; to begin again, delete "
+            f"{client.journal.folder}"
         )
     return dict.fromkeys(numbers, False)
 

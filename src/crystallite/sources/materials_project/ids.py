@@ -1,4 +1,4 @@
-"""Ids of the Materials Project: their forms, files of them, and the lists of the CGCNN article.
+"""Ids of the Materials Project: their forms, and the lists of the CGCNN article.
 
 An id is an integer in one of several spellings: mp-149; in letters (base 26, a = 0), mp-aaaaaaft; and for
 tasks without a prefix, aaaaaaft. Only the integers can be compared. emmet-core calls the letters AlphaID.
@@ -54,30 +54,17 @@ def is_foreign(text: str) -> bool:
     return text.startswith("mvc-")
 
 
-def read_ids(path: str | Path) -> list[str]:
-    """Read ids from a text file: the first word of each line, up to a comma, space or tab.
-
-    Empty lines, lines starting with #, repeated ids, and a first line that is no id are skipped. Raises
-    CrystalliteError naming file and line.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise CrystalliteError(f"cannot read {path}: {reason}") from None
-    found: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        word = re.split(r"[,;\s]", line.strip(), maxsplit=1)[0].strip("\"'")
-        if word and not word.startswith("#") and (_is_id(word) or number > 1):
-            found += _checked(word, f"{path}, line {number}")
-    if not found:
-        raise CrystalliteError(f"{path}: no ids; write one a line, such as mp-149")
-    return list(dict.fromkeys(found))
-
-
-def check_ids(ids: Iterable[str]) -> list[str]:
-    """Return ids without repetitions; CrystalliteError if one is not an id."""
-    return list(dict.fromkeys(name for text in ids for name in _checked(text, "ids")))
+def check_ids(ids: Iterable[str], source: str = "ids") -> list[str]:
+    """Return ids without repetitions; CrystalliteError naming `source` if one is not an id."""
+    unique = list(dict.fromkeys(ids))
+    for text in unique:
+        try:
+            id_number(text)
+        except ValueError as error:
+            raise CrystalliteError(f"{source}: {error}") from None
+    if not unique:
+        raise CrystalliteError(f"{source}: no ids")
+    return unique
 
 
 def article_ids(name: str) -> list[str]:
@@ -97,19 +84,3 @@ def article_ids(name: str) -> list[str]:
     if column:
         table = table.filter(table[column])
     return [f"mp-{number}" for number in table["number"].to_pylist()]
-
-
-def _is_id(text: str) -> bool:
-    try:
-        id_number(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _checked(text: str, place: str) -> list[str]:
-    try:
-        id_number(text)
-    except ValueError as error:
-        raise CrystalliteError(f"{place}: {error}") from None
-    return [text]

@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from ...crystal import Crystal, as_crystal, pack_crystals
+from ...crystal import Crystal, pack_crystals
 from ...dataset import Dataset
-from ...elements import atomic_numbers
-from ...errors import CrystalError, CrystalliteError
+from ...errors import CrystalliteError
+from ..pymatgen_json import crystal_of
 from .ids import format_id
 from .queries import Document
 
@@ -77,32 +76,13 @@ def read_summary(document: Document, number: int, deprecated: bool, day: str) ->
         vrh, voigt, reuss = (_number(averages.get(key), modulus, name) for key in ("vrh", "voigt", "reuss"))
         values |= {modulus: vrh, f"{modulus}_voigt": voigt, f"{modulus}_reuss": reuss}
         values[f"log10_{modulus}"] = math.log10(vrh) if vrh is not None and vrh > 0 else None
-    crystal = read_structure(document.get("structure"), name)
+    crystal = crystal_of(document.get("structure"), name)
     return Row(number, crystal, values, deprecated, str(document["material_id"]), day)
 
 
 def read_energies(document: Document, number: int) -> dict[str, float | None]:
     """Return the energies of a thermo document, eV/atom."""
     return {name: _number(document.get(name), name, format_id(number)) for name in ENERGIES}
-
-
-def read_structure(structure: Any, source: str) -> Crystal:
-    """Return pymatgen's dictionary of a structure as a Crystal; CrystalError naming `source` if unusable."""
-    try:
-        lattice = np.array(structure["lattice"]["matrix"], dtype=np.float64)
-        coords = np.array([site["abc"] for site in structure["sites"]], dtype=np.float64)
-        species = [site["species"] for site in structure["sites"]]
-        if any(len(kinds) != 1 or abs(kinds[0]["occu"] - 1) > 1e-3 for kinds in species):
-            raise CrystalError(source, "partial occupancy")
-        symbols = [str(kinds[0]["element"]) for kinds in species]
-    except (TypeError, KeyError, ValueError) as error:
-        raise CrystalError(source, f"not a structure of pymatgen ({error!r})") from None
-    known = atomic_numbers()
-    unknown = sorted(set(symbols) - set(known))
-    if unknown:
-        raise CrystalError(source, f"elements outside the table: {', '.join(unknown)}")
-    numbers = np.array([known[symbol] for symbol in symbols], dtype=np.uint8)
-    return as_crystal(Crystal(numbers, lattice, coords.reshape(-1, 3)), source)
 
 
 def build_dataset(rows: Sequence[Row], thermo_type: str, facts: Mapping[str, str], name: str) -> Dataset:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from ... import __version__
@@ -57,7 +57,7 @@ class JsonClient:
         agent = {"User-Agent": f"crystallite/{__version__}", "Accept": "application/json"}
         self._http: httpx.Client = self._httpx.Client(headers={**agent, **headers}, timeout=TIMEOUT)
 
-    def __enter__(self) -> JsonClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,0 +1,228 @@
+"""`crystallite.tune`: search for the settings with the smallest validation error.
+
+Every trial trains on the same split, chosen by the seed; what the test part holds is blanked before the first
+step. Graphs are built once for each graph setting and memory-mapped by all trials.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from . import tuning_results
+from .config import Task
+from .dataset import Dataset
+from .errors import CrystalliteError
+from .recipes import configure
+from .run_folder import RunConfig
+from .search_space import SearchSpace
+from .study import Workplace, import_optuna, is_default, open_study, restore_start
+from .targets import parse_target
+from .trainer import Trainer
+from .training import prepare, run_config, run_name, stop_requests
+from .tuning_results import TuneResult
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+POLL = 1.0  # seconds between looks at the trials of other processes
+
+
+class SearchInterruptedError(CrystalliteError):
+    """Ctrl-C or SIGTERM stopped a search; its finished trials are kept."""
+
+
+def tune(
+    data: Dataset | str | Path,
+    target: str | Sequence[str],
+    *,
+    trials: int = 50,
+    epochs: int | None = None,
+    space: SearchSpace | str | Path | None = None,
+    storage: str = "",
+    study: str = "",
+    out: str | Path | None = None,
+    seed: int = 0,
+    task: Task = "regression",
+    split: str = "80/10/10",
+    split_column: str = "",
+    workers: int = 1,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda text: None,
+) -> TuneResult:
+    """Search until `trials` have finished in total, by this process and others with the same storage.
+
+    data, target, task, split, split_column, workers, device: as of `train`. epochs: of each trial (the
+    recipe's by default). space: a SearchSpace or a TOML file. storage: a journal file (study.journal in the
+    folder by default) or a database's URL such as postgresql://USER@HOST/NAME. study: its name there. out:
+    folder of the results. say: called with each line of progress.
+
+    The folder then holds best.toml, trials.csv, history.png and importance.png. Raises CrystalliteError for a
+    bad option, SearchInterruptedError (after writing the results so far) on Ctrl-C or SIGTERM.
+    """
+    import_optuna()
+    dataset = data if isinstance(data, Dataset) else Dataset.read(data)
+    chosen = space if isinstance(space, SearchSpace) else None
+    chosen = chosen or (SearchSpace.read(space) if space else SearchSpace.default(task))
+    settings = {"seed": seed} if epochs is None else {"seed": seed, "epochs": epochs}
+    base = run_config(
+        data, dataset, target, task=task, split=split, split_column=split_column, **settings, **chosen.fixed
+    )
+    name = run_name(dataset, base)
+    folder = Path(out) if out else Path("runs") / f"tune-{name}"
+    search = Search(dataset, base, chosen, {"workers": workers, "device": device}, say)
+    with _quiet_optuna():
+        where = storage or str(folder / "study.journal")
+        opened = open_study(study or name, where, search.identity(), chosen.start(), seed)
+        return search.run(opened, Workplace(opened, where, folder), trials, folder)
+
+
+class Search:
+    """What is searched on which data; `run` adds trials to a study."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        base: RunConfig,
+        space: SearchSpace,
+        options: dict[str, Any],
+        say: Callable[[str], None],
+    ) -> None:
+        self.dataset, self.base, self.space = dataset, base, space
+        self.options, self.say = options, say
+        unit = dataset.units.get(parse_target(base.data.targets[0])[0], "")
+        self.measure = tuning_results.measure_of(base, unit)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal in all processes and after a restart, for errors to be comparable."""
+        data = self.base.data.to_dict()
+        data["targets"] = list(data["targets"])
+        kept = {name: data[name] for name in ("fingerprint", "targets", "task", "split", "split_column")}
+        training = {"epochs": self.base.training.epochs, "seed": self.base.training.seed}
+        return {**kept, **training, "space": self.space.to_dict()}
+
+    def run(self, study: Study, place: Workplace, trials: int, folder: Path) -> TuneResult:
+        """Add trials until `trials` have finished; write the results, also when stopped early."""
+        with stop_requests() as stop:
+            try:
+                self._search(study, place, trials, stop)
+            except SearchInterruptedError:
+                pass
+            except OSError as error:
+                raise CrystalliteError(f"cannot store trials: {error}; finished ones are kept") from error
+            place.fail_lost()
+            n_finished = len(tuning_results.finished(study))
+            result = tuning_results.write(study, self.config, self.measure, folder)
+            if result is None and not stop.is_set():
+                raise CrystalliteError(
+                    f"none of {n_finished} trials trained to its end: choose smaller learning rates in --space"
+                )
+            if result is None or stop.is_set():
+                raise SearchInterruptedError(
+                    f"stopped with {n_finished} of {trials} trials finished, which are kept"
+                    f"{f' (results in {folder})' if result else ''}; run the same command again to go on"
+                )
+        return result
+
+    def config(self, settings: dict[str, Any]) -> RunConfig:
+        """Return a trial's complete settings."""
+        base = self.base
+        fixed = {"epochs": base.training.epochs, "seed": base.training.seed, **self.space.fixed}
+        n_targets = len(base.data.targets)
+        parts = configure("modern", base.model.task, n_targets, {**fixed, **settings})
+        return RunConfig(base.data, *parts)
+
+    def _search(self, study: Study, place: Workplace, trials: int, stop: threading.Event) -> None:
+        optuna = import_optuna()
+        waits = False
+        while not stop.is_set():
+            with place.one_trial():
+                place.fail_lost()
+                restore_start(study, self.space.start())
+                if len(tuning_results.finished(study)) >= trials:
+                    return
+                if len(tuning_results.finished(study)) + len(tuning_results.running(study)) < trials:
+                    # A trial that others took for lost, as after a sleeping laptop, is theirs to fail.
+                    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                        study.optimize(
+                            lambda trial: self._objective(trial, place, stop), n_trials=1, callbacks=[self._tell]
+                        )
+                    waits = False
+                    continue
+            if not waits:
+                self.say("waiting for the last trials of other processes")
+            waits = True
+            stop.wait(POLL)
+
+    def _tell(self, study: Study, trial: FrozenTrial) -> None:
+        self.say(tuning_results.line(study, trial, self.measure))
+
+    def _objective(self, trial: Trial, place: Workplace, stop: threading.Event) -> float:
+        """Train one network; the validation error of the one that is kept."""
+        place.started(trial.number)
+        # The default settings are trained even if the space leaves some of them out.
+        names = self.space.start() if is_default(trial) else self.space.searched
+        settings = {name: self.space.suggest_one(trial, name) for name in names}
+        config = self.config(settings)
+        started = time.perf_counter()
+        with torch.random.fork_rng(devices=[]):
+            trainer = prepare(self.dataset, config, **self.options)
+            blank_test(trainer)
+            try:
+                return self._train(trial, trainer, stop)
+            finally:
+                trial.set_user_attr("seconds", round(time.perf_counter() - started, 2))
+                trial.set_user_attr("epochs", trainer.epoch)
+                trial.set_user_attr("best", trainer.best or {})
+
+    def _train(self, trial: Trial, trainer: Trainer, stop: threading.Event) -> float:
+        optuna = import_optuna()
+
+        def after_step(loss: float) -> None:
+            if stop.is_set():
+                raise SearchInterruptedError("stopped")
+
+        while not trainer.finished:
+            try:
+                error = trainer.run_epoch(after_step)["validation_error"]
+            except SearchInterruptedError:
+                raise
+            except CrystalliteError as diverged:
+                trial.set_user_attr("diverged", str(diverged))
+                raise optuna.TrialPruned from diverged
+            if error is None:
+                raise CrystalliteError("the validation part cannot tell networks apart: choose another --split")
+            trial.report(error, trainer.epoch)
+            if trial.should_prune() and not is_default(trial):
+                raise optuna.TrialPruned
+        assert trainer.best is not None
+        return float(trainer.best["validation_error"])
+
+
+def blank_test(trainer: Trainer) -> None:
+    """Make the test values unknown to a trainer: nothing can be chosen by them."""
+    rows = trainer.split.test
+    trainer.values[rows] = np.nan
+    trainer.normalized[torch.from_numpy(rows)] = torch.nan
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Leave the progress to `say`."""
+    logging = import_optuna().logging
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

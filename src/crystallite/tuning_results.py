@@ -1,0 +1,178 @@
+"""What a search found: the best settings, a table of the trials and two figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from .files import write_text
+from .run_folder import RunConfig
+from .study import import_optuna, is_default
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+BEST, TRIALS, HISTORY, IMPORTANCE = "best.toml", "trials.csv", "history.png", "importance.png"
+LEAST_FOR_IMPORTANCE = 4  # trials
+_WORDS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "lost", "RUNNING": "running", "WAITING": "waiting"}
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """The end of a search.
+
+    config: the complete settings of the best trial. best, default: validation error of the best trial and of
+    the default settings (None if these have not finished), as `measure` says.
+    """
+
+    folder: Path
+    config: RunConfig
+    trial: int
+    n_finished: int
+    best: float
+    default: float | None
+    measure: str
+
+
+def finished(study: Study) -> list[FrozenTrial]:
+    """Return the trials that trained to their end or were pruned."""
+    state = import_optuna().trial.TrialState
+    return study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
+
+
+def running(study: Study) -> list[FrozenTrial]:
+    """Return the trials that some process is training."""
+    return study.get_trials(deepcopy=False, states=(import_optuna().trial.TrialState.RUNNING,))
+
+
+def complete(study: Study) -> list[FrozenTrial]:
+    """Return the trials that trained to their end."""
+    return study.get_trials(deepcopy=False, states=(import_optuna().trial.TrialState.COMPLETE,))
+
+
+def measure_of(config: RunConfig, unit: str) -> str:
+    """Return the name of what `shown` returns."""
+    if config.model.task == "classification":
+        return "validation AUC"
+    if len(config.data.targets) > 1:
+        return "validation error (normalised, mean of targets)"
+    return f"validation MAE ({unit})" if unit else "validation MAE"
+
+
+def shown(trial: FrozenTrial) -> float | None:
+    """Return a trial's validation error for people: in units or as AUC where there is one target."""
+    best = trial.user_attrs.get("best", {})
+    mae = best.get("validation_mae")
+    value = mae if isinstance(mae, float) else best.get("validation_auc", best.get("validation_error"))
+    return None if value is None else float(value)
+
+
+def line(study: Study, trial: FrozenTrial, measure: str) -> str:
+    """Return what to say when a trial has finished."""
+    value, epochs = shown(trial), trial.user_attrs.get("epochs", 0)
+    if "diverged" in trial.user_attrs:
+        outcome = f"diverged after {epochs} epochs"
+    elif trial.state.name == "PRUNED":
+        outcome = f"pruned after {epochs} epochs, {value:.4f}"
+    else:
+        outcome = f"{measure} {value:.4f}"
+    mark = ", default settings" if is_default(trial) else ""
+    whole = complete(study)
+    best = min(whole, key=_error) if whole else None
+    best_so_far = f"; best {shown(best):.4f}, trial {best.number}" if best else ""
+    return f"trial {trial.number}{mark}: {outcome}{best_so_far}"
+
+
+def write(
+    study: Study, configure: Callable[[dict[str, Any]], RunConfig], measure: str, folder: Path
+) -> TuneResult | None:
+    """Write all results and return them; None if no trial has trained to its end."""
+    _write_table(folder / TRIALS, study, measure)
+    if not complete(study):
+        return None
+    best = min(complete(study), key=_error)
+    defaults = [shown(trial) for trial in complete(study) if is_default(trial)]
+    value = shown(best)
+    assert value is not None
+    result = TuneResult(
+        folder, configure(best.params), best.number, len(finished(study)), value, next(iter(defaults), None), measure
+    )
+    _write_best(folder / BEST, study, result)
+    _draw(study, result)
+    return result
+
+
+def importances(study: Study) -> dict[str, float]:
+    """Return how much each searched setting decides whether a trial is among the best; the sum is 1.
+
+    PED-ANOVA over the trials that trained to their end. Empty for fewer than four of them.
+    """
+    optuna = import_optuna()
+    n_trials = len(complete(study))
+    if n_trials < LEAST_FOR_IMPORTANCE:
+        return {}
+    # At least five trials count as the best, as the method advises; at most half of all.
+    share = min(max(0.1, 5 / n_trials), 0.5)
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
+    values: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return values
+
+
+def _error(trial: FrozenTrial) -> float:
+    assert trial.value is not None
+    return trial.value
+
+
+def _write_best(path: Path, study: Study, result: TuneResult) -> None:
+    parts = ("graph", "model", "training")
+    text = tomli_w.dumps({part: getattr(result.config, part).to_dict() for part in parts})
+    head = (
+        f"# Study {study.study_name}: trial {result.trial}, the best of {result.n_finished}, "
+        f"{result.measure} {result.best:.6g}.\n# crystallite train DATA --target T --config {path.name}\n\n"
+    )
+    write_text(path, head + text)
+
+
+def _write_table(path: Path, study: Study, measure: str) -> None:
+    """Write one line a trial: what came out, and its settings."""
+    trials = study.get_trials(deepcopy=False)
+    names = sorted({name for trial in trials for name in trial.params})
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "state", "default", "validation_error", measure, "best_epoch", "epochs", "seconds", *names])
+    for trial in trials:
+        attributes = trial.user_attrs
+        best = attributes.get("best", {})
+        state = "diverged" if "diverged" in attributes else _WORDS[trial.state.name]
+        outcome = [best.get("validation_error"), shown(trial), best.get("epoch")]
+        outcome += [attributes.get("epochs"), attributes.get("seconds")]
+        settings = [trial.params.get(name) for name in names]
+        row = [trial.number, state, "yes" if is_default(trial) else "", *outcome, *settings]
+        writer.writerow(["" if x is None else f"{x:.6g}" if isinstance(x, float) else x for x in row])
+    write_text(path, text.getvalue())
+
+
+def _draw(study: Study, result: TuneResult) -> None:
+    from .figures import plot_importances, plot_search
+
+    def points(trials: list[FrozenTrial]) -> list[tuple[int, float]]:
+        return [(trial.number, value) for trial in trials if (value := shown(trial)) is not None]
+
+    whole, best_so_far = complete(study), []
+    for k in range(len(whole)):
+        best_so_far.append(min(whole[: k + 1], key=_error))
+    steps = [(trial.number, shown(best) or 0.0) for trial, best in zip(whole, best_so_far, strict=True)]
+    pruned = [trial for trial in finished(study) if trial.state.name == "PRUNED"]
+    plot_search(
+        result.folder / HISTORY, points(whole), points(pruned), steps, result.default, result.measure
+    )
+    weights = importances(study)
+    if weights:
+        plot_importances(result.folder / IMPORTANCE, weights, len(whole))

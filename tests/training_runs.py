@@ -1,0 +1,119 @@
+"""Small trainings, and commands run as a user runs them, for the tests that need either."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import crystallite
+from crystallite.checkpoint import read_tensors, same_tensors
+from crystallite.dataset import Dataset
+from crystallite.training import Run
+
+ENERGY = "formation_energy_per_atom"
+SMALL: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 32,
+    "atom_width": 16,
+    "hidden_width": 16,
+    "n_convolutions": 2,
+    "progress": False,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Train on one thread, here and in `command`: on a busy machine two only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def energies(n_crystals: int = 300) -> Dataset:
+    """The first crystals of the built-in formation energies."""
+    return Dataset.read("formation").select(range(n_crystals))
+
+
+def train(data: Any, out: Path, target: Any = ENERGY, **settings: Any) -> Run:
+    return crystallite.train(data, target, out=out, **{**SMALL, **settings})
+
+
+def small_options(**settings: Any) -> list[str]:
+    """The settings of `train` above as options of `crystallite train`."""
+    chosen = {name: value for name, value in {**SMALL, **settings}.items() if name != "progress"}
+    return [f"--set={name}={value}" for name, value in chosen.items()]
+
+
+def start(*words: Any, **options: Any) -> subprocess.Popen[str]:
+    """Start `crystallite` in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "crystallite", *map(str, words)],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+class Finished:
+    """A process that has ended: exit status and what it printed."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.out, self.err = process.communicate(timeout=120)
+        self.status = process.returncode
+
+
+def command(*words: Any, **options: Any) -> Finished:
+    """Run `crystallite` in a process of its own to its end."""
+    return Finished(start(*words, **options))
+
+
+def same_weights(a: Path, b: Path, names: tuple[str, ...] = ("best", "last")) -> bool:
+    """Whether two run folders hold the same weights, bit for bit."""
+    pairs = [[read_tensors(folder / f"{name}.safetensors")[0] for folder in (a, b)] for name in names]
+    return all(same_tensors(*pair) for pair in pairs)
+
+
+def strict_json(text: str) -> Any:
+    """Parse JSON as the standard has it: NaN and Infinity are errors."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """The epochs of a run."""
+    return [strict_json(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    return strict_json((folder / "summary.json").read_text())
+
+
+def table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a CSV file."""
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    return header, rows
+
+
+def parts_of(folder: Path) -> dict[str, list[str]]:
+    """The ids of each part of a run, in the order of the dataset."""
+    parts: dict[str, list[str]] = {"train": [], "validation": [], "test": [], "": []}
+    for material_id, part in table(folder / "split.csv")[1]:
+        parts[part].append(material_id)
+    return parts

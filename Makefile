@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check benchmark clean
+.PHONY: demo test test-integration check benchmark clean
 
 demo: $(VENV)/ready  ## Train on built-in data; ends with the test error and a parity plot.
 	$(BIN)/crystallite train formation --target formation_energy_per_atom
 
 test: $(VENV)/ready-test  ## Run the tests.
 	$(BIN)/python -m pytest
+
+test-integration: $(VENV)/ready-test  ## Run against real servers, which the tests install (minutes, 1.5 GB).
+	CRYSTALLITE_TEST_CACHE=.integration $(BIN)/python -m pytest tests/integration
 
 check: $(VENV)/ready-check test  ## Style, types, layering of imports, tests.
 	$(BIN)/ruff check .
@@ -23,7 +26,7 @@ benchmark: $(VENV)/ready  ## Measure against the published algorithm; see docs/p
 	$(BIN)/python benchmarks/run.py
 
 clean:  ## Remove the environment and all caches.
-	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .integration
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # PyTorch goes first and alone, so that its version is settled before anything asks for it.

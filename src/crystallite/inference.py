@@ -36,10 +36,9 @@ def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.
 
     Needs a model with the per-atom readout; graphs that are not reduced have one node an atom.
     """
-    if model.network.config.readout != "per-atom" or model.targets.task != "regression":
-        raise CrystalliteError(
-            "contributions of atoms need a regression model trained with readout = per-atom"
-        )
+    linear = model.targets.task == "regression" and set(model.targets.transforms) == {"standard"}
+    if model.network.config.readout != "per-atom" or not linear:
+        raise CrystalliteError("contributions of atoms need a model of readout = per-atom, without log10")
     rows = np.arange(graphs.n_crystals)
     parts = [
         model.network.contributions(model.network.inputs(gather_batch(graphs, rows[batch])))

@@ -133,7 +133,9 @@ class SearchSpace:
 def _range(name: str, entry: dict[str, Any]) -> Range:
     unknown = sorted(set(entry) - {"low", "high", "log", "step"})
     if unknown or "low" not in entry or "high" not in entry:
-        raise CrystalliteError(f"{name}: a range is {{ low = ..., high = ... }} with log or step, not {entry}")
+        raise CrystalliteError(
+            f"{name}: a range is {{ low = ..., high = ... }} with log or step, not {entry}"
+        )
     for value in (entry["low"], entry["high"]):
         _check(name, value)
         if isinstance(value, str):
@@ -151,9 +153,13 @@ def _range(name: str, entry: dict[str, Any]) -> Range:
 def _check_step(name: str, where: Range) -> None:
     whole = isinstance(_defaults()[name], int)
     if isinstance(where.step, bool) or not isinstance(where.step, (int, float) if not whole else int):
-        raise CrystalliteError(f"{name}: step must be a {'whole ' if whole else ''}number, not {where.step!r}")
+        raise CrystalliteError(
+            f"{name}: step must be a {'whole ' if whole else ''}number, not {where.step!r}"
+        )
     if where.step <= 0 or where.high not in where:
-        raise CrystalliteError(f"{name}: steps of {where.step:g} do not lead from {where.low:g} to {where.high:g}")
+        raise CrystalliteError(
+            f"{name}: steps of {where.step:g} do not lead from {where.low:g} to {where.high:g}"
+        )
 
 
 def _choices(name: str, entry: list[Any]) -> tuple[Any, ...]:

@@ -214,9 +214,7 @@ def _database(url: str) -> BaseStorage:
     for patience in (1, 2, 0):
         try:
             with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-                return RDBStorage(
-                    f"{scheme}://{address}", heartbeat_interval=HEARTBEAT, grace_period=GRACE
-                )
+                return RDBStorage(f"{scheme}://{address}", heartbeat_interval=HEARTBEAT, grace_period=GRACE)
         except ImportError as error:
             raise CrystalliteError(
                 f"no driver for {shown}: {error}; for PostgreSQL: pip install 'crystallite[tune]'"

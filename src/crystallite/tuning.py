@@ -155,7 +155,9 @@ class Search:
                     # A trial that others took for lost, as after a sleeping laptop, is theirs to fail.
                     with suppress(optuna.exceptions.UpdateFinishedTrialError):
                         study.optimize(
-                            lambda trial: self._objective(trial, place, stop), n_trials=1, callbacks=[self._tell]
+                            lambda trial: self._objective(trial, place, stop),
+                            n_trials=1,
+                            callbacks=[self._tell],
                         )
                     waits = False
                     continue
@@ -201,7 +203,9 @@ class Search:
                 trial.set_user_attr("diverged", str(diverged))
                 raise optuna.TrialPruned from diverged
             if error is None:
-                raise CrystalliteError("the validation part cannot tell networks apart: choose another --split")
+                raise CrystalliteError(
+                    "the validation part cannot tell networks apart: choose another --split"
+                )
             trial.report(error, trainer.epoch)
             if trial.should_prune() and not is_default(trial):
                 raise optuna.TrialPruned

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 BEST, TRIALS, HISTORY, IMPORTANCE = "best.toml", "trials.csv", "history.png", "importance.png"
 LEAST_FOR_IMPORTANCE = 4  # trials
-_WORDS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "lost", "RUNNING": "running", "WAITING": "waiting"}
+_WORDS = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "lost",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,13 @@ def write(
     value = shown(best)
     assert value is not None
     result = TuneResult(
-        folder, configure(best.params), best.number, len(finished(study)), value, next(iter(defaults), None), measure
+        folder,
+        configure(best.params),
+        best.number,
+        len(finished(study)),
+        value,
+        next(iter(defaults), None),
+        measure,
     )
     _write_best(folder / BEST, study, result)
     _draw(study, result)
@@ -146,7 +158,9 @@ def _write_table(path: Path, study: Study, measure: str) -> None:
     names = sorted({name for trial in trials for name in trial.params})
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "default", "validation_error", measure, "best_epoch", "epochs", "seconds", *names])
+    writer.writerow(
+        ["trial", "state", "default", "validation_error", measure, "best_epoch", "epochs", "seconds", *names]
+    )
     for trial in trials:
         attributes = trial.user_attrs
         best = attributes.get("best", {})
@@ -170,9 +184,7 @@ def _draw(study: Study, result: TuneResult) -> None:
         best_so_far.append(min(whole[: k + 1], key=_error))
     steps = [(trial.number, shown(best) or 0.0) for trial, best in zip(whole, best_so_far, strict=True)]
     pruned = [trial for trial in finished(study) if trial.state.name == "PRUNED"]
-    plot_search(
-        result.folder / HISTORY, points(whole), points(pruned), steps, result.default, result.measure
-    )
+    plot_search(result.folder / HISTORY, points(whole), points(pruned), steps, result.default, result.measure)
     weights = importances(study)
     if weights:
         plot_importances(result.folder / IMPORTANCE, weights, len(whole))

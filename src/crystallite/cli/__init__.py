@@ -16,6 +16,7 @@ COMMANDS = {
     "data": ("data", "List, inspect, import and export datasets."),
     "train": ("train", "Train a model on a dataset."),
     "predict": ("predict", "Predict properties of crystals with a trained or published model."),
+    "tune": ("tune", "Search for the settings with the smallest validation error."),
     "learning-curve": ("learning_curve", "Measure the error against the number of training crystals."),
     "verify": ("verify", "Repeat a training and compare it bit for bit."),
 }

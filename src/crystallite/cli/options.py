@@ -53,6 +53,12 @@ _OPTIONS = [
         metavar="NAME=VALUE",
         help="Any other setting of config.toml, e.g. --set n_convolutions=4.",
     ),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE.toml",
+        help="Settings of tune's best.toml or of a run's config.toml; options given here win.",
+    ),
     click.option("--weight-column", default="", metavar="NAME", help="Column of sample weights."),
     click.option(
         "--from", "start_from", metavar="MODEL", help="Fine-tune this model (any that predict takes)."
@@ -111,8 +117,14 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     from ..recipes import setting_names
 
     chosen = {
-        name: value for name, value in options.items() if value not in (None, ()) and name != "settings"
+        name: value
+        for name, value in options.items()
+        if value not in (None, ()) and name not in ("settings", "config")
     }
+    if options.get("config"):
+        chosen |= {
+            name: value for name, value in _settings_in(options["config"]).items() if not _is_given(name)
+        }
     known = setting_names() | {"split_seed", "train_limit"}
     for assignment in options["settings"]:
         name, equals, text = assignment.partition("=")
@@ -122,6 +134,29 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError(f"--set {assignment}: settings are {', '.join(sorted(known))}")
         chosen[name.strip()] = _parsed(text.strip())
     return chosen
+
+
+def _is_given(name: str) -> bool:
+    """Whether an option was written on the command line."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source not in (None, click.core.ParameterSource.DEFAULT)
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    """Read the settings of a best.toml or config.toml; what it was trained on is left to the options."""
+    import tomllib
+
+    from ..errors import CrystalliteError
+
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings: dict[str, Any] = tables["graph"] | tables["model"] | tables["training"]
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CrystalliteError(f"cannot read settings from {path}: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise CrystalliteError(f"{path} needs the tables [graph], [model] and [training]") from error
+    settings.pop("n_outputs", None)  # follows from the targets
+    return settings
 
 
 def _parsed(text: str) -> Any:

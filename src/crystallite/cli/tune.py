@@ -85,9 +85,9 @@ def command(data: str | None, targets: tuple[str, ...], print_space: bool, **opt
     if data is None:
         raise click.UsageError("give DATA; built-in datasets: crystallite data list")
     from ..tuning import tune
-    from .train import _only_target
+    from .options import only_target
 
-    chosen = targets or (_only_target(data),)
+    chosen = targets or (only_target(data),)
     result = tune(data, chosen, say=click.echo, **options)
     _print_result(result, _train_command(data, chosen, result.folder, options))
 

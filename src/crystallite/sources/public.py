@@ -124,7 +124,7 @@ def _reason(error: Exception) -> str:
 
 def _import_pooch() -> ModuleType:
     try:
-        import pooch  # type: ignore[import-not-found, unused-ignore]
+        import pooch  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         raise CrystalliteError("fetching needs one more package: pip install 'crystallite[fetch]'") from None
     module: ModuleType = pooch

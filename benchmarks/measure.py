@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any, NamedTuple, Self
 
 HERE = Path(__file__).parent
+PEER = "cgcnn2"
 
 
 @dataclass(frozen=True)

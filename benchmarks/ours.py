@@ -107,21 +107,22 @@ def make_trainer(data: str) -> Trainer:
     )
 
 
-def graphs_of_cells(n_atoms: int, reducible: bool, n_crystals: int = 20) -> Measure:
-    """Seconds a crystal to build graphs of rock salt cells of some n_atoms, atoms moved unless reducible."""
-    side = max(1, round((n_atoms / 8) ** (1 / 3)))
+def graphs_of_cells(sizes: list[int]) -> Callable[[], list[tuple[int, float, float]]]:
+    """Atoms, and seconds to build the graph of so large a rock salt cell: perfect, and with atoms moved."""
     rng = np.random.default_rng(0)
-    grid = np.stack(np.meshgrid(*3 * [np.arange(2 * side)], indexing="ij"), -1).reshape(-1, 3)
-    numbers = np.where(grid.sum(1) % 2, 17, 11).astype(np.uint8)
-    shift = 0 if reducible else 0.05
-    lattice = np.eye(3) * 5.64 * side
-    moved = grid + rng.uniform(-shift, shift, (n_crystals, *grid.shape))
-    crystals = [Crystal(numbers, lattice, sites / (2 * side)) for sites in moved]
 
-    def measure() -> float:
+    def crystal(n_atoms: int, shift: float) -> Crystal:
+        side = 2 * round((n_atoms / 8) ** (1 / 3))
+        sites = np.stack(np.meshgrid(*3 * [np.arange(side)], indexing="ij"), -1).reshape(-1, 3)
+        numbers = np.where(sites.sum(1) % 2, 17, 11).astype(np.uint8)
+        moved = sites + rng.uniform(-shift, shift, sites.shape)
+        return Crystal(numbers, np.eye(3) * 2.82 * side, moved / side)
+
+    def seconds(n_atoms: int, shift: float) -> float:
+        crystals = [crystal(n_atoms, shift) for _ in range(max(1, 1024 // n_atoms))]
         started = time.perf_counter()
         build_graphs(crystals, GraphConfig())
         return (time.perf_counter() - started) / len(crystals)
 
-    measure()
-    return measure
+    seconds(8, 0.0)
+    return lambda: [(n_atoms, seconds(n_atoms, 0.0), seconds(n_atoms, 0.05)) for n_atoms in sizes]

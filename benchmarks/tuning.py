@@ -1,10 +1,11 @@
-"""Which sampler and which pruner find a good network soonest: every choice replayed on one table of trainings.
+"""Which sampler and which pruner find a good network soonest: all replayed on one table of trainings.
 
-    python benchmarks/tuning.py table table.csv     train the whole grid once (rows are kept: it can go on)
-    python benchmarks/tuning.py replay table.csv    search the table many times with each choice
+    python benchmarks/tuning.py table elastic.csv --data elastic  train the whole grid once
+    python benchmarks/tuning.py replay elastic.csv                search the table many times with each choice
 
 A replayed trial reads its validation errors and its processor time from the table, so all choices meet the
-same trainings and hundreds of searches cost no training. The test part is never looked at.
+same trainings and hundreds of searches cost no training. The table is kept: an interrupted one goes on. The
+test part is never looked at.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ import torch
 from crystallite.dataset import Dataset
 from crystallite.training import prepare, run_config
 
-DATA, TARGET, EPOCHS = "elastic", "log10_bulk_modulus", 12
+TARGETS = {"elastic": "log10_bulk_modulus", "formation": "formation_energy_per_atom"}
+TRAIN_LIMIT = {"elastic": 0, "formation": 800}  # 0: all
+EPOCHS = 12
 GRID: dict[str, list[Any]] = {
     "optimizer": ["adamw", "sgd"],
     "learning_rate": [0.003, 0.01, 0.03, 0.1],
@@ -60,28 +63,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["table", "replay"])
     parser.add_argument("table", type=Path)
+    parser.add_argument("--data", choices=TARGETS, default="elastic")
     parser.add_argument("--searches", type=int, default=50, help="of each choice, each with its own seed")
     options = parser.parse_args()
     if options.what == "table":
-        fill_table(options.table)
+        fill_table(options.table, options.data)
     else:
         print_replay(read_table(options.table), options.searches)
 
 
-def fill_table(path: Path) -> None:
+def fill_table(path: Path, data: str) -> None:
     """Train every combination of the grid that the table does not hold yet."""
     torch.set_num_threads(1)
-    dataset, known = Dataset.read(DATA), read_table(path)
+    dataset, known = Dataset.read(data), read_table(path)
     for values in itertools.product(*GRID.values()):
         if tuple(map(str, values)) in known:
             continue
-        training = train(dataset, dict(zip(GRID, values, strict=True)))
+        training = train(data, dataset, dict(zip(GRID, values, strict=True)))
         with path.open("a", newline="") as file:
             csv.writer(file).writerow([*values, *training.errors, *training.seconds])
 
 
-def train(dataset: Dataset, settings: dict[str, Any]) -> Training:
-    trainer = prepare(dataset, run_config(DATA, dataset, TARGET, epochs=EPOCHS, **settings))
+def train(data: str, dataset: Dataset, settings: dict[str, Any]) -> Training:
+    config = run_config(
+        data, dataset, TARGETS[data], epochs=EPOCHS, train_limit=TRAIN_LIMIT[data], **settings
+    )
+    trainer = prepare(dataset, config)
     errors, seconds, started = [], [], time.process_time()
     for _ in range(EPOCHS):
         try:

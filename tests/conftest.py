@@ -1,4 +1,4 @@
-"""Fixtures all tests share, and the two things every test run needs: a cache of its own, and fresh kernels."""
+"""Fixtures all tests share, and what every test run needs: a cache of its own, and fresh kernels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def remove_stale_kernels() -> None:
-    """Delete numba's cache if a compiled module is newer: it does not notice when a *called* module changes."""
+    """Delete numba's cache if a compiled module is newer: it overlooks changes of *called* modules."""
     cached = [path for path in (PACKAGE / "__pycache__").glob("*.nb?") if path.suffix in (".nbi", ".nbc")]
     sources = [PACKAGE / f"{name}.py" for name in COMPILED]
     if cached and max(map(changed, sources)) > min(map(changed, cached)):
@@ -31,10 +31,13 @@ def changed(path: Path) -> float:
 if PACKAGE.is_dir() and "PYTEST_XDIST_WORKER" not in os.environ:
     remove_stale_kernels()
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores already
+
 # The same examples in every run, as a test that fails now and then helps nobody. To look for new ones:
 # HYPOTHESIS_PROFILE=explore pytest tests/test_invariance.py
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=25, database=None)
-settings.register_profile("explore", deadline=None, max_examples=1000, database=None)
+settings.register_profile("explore", deadline=None, max_examples=300, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -36,15 +36,17 @@ def settled(network: CrystalNetwork, graphs: PackedGraphs) -> CrystalNetwork:
     return network.eval()
 
 
-def outputs(network: CrystalNetwork, graphs: PackedGraphs) -> Tensor:
-    return network(network.inputs(gather_batch(graphs, np.arange(graphs.n_crystals))))
+def outputs(network: CrystalNetwork, graphs: PackedGraphs, n_crystals: int | None = None) -> Tensor:
+    """The network's outputs for the first `n_crystals`, or for all, in one batch."""
+    rows = np.arange(graphs.n_crystals if n_crystals is None else n_crystals)
+    return network(network.inputs(gather_batch(graphs, rows)))
 
 
 @torch.no_grad()
-def predictions(network: CrystalNetwork, graphs: PackedGraphs) -> np.ndarray:
-    """First output of every crystal, in evaluation mode and the network's precision."""
+def predictions(network: CrystalNetwork, graphs: PackedGraphs, n_crystals: int | None = None) -> np.ndarray:
+    """First output of each crystal, in evaluation mode and the network's precision."""
     network.eval()
-    return outputs(network, graphs)[:, 0].double().numpy()
+    return outputs(network, graphs, n_crystals)[:, 0].double().numpy()
 
 
 def training_step(network: CrystalNetwork, graphs: PackedGraphs, truth: Tensor) -> Step:
@@ -62,6 +64,11 @@ def training_step(network: CrystalNetwork, graphs: PackedGraphs, truth: Tensor) 
 
 
 def furthest(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
-    """Largest difference of any entry, as a share of the largest entry of its tensor."""
+    """Largest difference of any entry, as a share of the largest entry of its tensor.
+
+    A tensor a million times smaller than the largest one is zero but for rounding.
+    """
     assert ours.keys() == theirs.keys()
-    return max(float((ours[n] - theirs[n]).abs().max() / theirs[n].abs().max()) for n in ours)
+    sizes = {name: float(tensor.abs().max()) for name, tensor in theirs.items()}
+    floor = 1e-6 * max(sizes.values(), default=1)
+    return max((float((ours[n] - theirs[n]).abs().max()) / max(sizes[n], floor) for n in ours), default=0.0)

@@ -88,7 +88,7 @@ def rotated(crystal: Crystal, rng: np.random.Generator, *, mirrored: bool = Fals
 
 
 def in_cell(crystal: Crystal, matrix: ArrayLike) -> Crystal:
-    """The crystal in the cell `matrix` @ lattice: another unit cell if its determinant is ±1, else a supercell."""
+    """The crystal in the cell `matrix` @ lattice: a supercell unless the determinant is ±1."""
     matrix = np.array(matrix)
     n_cells = round(abs(np.linalg.det(matrix)))
     inverse = np.linalg.inv(matrix)

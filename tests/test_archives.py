@@ -427,7 +427,7 @@ def test_moduli_nothing_is_known_of_are_kept():
         ("x.json", b'{"columns": ["structure"], "data": []}', "'index'"),
         ("x.json", b'{"data": [3]}', "row 1 of data is not a list"),
         ("x.json", b'{"mp-1": {"band_gap": 1.0}}', "holds properties, no crystals"),
-        ("x.json", b'{"structure": {}}\n{"structure": {}}', "something follows its end"),
+        ("x.json", b'{"material_id": "mp-1"}\n{"material_id": "mp-2"}', "something follows its end"),
         ("x.msgpack", b"\x90\x90", "something follows its end"),
         ("x.msgpack", b"\x82\xa1a", "No more data to unpack"),
         ("x.msgpack", b"\xc1\xc1", "neither a dictionary nor a list"),

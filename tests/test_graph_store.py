@@ -223,6 +223,6 @@ def test_small_on_disk(formation, tmp_path) -> None:
 def test_nothing_is_left_when_a_crystal_is_bad(tmp_path) -> None:
     overlapping = made([5, 5, 5], [1, 8], [[0, 0, 0], [0, 0, 0.01]])
     dataset = Dataset.from_crystals([rock_salt(5), overlapping], ["good", "bad"])
-    with pytest.raises(CrystalError, match="bad: two atoms are 0.050 Å apart"):
+    with pytest.raises(CrystalError, match=r"bad: two atoms are 0\.050 Å apart"):
         dataset_graphs(dataset, CONFIG, folder=tmp_path)
     assert not [path for path in (tmp_path / "graphs").iterdir() if path.is_dir()]

@@ -27,6 +27,7 @@ from crystallite.cli import fetch as fetch_command
 from crystallite.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources import materials_project
+from crystallite.sources.journal import Journal, Reply
 from crystallite.sources.materials_project import (
     Fetched,
     article_ids,
@@ -35,7 +36,6 @@ from crystallite.sources.materials_project import (
     web,
 )
 from crystallite.sources.materials_project.ids import format_id, id_number
-from crystallite.sources.materials_project.journal import Journal, Reply
 
 RECORDED = json.loads((Path(__file__).parent / "data/materials_project/recorded.json").read_text())
 MATERIALS = {material["number"]: material for material in RECORDED["materials"]}

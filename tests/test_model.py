@@ -9,24 +9,29 @@ Exactly symmetric crystals round to the same float32 distances: what is left is 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import Step, furthest, outputs, predictions, random_network, training_step
+from networks import Step, furthest, outputs, predictions, random_network, settled, training_step
 from strategies import crystals, diamond, face_centered, in_cell, made, perovskite, rock_salt
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from crystallite.checkpoint import TrainedModel
 from crystallite.config import GraphConfig, ModelConfig
 from crystallite.crystal import Crystal
 from crystallite.elements import feature_table
+from crystallite.errors import CrystalliteError
 from crystallite.graphs import Graph, PackedGraphs, build_graph, build_graphs, gather_batch, pack_graphs
-from crystallite.inference import network_outputs
+from crystallite.inference import atom_contributions, network_outputs, predict_graphs
 from crystallite.model import WeightedBatchNorm
 from crystallite.neighbors import Bonds, find_bonds
+from crystallite.targets import Targets
 
 SHARED, FIRST = GraphConfig(), GraphConfig(ties="first")
 SMALL = ModelConfig(atom_width=16, hidden_width=24, n_convolutions=3, n_hidden=2)
@@ -61,8 +66,10 @@ def steps(chosen: list[Crystal], network) -> tuple[Step, Step]:
 def test_reduced_real_crystals(name: str, request, energy_model) -> None:
     dataset = request.getfixturevalue(name)
     rng = np.random.default_rng(0)
-    for network in (random_network().double(), energy_model.network.double()):
-        chosen = list(dataset.select(rng.choice(len(dataset), 48, replace=False)))
+    configs = [ModelConfig(), ModelConfig(convolution="plain"), ModelConfig(readout="per-atom")]
+    networks = [*map(random_network, configs), energy_model.network]
+    for network in (network.double() for network in networks):
+        chosen = list(dataset.select(rng.choice(len(dataset), 32, replace=False)))
         ours, theirs = steps(chosen, network)
         assert packed(chosen).weights.size < 0.6 * packed(chosen, reduced=False).weights.size
         assert_close(ours, theirs, 1e-5)
@@ -73,6 +80,7 @@ def test_reduced_real_crystals(name: str, request, energy_model) -> None:
 LENGTH = st.floats(3.5, 7)
 
 
+@settings(max_examples=10)
 @given(LENGTH, LENGTH, LENGTH)
 def test_reduced_symmetric_crystals(a: float, b: float, c: float) -> None:
     """Distances equal to the last bit but one and weights of 1 and 1/2: nothing is rounded to float32."""
@@ -85,6 +93,7 @@ def test_reduced_symmetric_crystals(a: float, b: float, c: float) -> None:
     assert_close(ours, theirs, 1e-10)
 
 
+@settings(max_examples=10)
 @given(LENGTH, LENGTH)
 def test_reduced_symmetric_crystals_with_thirds(a: float, b: float) -> None:
     """Weights of 2/3 and 5/6, in float32 on either side: 6e-8 of a weight."""
@@ -92,6 +101,7 @@ def test_reduced_symmetric_crystals_with_thirds(a: float, b: float) -> None:
     assert_close(ours, theirs, 1e-5)
 
 
+@settings(max_examples=15)
 @given(st.lists(crystals(), min_size=2, max_size=4))
 def test_reduced_made_up_crystals(chosen: list[Crystal]) -> None:
     """Here hypothesis makes distances that differ by up to a bin's width, and few rows in a batch norm."""
@@ -142,7 +152,7 @@ class PublishedNetwork(nn.Module):
         bonds = torch.exp(-(((distances - torch.arange(41) * 0.2) / 0.2) ** 2))
         for convolution in self.convs:
             atoms = convolution(atoms, bonds, torch.from_numpy(neighbors).view(-1, 12))
-        spans = [slice(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+        spans = [slice(a, b) for a, b in pairwise(starts)]
         pooled = torch.stack([atoms[span].mean(dim=0) for span in spans])
         return self.fc_out(softplus(self.conv_to_fc(softplus(pooled))))
 
@@ -264,11 +274,18 @@ def graph_of(graphs: PackedGraphs, row: int) -> Graph:
     )
 
 
-def test_pooled_vector_is_the_mean_over_atoms(elastic) -> None:
-    crystal = elastic.crystal(3)
-    network = random_network().double().eval()
-    with torch.no_grad():
-        full = network.inputs(gather_batch(packed([crystal], reduced=False), np.array([0])))
-        reduced = network.inputs(gather_batch(packed([crystal]), np.array([0])))
-        torch.testing.assert_close(network.pooled(full)[0], network.atoms(full).mean(dim=0))
-        torch.testing.assert_close(network.pooled(reduced), network.pooled(full), rtol=0, atol=1e-6)
+def test_contributions_of_atoms_average_to_the_prediction(elastic) -> None:
+    chosen = list(elastic.select(range(5)))
+    config = ModelConfig(readout="per-atom", n_outputs=2)
+    network = settled(random_network(config), packed(chosen))
+    targets = Targets(("a", "b"), ("eV", ""), "regression", (1.0, -3.0), (2.0, 0.5))
+    model = TrainedModel(network, SHARED, targets)
+    full, reduced = packed(chosen, reduced=False), packed(chosen)
+    of_atoms = atom_contributions(model, full)
+    assert len(of_atoms) == sum(map(len, chosen))
+    means = [part.mean(axis=0) for part in np.split(of_atoms, full.node_offsets[1:-1])]
+    np.testing.assert_allclose(means, predict_graphs(model, full), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(means, predict_graphs(model, reduced), rtol=0, atol=1e-4)
+    pooled = TrainedModel(random_network(ModelConfig(n_outputs=2)), SHARED, targets)
+    with pytest.raises(CrystalliteError, match="per-atom"):
+        atom_contributions(pooled, full)

@@ -19,8 +19,7 @@ from crystallite.cli.fetch_optimade import command
 from crystallite.crystal import Crystal
 from crystallite.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
-from crystallite.sources import optimade
-from crystallite.sources.materials_project import web
+from crystallite.sources import optimade, web
 from crystallite.sources.optimade import fetch_optimade
 from crystallite.sources.optimade_client import PROVIDERS, base_address
 from crystallite.sources.optimade_entries import crystal_of_entry
@@ -121,7 +120,9 @@ def test_crystals_and_properties(server, tmp_path):
 
 
 def test_bad_structures_stop_it_unless_skipped(server, tmp_path):
-    with pytest.raises(CrystalliteError, match=r"(?s)3 of 15.*zz-1: disordered.*zz-2: periodic in 2 directions"):
+    with pytest.raises(
+        CrystalliteError, match=r"(?s)3 of 15.*zz-1: disordered.*zz-2: periodic in 2 directions"
+    ):
         fetch(server, tmp_path / "d.parquet", properties=PROPERTIES)
     asked = len(server.requests)
     fetch(server, tmp_path / "d.parquet", properties=PROPERTIES, skip_bad=True)
@@ -161,18 +162,22 @@ def test_what_the_server_says_is_shown(server, tmp_path, monkeypatch):
     monkeypatch.setattr(optimade, "PAGE", 100)
     with pytest.raises(CrystalliteError, match="refuses the query \\(400\\): Unable to parse filter"):
         fetch(server, tmp_path / "d.parquet", query="nelements equals 2")
-    with pytest.raises(CrystalliteError, match="has no property _exmpl_formaton_energy; did you mean _exmpl_form"):
+    with pytest.raises(
+        CrystalliteError, match="has no property _exmpl_formaton_energy; did you mean _exmpl_form"
+    ):
         fetch(server, tmp_path / "d.parquet", OXIDES, properties={"_exmpl_formaton_energy": "x"})
     with pytest.raises(CrystalliteError, match="has no structure that fits nelements=9"):
         fetch(server, tmp_path / "d.parquet", query="nelements=9")
-    with pytest.raises(CrystalliteError, match="nothing at http.*/x/v1/structures \\(404\\)"):
+    with pytest.raises(CrystalliteError, match=r"nothing at http.*/x/v1/structures \(404\)"):
         fetch_optimade(tmp_path / "d.parquet", f"{server.address}/x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_html_and_no_network(server, tmp_path):
     server.faults = ["<html>Please log in</html>"]
-    with pytest.raises(CrystalliteError, match="not as the OPTIMADE server does \\(text/html: <html>Please log in"):
+    with pytest.raises(
+        CrystalliteError, match="not as the OPTIMADE server does \\(text/html: <html>Please log in"
+    ):
         fetch(server, tmp_path / "d.parquet")
     with pytest.raises(CrystalliteError, match="no connection"):
         fetch_optimade(tmp_path / "d.parquet", "http://127.0.0.1:9")

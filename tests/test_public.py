@@ -55,7 +55,9 @@ def test_a_matbench_task(mirror, tmp_path, monkeypatch, elastic):
     know(monkeypatch, "matbench_log_kvrh", matbench_file(mirror, elastic))
     fetch_public("matbench_log_kvrh", tmp_path / "k.parquet", cache=tmp_path)
     dataset = Dataset.read(tmp_path / "k.parquet")
-    np.testing.assert_array_equal(dataset.values("log10_bulk_modulus"), elastic.values("log10_bulk_modulus")[:20])
+    np.testing.assert_array_equal(
+        dataset.values("log10_bulk_modulus"), elastic.values("log10_bulk_modulus")[:20]
+    )
     assert dataset.units == {"log10_bulk_modulus": "log10(GPa)"}
     assert dataset.fingerprint == elastic.select(range(20)).fingerprint
     assert "s41524-020-00406-3" in dataset.metadata["citation"]
@@ -65,7 +67,9 @@ def test_a_matbench_task(mirror, tmp_path, monkeypatch, elastic):
 
 def test_another_file_is_refused(mirror, tmp_path, elastic):
     matbench_file(mirror, elastic)
-    with pytest.raises(CrystalliteError, match=r"not the file it should be: SHA-256 .*, expected 44b113ddb7e2"):
+    with pytest.raises(
+        CrystalliteError, match=r"not the file it should be: SHA-256 .*, expected 44b113ddb7e2"
+    ):
         fetch_public("matbench_log_kvrh", tmp_path / "k.parquet", cache=tmp_path)
     assert not (tmp_path / "k.parquet").exists()
 
@@ -77,7 +81,9 @@ def test_what_the_mirror_lacks(mirror, tmp_path):
 
 def test_castelli_columns_get_our_names(mirror, tmp_path, monkeypatch, elastic):
     some = elastic.select(range(5))
-    raw = Dataset.from_arrays(some.arrays, list("01234"), {"e_form": [1.0, 2, 3, 4, 5], "gap is direct": [True] * 5})
+    raw = Dataset.from_arrays(
+        some.arrays, list("01234"), {"e_form": [1.0, 2, 3, 4, 5], "gap is direct": [True] * 5}
+    )
     export_matbench(raw, mirror / "castelli_perovskites.json.gz")
     know(monkeypatch, "castelli_perovskites", mirror / "castelli_perovskites.json.gz")
     fetched = fetch_public("castelli_perovskites", tmp_path / "c.parquet", cache=tmp_path)
@@ -90,7 +96,9 @@ def write_perov5(folder: Path, dataset: Dataset) -> None:
     for number, part in enumerate(("train", "val", "test")):
         with (folder / "perov_5" / f"{part}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["", "material_id", "formula", "heat_all", "heat_ref", "dir_gap", "ind_gap", "cif"])
+            writer.writerow(
+                ["", "material_id", "formula", "heat_all", "heat_ref", "dir_gap", "ind_gap", "cif"]
+            )
             for row in range(number * 4, number * 4 + 4):
                 text = cif_text(dataset.crystal(row), str(row))
                 gap = "" if row == 5 else 0.5
@@ -165,10 +173,12 @@ def test_files_in_folders_and_pages_in_their_place(address, mirror, tmp_path, el
 
 
 def test_what_cannot_be_downloaded(address, tmp_path, monkeypatch):
-    with pytest.raises(CrystalliteError, match=r"the server answered 404 .* set CRYSTALLITE_MIRROR to that folder"):
+    with pytest.raises(
+        CrystalliteError, match=r"the server answered 404 .* set CRYSTALLITE_MIRROR to that folder"
+    ):
         fetch_public("matbench_mp_gap", tmp_path / "g.parquet", cache=tmp_path, progress=False)
     monkeypatch.setenv("CRYSTALLITE_MIRROR", "http://127.0.0.1:9")
-    with pytest.raises(CrystalliteError, match="no connection; is there a network"):
+    with pytest.raises(CrystalliteError, match=r"no connection .is there a network"):
         fetch_public("matbench_mp_gap", tmp_path / "g.parquet", cache=tmp_path, progress=False)
 
 
@@ -203,6 +213,6 @@ def test_commands(mirror, tmp_path, monkeypatch, elastic):
 def test_unknown_names_and_outputs(tmp_path):
     with pytest.raises(CrystalliteError, match="no public set 'x'; there are: matbench_mp_e_form"):
         fetch_public("x", tmp_path / "x.parquet", cache=tmp_path)
-    with pytest.raises(CrystalliteError, match="ends in .parquet"):
+    with pytest.raises(CrystalliteError, match=r"ends in .parquet"):
         fetch_public("perov5", tmp_path / "x.csv", cache=tmp_path)
     assert public.RENAMED.keys() <= PUBLIC_SETS.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import warnings
 
 import matplotlib.image
 import numpy as np
@@ -49,7 +50,9 @@ def test_it_learns(run):
 def test_metrics_have_one_line_an_epoch(run):
     epochs = metrics(run.folder)
     assert [epoch["epoch"] for epoch in epochs] == list(range(1, 11))
-    assert all({"loss", "learning_rate", "validation_error", "validation_mae"} <= epoch.keys() for epoch in epochs)
+    assert all(
+        {"loss", "learning_rate", "validation_error", "validation_mae"} <= epoch.keys() for epoch in epochs
+    )
 
 
 def test_the_kept_model_is_the_best_epoch(run):
@@ -82,7 +85,9 @@ def test_summary_agrees_with_the_table(run):
     dataset, parts = energies(), parts_of(run.folder)
     values = dict(zip(dataset.ids, dataset.values(ENERGY), strict=True))
     mean = np.mean([values[name] for name in parts["train"]])
-    assert found["baseline_mae"] == pytest.approx(np.mean([abs(values[name] - mean) for name in parts["test"]]))
+    assert found["baseline_mae"] == pytest.approx(
+        np.mean([abs(values[name] - mean) for name in parts["test"]])
+    )
     assert (found["n_train"], found["n_validation"], found["n_test"]) == (240, 30, 30)
 
 
@@ -101,7 +106,9 @@ def test_the_folder_says_how_it_was_made(run):
     assert config["environment"]["crystallite"] == crystallite.__version__
     model = load_model(run.folder / "best.safetensors")
     assert model.targets.units == ("eV/atom",)
-    assert [epoch["epoch"] for epoch in model.info["history"]] == list(range(1, run.summary["best_epoch"] + 1))
+    assert [epoch["epoch"] for epoch in model.info["history"]] == list(
+        range(1, run.summary["best_epoch"] + 1)
+    )
     assert (run.folder / "last.safetensors").is_file()
 
 
@@ -181,7 +188,9 @@ def test_a_split_column_cannot_leak_either(repeating, tmp_path):
     dataset, same = repeating
     labels = np.random.default_rng(1).choice(["train", "val", "test", "spare"], len(dataset))
     with pytest.warns(UserWarning, match="repeat materials"):
-        run = train(dataset.with_property("part", labels), tmp_path / "run", "x", split_column="part", epochs=1)
+        run = train(
+            dataset.with_property("part", labels), tmp_path / "run", "x", split_column="part", epochs=1
+        )
     parts = part_of_rows(run.folder)
     assert all(len({parts[a], parts[b]} - {""}) < 2 for a, b in same)
     tested = [part == "test" for part in parts]
@@ -254,7 +263,7 @@ def test_training_leaves_the_callers_random_numbers_alone(tmp_path):
 @pytest.fixture(scope="module")
 def stiff(elastic):
     """Elastic crystals with a 0/1 column that says whether the bulk modulus is above the median."""
-    dataset = elastic.select(range(400))
+    dataset = elastic.select(range(300))
     moduli = dataset.values("bulk_modulus")
     labels = np.where(moduli > np.median(moduli), 1.0, 0.0)
     labels[::20] = np.nan
@@ -262,14 +271,14 @@ def stiff(elastic):
 
 
 def test_classification(stiff, tmp_path):
-    run = train(stiff, tmp_path / "run", "stiff", task="classification", epochs=8)
+    run = train(stiff, tmp_path / "run", "stiff", task="classification", epochs=5)
     assert run.summary["test_auc"] > 0.8
-    assert run.summary["n_train"] + run.summary["n_validation"] + run.summary["n_test"] == 380
+    assert run.summary["n_train"] + run.summary["n_validation"] + run.summary["n_test"] == 285
     assert (run.folder / "roc.png").is_file()
     probabilities = run.predict(stiff)
     assert probabilities.min() >= 0
     assert probabilities.max() <= 1
-    assert probabilities.std() > 0.1
+    assert len(set(probabilities)) > 0.9 * len(stiff)
     header, rows = table(run.folder / "test_predictions.csv")
     assert header == ["material_id", "stiff", "stiff_predicted"]
     truth, predicted = np.array([row[1:] for row in rows], float).T
@@ -340,7 +349,9 @@ def test_split_by_a_column(tmp_path):
     labels = (["train"] * 6 + ["Validation", "test", None]) * 10
     run = train(dataset.with_property("part", labels), tmp_path / "run", split_column="part", epochs=1)
     parts = parts_of(run.folder)
-    assert parts["train"] == [name for name, label in zip(dataset.ids, labels, strict=True) if label == "train"]
+    assert parts["train"] == [
+        name for name, label in zip(dataset.ids, labels, strict=True) if label == "train"
+    ]
     assert parts["validation"] == dataset.ids[6::9]
     assert parts["test"] == dataset.ids[7::9]
 
@@ -379,15 +390,13 @@ def test_a_validation_part_of_one_class_says_nothing(stiff, tmp_path):
     dataset = stiff.select(np.isfinite(stiff.values("stiff")))
     classes = dataset.values("stiff")
     lowest = set(np.flatnonzero(classes == 0)[:20])
-    labels = ["val" if row in lowest else ("test" if row % 5 == 0 else "train") for row in range(len(dataset))]
-    run = train(
-        dataset.with_property("part", labels),
-        tmp_path / "run",
-        "stiff",
-        task="classification",
-        split_column="part",
-        patience=1,
-    )
+    labels = [
+        "val" if row in lowest else ("test" if row % 5 == 0 else "train") for row in range(len(dataset))
+    ]
+    settings = {"task": "classification", "split_column": "part", "patience": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the few near-repetitions
+        run = train(dataset.with_property("part", labels), tmp_path / "run", "stiff", **settings)
     assert [epoch["validation_auc"] for epoch in metrics(run.folder)] == [None] * 3
     assert summary(run.folder)["best_epoch"] == 3
 

@@ -18,6 +18,7 @@ _HOMES = {
     "TrainConfig": "config",
     "read_cif": "cif",
     "train": "training",
+    "tune": "tuning",
     "load_predictor": "prediction",
 }
 __all__ = ["__version__", *_HOMES]

@@ -121,7 +121,8 @@ def read_split(path: str | Path, ids: Sequence[str]) -> Split:
     strangers = sorted(set(labels) - set(ids))
     if strangers:
         raise CrystalliteError(
-            f"{path}: {len(strangers):,} ids are not in the dataset, such as {strangers[0]}; is it of another one?"
+            f"{path}: {len(strangers):,} ids are not in the dataset, such as {strangers[0]}; "
+            "is it the split of another one?"
         )
     return column_split([_next_label(labels.get(name)) for name in ids])
 

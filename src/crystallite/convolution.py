@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import kernels
+from . import distributed, kernels
 from .graphs import GraphBatch
 
 
@@ -59,6 +59,7 @@ def gated_messages(
     nodes: (nodes, F). weight: (2F, 2F + centres). gamma, beta: (2F,) of the batch norm over all messages.
     Differentiable in the first four arguments (paper eq. 5).
     """
+    bonds = bonds._replace(total_weight=float(distributed.total(np.array(bonds.total_weight))))
     messages, mean, variance = _GatedMessages.apply(  # type: ignore[no-untyped-call]
         nodes, weight, gamma, beta, bonds, epsilon
     )
@@ -112,8 +113,8 @@ class _GatedMessages(torch.autograd.Function):
             z, mean, inverse_std, gamma, beta, bonds.topology, upstream, grad_y, sums, products
         )
         grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
-        mean_grad = (grad_beta / bonds.total_weight).astype(np.float32)
-        mean_product = (grad_gamma / bonds.total_weight).astype(np.float32)
+        mean_grad, mean_product = distributed.total(np.stack((grad_beta, grad_gamma))) / bonds.total_weight
+        mean_grad, mean_product = mean_grad.astype(np.float32), mean_product.astype(np.float32)
         grad_node_product = np.empty((len(nodes), 2 * width), np.float32)
         grad_bonds = np.empty((n_blocks, n_centers, width), np.float32)
         kernels.edge_gradients(
@@ -165,13 +166,13 @@ def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[n
 def _combined_moments(
     bonds: Bonds, means: NDArray[np.float32], squares: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Combine the blocks' moments (Chan, Golub and LeVeque 1983), in double precision."""
+    """Combine the moments of all blocks and processes in double precision (Chan, Golub and LeVeque 1983)."""
     blocks, edge_offsets, _, weights, multiplicities = bonds.topology
     per_node = np.add.reduceat(weights, edge_offsets[:-1], dtype=np.float64) * multiplicities
     block_weights = np.add.reduceat(per_node, blocks[:-1])[:, None]
-    mean = (block_weights * means).sum(0) / bonds.total_weight
+    mean = distributed.total((block_weights * means).sum(0)) / bonds.total_weight
     spread = squares.sum(0, dtype=np.float64) + (block_weights * (means - mean) ** 2).sum(0)
-    return mean.astype(np.float32), (spread / bonds.total_weight).astype(np.float32)
+    return mean.astype(np.float32), (distributed.total(spread) / bonds.total_weight).astype(np.float32)
 
 
 def _match_threads() -> None:

@@ -131,7 +131,7 @@ def plot_search(
     default: float | None,
     measure: str,
 ) -> None:
-    """Draw a search: (trial, validation error) of complete and pruned trials, the best so far, the default."""
+    """Draw (trial, validation error) of complete and pruned trials, the best so far, and the default."""
     figure, axes = _canvas(width=5.2)
     if pruned:
         axes.plot(*zip(*pruned, strict=True), "x", color="0.6", markersize=4, label="pruned")

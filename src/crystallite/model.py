@@ -15,6 +15,7 @@ from torch.nn.functional import embedding, log_softmax, softplus
 
 from .config import ModelConfig
 from .convolution import Bonds, Moments, gated_messages, gated_messages_with, prepare_bonds
+from .distributed import differentiable_total
 from .elements import feature_table
 from .graphs import GraphBatch
 from .kernels import WINDOW
@@ -39,18 +40,18 @@ class Inputs(NamedTuple):
 
 
 class WeightedBatchNorm(nn.BatchNorm1d):
-    """Batch norm of rows that each stand for `weights` equal rows of the full graph."""
+    """Batch norm of rows that each stand for `weights` equal rows of the full graph, over all processes."""
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
         """x: (rows, channels). weights: (rows,). The running variance is unbiased in the total weight."""
         if not self.training:
             scale, shift = self.affine_map()
             return x * scale + shift
-        total = weights.sum()
+        total = differentiable_total(weights.sum())
         share = (weights / total).unsqueeze(0)
-        mean = (share @ x).squeeze(0)
+        mean = differentiable_total((share @ x).squeeze(0))
         centered = x - mean
-        variance = (share @ centered.square()).squeeze(0)
+        variance = differentiable_total((share @ centered.square()).squeeze(0))
         self.update(Moments(mean.detach(), variance.detach(), float(total)))
         return centered * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
 

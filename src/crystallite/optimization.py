@@ -42,8 +42,8 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
 
 def loss_of(
     outputs: Tensor, targets: Tensor, config: TrainConfig, task: Task, weights: Tensor | None = None
-) -> Tensor:
-    """Return the mean loss over known targets; NaN marks a missing one.
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted sum of the losses of known targets, and the sum of weights; NaN: unknown.
 
     outputs, targets: (crystals, targets), or log-probabilities (crystals, 2) for classification.
     weights: (crystals,) sample weights, all 1 by default.
@@ -58,9 +58,9 @@ def loss_of(
     else:
         losses = huber_loss(outputs[known], targets[known], reduction="none")
     if weights is None:
-        return losses.mean()
+        return losses.sum(), known.sum().to(losses.dtype)
     known_weights = weights.unsqueeze(1).expand_as(known)[known]
-    return (losses * known_weights).sum() / known_weights.sum()
+    return (losses * known_weights).sum(), known_weights.sum()
 
 
 @torch.no_grad()

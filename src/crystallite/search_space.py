@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What `crystallite tune` searches, and prints with --print-space. See docs/tuning.md.
 DEFAULT_SPACE = """\
-# NAME = { low, high } with `log = true` or `step = ...`, a list of choices, or one value that all trials take.
+# NAME = { low, high } with `log = true` or `step = ...`, a list of choices, or one value for all trials.
 # Settings that are not named keep the values of the recipe. Any setting of config.toml may be searched.
 n_convolutions = { low = 1, high = 5 }
 atom_width = { low = 32, high = 128, step = 16 }
@@ -111,15 +111,13 @@ class SearchSpace:
         return {"searched": plain, "fixed": self.fixed}
 
     def start(self) -> dict[str, Any]:
-        """Return the recipe's values of the searched settings, as far as the space has them."""
-        values = {name: _defaults()[name] for name in self.searched}
-        return {name: value for name, value in values.items() if value in self.searched[name]}
+        """Return the recipe's values of the searched settings; none if the recipe lies outside the space."""
+        recipe = _defaults()
+        inside = all(recipe[name] in where for name, where in self.searched.items())
+        same = all(recipe[name] == value for name, value in self.fixed.items())
+        return {name: recipe[name] for name in self.searched} if inside and same else {}
 
-    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
-        """Return a trial's settings."""
-        return self.fixed | {name: self.suggest_one(trial, name) for name in self.searched}
-
-    def suggest_one(self, trial: BaseTrial, name: str) -> Any:
+    def suggest(self, trial: BaseTrial, name: str) -> Any:
         """Return a trial's value of one searched setting."""
         where = self.searched[name]
         if isinstance(where, tuple):

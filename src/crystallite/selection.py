@@ -43,15 +43,15 @@ def select_ids(
 
 
 def select_value(dataset: Dataset, column: str, value: str) -> Dataset:
-    """Return the crystals whose `column` is `value`: a text, a number, or true or false. Missing is neither."""
+    """Return the crystals whose `column` is `value`, a text, a number, true or false; missing is none."""
     if column in dataset.label_names:
         return dataset.select(np.array([label == value for label in dataset.labels(column)], dtype=bool))
-    numbers = {"true": 1.0, "false": 0.0}
+    values = dataset.values(column)
     try:
-        number = numbers[value.lower()] if value.lower() in numbers else float(value)
-    except ValueError:
+        number = {"true": 1.0, "false": 0.0}[value.lower()] if value.isalpha() else float(value)
+    except (KeyError, ValueError):
         raise CrystalliteError(f"{column} holds numbers or true and false, not {value!r}") from None
-    return dataset.select(dataset.values(column) == number)
+    return dataset.select(values == number)
 
 
 def original_set(dataset: Dataset, ids: Sequence[str], id_map: Mapping[str, str] | None = None) -> Selected:

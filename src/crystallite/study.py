@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,9 +21,10 @@ from .errors import CrystalliteError
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
 HEARTBEAT, GRACE = 30, 120  # seconds between signs of life in a database, and after which a trial is lost
 _SEARCH = "search"  # what a study searches: other searches may not add to it
@@ -39,7 +39,7 @@ def open_study(name: str, storage: str, search: dict[str, Any], start: dict[str,
     """
     optuna = import_optuna()
     where = _database(storage) if "://" in storage else _journal(Path(storage))
-    options = {"storage": where, "sampler": _sampler(seed), "pruner": _pruner()}
+    options = {"storage": where, "sampler": _sampler(seed), "pruner": _pruner(search["epochs"])}
     try:
         study: Study = optuna.create_study(study_name=name, **options)
         study.set_user_attr(_SEARCH, search)
@@ -104,8 +104,7 @@ class Workplace:
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
                 Path(lock.lock_file).unlink(missing_ok=True)
         if self.is_database:
-            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-                optuna.storages.fail_stale_trials(self.study)
+            optuna.storages.fail_stale_trials(self.study)
 
     def _lock(self, number: int) -> FileLock:
         return FileLock(f"{self.stem}.trial-{number}")
@@ -120,7 +119,7 @@ def restore_start(study: Study, start: dict[str, Any]) -> None:
         _enqueue(study, start)
 
 
-def is_default(trial: FrozenTrial) -> bool:
+def is_default(trial: FrozenTrial | Trial) -> bool:
     """Whether a trial takes the default settings."""
     return bool(trial.user_attrs.get("default"))
 
@@ -147,25 +146,25 @@ def _check_same(study: Study, search: dict[str, Any]) -> None:
 def _sampler(seed: int) -> BaseSampler:
     """Return the sampler chosen in docs/tuning.md; it draws by seed and number of the trial.
 
-    So a search that goes on does not repeat what it drew before, nor do two processes draw the same.
+    So a search that goes on does not repeat what it drew before, nor do two processes draw the same. In
+    groups, as a trial of default settings outside the space has other settings than the rest.
     """
-    from optuna import Study
     from optuna.samplers import TPESampler
 
     class Sampler(TPESampler):
         def before_trial(self, study: Study, trial: FrozenTrial) -> None:
             mixed = np.random.SeedSequence([seed, trial.number]).generate_state(1)
-            super().__init__(seed=int(mixed[0]), multivariate=False)
+            TPESampler.__init__(self, seed=int(mixed[0]), multivariate=True, group=True)
             super().before_trial(study, trial)
 
     return Sampler()
 
 
-def _pruner() -> Any:
+def _pruner(epochs: int) -> BasePruner:
     """Return the pruner chosen in docs/tuning.md."""
-    from optuna.pruners import MedianPruner
+    from optuna.pruners import HyperbandPruner
 
-    return MedianPruner(n_startup_trials=5)
+    return HyperbandPruner(min_resource=max(1, epochs // 4), max_resource=epochs)
 
 
 def _journal(path: Path) -> BaseStorage:
@@ -203,7 +202,7 @@ def _cut_torn_line(path: Path, lock: Any) -> None:
 
 
 def _database(url: str) -> BaseStorage:
-    from optuna.exceptions import ExperimentalWarning, StorageInternalError
+    from optuna.exceptions import StorageInternalError
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -213,8 +212,7 @@ def _database(url: str) -> BaseStorage:
     shown = f"{scheme}://{address.rpartition('@')[2]}"  # without the password
     for patience in (1, 2, 0):
         try:
-            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-                return RDBStorage(f"{scheme}://{address}", heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+            return RDBStorage(f"{scheme}://{address}", heartbeat_interval=HEARTBEAT, grace_period=GRACE)
         except ImportError as error:
             raise CrystalliteError(
                 f"no driver for {shown}: {error}; for PostgreSQL: pip install 'crystallite[tune]'"

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import distributed
 from .config import TrainConfig
 from .errors import CrystalliteError
 from .graphs import PackedGraphs, gather_batch
@@ -106,30 +107,39 @@ class Trainer:
         return entry
 
     def train_step(self, rows: NDArray[np.int64]) -> float:
-        """Take one step on the given rows and return its loss."""
-        torch.manual_seed(_mixed_seed(self.config.seed, self.step))
+        """Take one step on the given rows and return its loss.
+
+        Several processes take a share of the rows each, and the same step.
+        """
+        share = distributed.own_share(rows)
+        torch.manual_seed(_mixed_seed(self.config.seed, self.step, distributed.rank()))
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
-        inputs = self.network.inputs(gather_batch(self.graphs, rows))
-        outputs = self.network(inputs)
-        index = torch.from_numpy(rows)
-        targets = self.normalized[index].to(outputs.device, outputs.dtype)
-        weights = None if self.weights is None else self.weights[index].to(outputs.device, outputs.dtype)
-        loss = loss_of(outputs, targets, self.config, self.targets.task, weights)
-        value = float(loss.detach())
+        loss, weight = self._loss(share)
+        sums = distributed.total(np.array([float(loss.detach()), float(weight)]))
+        value = float(sums[0] / max(sums[1], 1e-30))
         if not math.isfinite(value):
             raise CrystalliteError(
                 f"the training diverged in epoch {self.epoch + 1}: the loss is {value}; "
                 f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
             )
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss / max(sums[1], 1e-30)).backward()
+        distributed.add_gradients(self.network)
         self.optimizer.step()
         if self.average is not None:
             update_average(self.average, self.network, self.config.averaging, self.step)
         self.step += 1
         self.loss_sum += value * len(rows)
         return value
+
+    def _loss(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sum of the weighted losses of the rows, and the sum of weights."""
+        outputs = self.network(self.network.inputs(gather_batch(self.graphs, rows)))
+        index = torch.from_numpy(rows)
+        targets = self.normalized[index].to(outputs.device, outputs.dtype)
+        weights = None if self.weights is None else self.weights[index].to(outputs.device, outputs.dtype)
+        return loss_of(outputs, targets, self.config, self.targets.task, weights)
 
     def validate(self) -> dict[str, Any]:
         """Return `validation_error` (what is minimised) and the errors in units of each target.
@@ -193,6 +203,6 @@ class Trainer:
         return learning_rate(self.config, step, self.steps_per_epoch)
 
 
-def _mixed_seed(seed: int, step: int) -> int:
-    """One 63-bit seed for each step of each training."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+def _mixed_seed(seed: int, step: int, rank: int) -> int:
+    """One 63-bit seed for each step of each process of each training."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)

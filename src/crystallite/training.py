@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from . import run_folder
+from . import distributed, run_folder
 from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
 from .config import GraphConfig, Task
 from .dataset import Dataset
@@ -95,10 +95,13 @@ def train(
         data, dataset, target, recipe=recipe, task=task, split=split, split_column=split_column,
         weight_column=weight_column, **settings,
     )  # fmt: skip
-    trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
-    folder = run_folder.new_folder(out, run_name(dataset, config))
-    start_folder(folder, dataset, config, trainer.split)
-    return _finish(trainer, dataset, config, folder, progress)
+    with distributed.process_group(device):
+        if out is not None and distributed.is_restart() and (Path(out) / run_folder.CONFIG).exists():
+            return resume(out, data=dataset, workers=workers, device=device, progress=progress)
+        trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
+        folder = distributed.on_first(lambda: run_folder.new_folder(out, run_name(dataset, config)))
+        distributed.on_first(lambda: start_folder(folder, dataset, config, trainer.split))
+        return _finish(trainer, dataset, config, folder, progress)
 
 
 def resume(
@@ -117,10 +120,11 @@ def resume(
     folder = Path(folder)
     config = RunConfig.read(folder)
     dataset = run_dataset(config, folder, data)
-    trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
-    if (folder / LAST).exists():
-        trainer.load_state(*read_tensors(folder / LAST))
-    return _finish(trainer, dataset, config, folder, progress)
+    with distributed.process_group(device):
+        trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
+        if (folder / LAST).exists():
+            trainer.load_state(*read_tensors(folder / LAST))
+        return _finish(trainer, dataset, config, folder, progress)
 
 
 def run_config(
@@ -184,7 +188,9 @@ def prepare(
     values = np.column_stack([dataset.values(name) for name in names])
     graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
     # One graph setting tells materials apart, so that the split depends on the seed alone.
-    same = graphs if config.graph == GraphConfig() else dataset_graphs(dataset, GraphConfig(), workers=workers)
+    same = (
+        graphs if config.graph == GraphConfig() else dataset_graphs(dataset, GraphConfig(), workers=workers)
+    )
     split = split_dataset(dataset, same, values, config.data)
     units = [dataset.units.get(name, "") for name in names]
     targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)
@@ -238,22 +244,27 @@ def split_dataset(
 
 def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
     """Train to the end, then test, summarise and draw."""
-    run_folder.write_metrics(folder, trainer.history)
+    distributed.on_first(lambda: run_folder.write_metrics(folder, trainer.history))
     with stop_requests() as stop, torch.random.fork_rng(devices=[]):
         _train_epochs(trainer, config, folder, stop, progress)
     seconds = sum(entry["seconds"] for entry in trainer.history)
     model = load_model(folder / BEST)
     trainer.kept_network.load_state_dict(model.network.state_dict())
-    summary = {**test_run(trainer, dataset, folder), "training_seconds": round(seconds, 2)}
-    write_json(folder / run_folder.SUMMARY, summary)
-    return Run(model, folder, summary)
+
+    def summarize() -> dict[str, Any]:
+        summary = {**test_run(trainer, dataset, folder), "training_seconds": round(seconds, 2)}
+        write_json(folder / run_folder.SUMMARY, summary)
+        return summary
+
+    return Run(model, folder, distributed.on_first(summarize))
 
 
 def _train_epochs(
     trainer: Trainer, config: RunConfig, folder: Path, stop: threading.Event, progress: bool
 ) -> None:
     total = config.training.epochs * trainer.steps_per_epoch
-    bar = tqdm(total=total, initial=trainer.step, unit="step", delay=2, disable=None if progress else True)
+    shy = True if distributed.rank() or not progress else None
+    bar = tqdm(total=total, initial=trainer.step, unit="step", delay=2, disable=shy)
     saved = time.monotonic()
     shown: dict[str, str] = {}
 
@@ -261,13 +272,13 @@ def _train_epochs(
         nonlocal saved
         bar.set_postfix({"loss": f"{loss:.4f}", **shown}, refresh=False)
         bar.update()
-        if stop.is_set():
+        if distributed.any_of(stop.is_set()):
             _save_state(trainer, folder)
             raise TrainingInterruptedError(
                 f"stopped in epoch {trainer.epoch + 1}, nothing is lost; "
                 f"go on with: crystallite train --resume {folder}"
             )
-        if time.monotonic() - saved > SAVE_EVERY:
+        if distributed.rank() == 0 and time.monotonic() - saved > SAVE_EVERY:
             _save_state(trainer, folder)
             saved = time.monotonic()
 
@@ -278,15 +289,21 @@ def _train_epochs(
             entry["seconds"] = round(time.perf_counter() - before, 4)
             mae = entry.get("validation_mae", entry.get("validation_auc"))
             shown = {"validation": f"{mae:.4f}"} if isinstance(mae, float) else {}
-            if trainer.best is entry:
-                save_model(folder / BEST, _as_model(trainer, config))
-            _save_state(trainer, folder)
-            run_folder.append_metrics(folder, entry)
+            distributed.on_first(lambda: _save_epoch(trainer, config, folder))
             saved = time.monotonic()
 
 
+def _save_epoch(trainer: Trainer, config: RunConfig, folder: Path) -> None:
+    """Keep the model if it is the best so far, the state and the epoch's line."""
+    if trainer.best is trainer.history[-1]:
+        save_model(folder / BEST, _as_model(trainer, config))
+    _save_state(trainer, folder)
+    run_folder.append_metrics(folder, trainer.history[-1])
+
+
 def _save_state(trainer: Trainer, folder: Path) -> None:
-    write_tensors(folder / LAST, *trainer.state())
+    if distributed.rank() == 0:
+        write_tensors(folder / LAST, *trainer.state())
 
 
 def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:

@@ -7,6 +7,7 @@ step. Graphs are built once for each graph setting and memory-mapped by all tria
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,12 +73,11 @@ def tune(
     """
     import_optuna()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
-    chosen = space if isinstance(space, SearchSpace) else None
-    chosen = chosen or (SearchSpace.read(space) if space else SearchSpace.default(task))
-    settings = {"seed": seed} if epochs is None else {"seed": seed, "epochs": epochs}
-    base = run_config(
-        data, dataset, target, task=task, split=split, split_column=split_column, **settings, **chosen.fixed
-    )
+    chosen = _space(space, task)
+    settings: dict[str, Any] = {"seed": seed, "split": split, "split_column": split_column, **chosen.fixed}
+    if epochs is not None:
+        settings["epochs"] = epochs
+    base = run_config(data, dataset, target, task=task, **settings)
     name = run_name(dataset, base)
     folder = Path(out) if out else Path("runs") / f"tune-{name}"
     search = Search(dataset, base, chosen, {"workers": workers, "device": device}, say)
@@ -125,7 +125,7 @@ class Search:
             result = tuning_results.write(study, self.config, self.measure, folder)
             if result is None and not stop.is_set():
                 raise CrystalliteError(
-                    f"none of {n_finished} trials trained to its end: choose smaller learning rates in --space"
+                    f"none of {n_finished} trials trained to its end: lower the learning rates in --space"
                 )
             if result is None or stop.is_set():
                 raise SearchInterruptedError(
@@ -134,13 +134,12 @@ class Search:
                 )
         return result
 
-    def config(self, settings: dict[str, Any]) -> RunConfig:
-        """Return a trial's complete settings."""
-        base = self.base
-        fixed = {"epochs": base.training.epochs, "seed": base.training.seed, **self.space.fixed}
-        n_targets = len(base.data.targets)
-        parts = configure("modern", base.model.task, n_targets, {**fixed, **settings})
-        return RunConfig(base.data, *parts)
+    def config(self, trial: Trial | FrozenTrial) -> RunConfig:
+        """Return a trial's complete settings: of the recipe where it takes the default settings."""
+        data, training = self.base.data, self.base.training
+        settings = {} if is_default(trial) else self.space.fixed | trial.params
+        settings = {**settings, "epochs": training.epochs, "seed": training.seed}
+        return RunConfig(data, *configure("modern", self.base.model.task, len(data.targets), settings))
 
     def _search(self, study: Study, place: Workplace, trials: int, stop: threading.Event) -> None:
         optuna = import_optuna()
@@ -167,15 +166,14 @@ class Search:
             stop.wait(POLL)
 
     def _tell(self, study: Study, trial: FrozenTrial) -> None:
-        self.say(tuning_results.line(study, trial, self.measure))
+        self.say(tuning_results.line(study, trial))
 
     def _objective(self, trial: Trial, place: Workplace, stop: threading.Event) -> float:
         """Train one network; the validation error of the one that is kept."""
         place.started(trial.number)
-        # The default settings are trained even if the space leaves some of them out.
-        names = self.space.start() if is_default(trial) else self.space.searched
-        settings = {name: self.space.suggest_one(trial, name) for name in names}
-        config = self.config(settings)
+        for name in self.space.start() if is_default(trial) else self.space.searched:
+            self.space.suggest(trial, name)
+        config = self.config(trial)
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             trainer = prepare(self.dataset, config, **self.options)
@@ -213,6 +211,12 @@ class Search:
         return float(trainer.best["validation_error"])
 
 
+def _space(space: SearchSpace | str | Path | None, task: Task) -> SearchSpace:
+    if isinstance(space, SearchSpace):
+        return space
+    return SearchSpace.read(space) if space else SearchSpace.default(task)
+
+
 def blank_test(trainer: Trainer) -> None:
     """Make the test values unknown to a trainer: nothing can be chosen by them."""
     rows = trainer.split.test
@@ -223,10 +227,11 @@ def blank_test(trainer: Trainer) -> None:
 @contextmanager
 def _quiet_optuna() -> Iterator[None]:
     """Leave the progress to `say`."""
-    logging = import_optuna().logging
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    optuna = import_optuna()
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            yield
     finally:
-        logging.set_verbosity(before)
+        optuna.logging.set_verbosity(before)

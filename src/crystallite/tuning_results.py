@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tomli_w
 
@@ -28,6 +29,9 @@ _WORDS = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
+
+
+_ERRORS = ("validation_error", "validation_mae", "validation_auc")
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ def measure_of(config: RunConfig, unit: str) -> str:
     if config.model.task == "classification":
         return "validation AUC"
     if len(config.data.targets) > 1:
-        return "validation error (normalised, mean of targets)"
-    return f"validation MAE ({unit})" if unit else "validation MAE"
+        return "validation error on the normalised scale"
+    return f"validation MAE, {unit}" if unit else "validation MAE"
 
 
 def shown(trial: FrozenTrial) -> float | None:
@@ -80,15 +84,15 @@ def shown(trial: FrozenTrial) -> float | None:
     return None if value is None else float(value)
 
 
-def line(study: Study, trial: FrozenTrial, measure: str) -> str:
+def line(study: Study, trial: FrozenTrial) -> str:
     """Return what to say when a trial has finished."""
     value, epochs = shown(trial), trial.user_attrs.get("epochs", 0)
     if "diverged" in trial.user_attrs:
-        outcome = f"diverged after {epochs} epochs"
+        outcome = f"diverged in epoch {epochs + 1}"
     elif trial.state.name == "PRUNED":
-        outcome = f"pruned after {epochs} epochs, {value:.4f}"
+        outcome = f"pruned in epoch {epochs}, {value:.4f}"
     else:
-        outcome = f"{measure} {value:.4f}"
+        outcome = f"{value:.4f}"
     mark = ", default settings" if is_default(trial) else ""
     whole = complete(study)
     best = min(whole, key=_error) if whole else None
@@ -97,10 +101,10 @@ def line(study: Study, trial: FrozenTrial, measure: str) -> str:
 
 
 def write(
-    study: Study, configure: Callable[[dict[str, Any]], RunConfig], measure: str, folder: Path
+    study: Study, config_of: Callable[[FrozenTrial], RunConfig], measure: str, folder: Path
 ) -> TuneResult | None:
     """Write all results and return them; None if no trial has trained to its end."""
-    _write_table(folder / TRIALS, study, measure)
+    _write_table(folder / TRIALS, study)
     if not complete(study):
         return None
     best = min(complete(study), key=_error)
@@ -109,7 +113,7 @@ def write(
     assert value is not None
     result = TuneResult(
         folder,
-        configure(best.params),
+        config_of(best),
         best.number,
         len(finished(study)),
         value,
@@ -133,7 +137,8 @@ def importances(study: Study) -> dict[str, float]:
     # At least five trials count as the best, as the method advises; at most half of all.
     share = min(max(0.1, 5 / n_trials), 0.5)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
-    values: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    with warnings.catch_warnings(action="ignore"):  # of few trials; the figure says how many there were
+        values: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return values
 
 
@@ -152,23 +157,22 @@ def _write_best(path: Path, study: Study, result: TuneResult) -> None:
     write_text(path, head + text)
 
 
-def _write_table(path: Path, study: Study, measure: str) -> None:
+def _write_table(path: Path, study: Study) -> None:
     """Write one line a trial: what came out, and its settings."""
     trials = study.get_trials(deepcopy=False)
     names = sorted({name for trial in trials for name in trial.params})
+    outcomes = [trial.user_attrs.get("best", {}) for trial in trials]
+    errors = [name for name in _ERRORS if any(isinstance(outcome.get(name), float) for outcome in outcomes)]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["trial", "state", "default", "validation_error", measure, "best_epoch", "epochs", "seconds", *names]
-    )
-    for trial in trials:
+    writer.writerow(["trial", "state", "default", *errors, "best_epoch", "epochs", "seconds", *names])
+    for trial, outcome in zip(trials, outcomes, strict=True):
         attributes = trial.user_attrs
-        best = attributes.get("best", {})
         state = "diverged" if "diverged" in attributes else _WORDS[trial.state.name]
-        outcome = [best.get("validation_error"), shown(trial), best.get("epoch")]
-        outcome += [attributes.get("epochs"), attributes.get("seconds")]
-        settings = [trial.params.get(name) for name in names]
-        row = [trial.number, state, "yes" if is_default(trial) else "", *outcome, *settings]
+        row = [trial.number, state, "yes" if is_default(trial) else ""]
+        row += [outcome.get(name) for name in (*errors, "epoch")]
+        row += [attributes.get("epochs"), attributes.get("seconds")]
+        row += [trial.params.get(name) for name in names]
         writer.writerow(["" if x is None else f"{x:.6g}" if isinstance(x, float) else x for x in row])
     write_text(path, text.getvalue())
 

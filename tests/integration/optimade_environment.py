@@ -95,7 +95,11 @@ def record(output: Path) -> None:
                 optimade.PAGE = page
                 with suppress(CrystalliteError):
                     optimade.fetch_optimade(
-                        folder / "x.parquet", server.endpoint, query=query, properties=properties, skip_bad=True
+                        folder / "x.parquet",
+                        server.endpoint,
+                        query=query,
+                        properties=properties,
+                        skip_bad=True,
                     )
             replies = {}
             for request in dict.fromkeys(server.requests()):

@@ -169,10 +169,10 @@ def _spread_lines(dataset: Dataset, found: list[Indices], properties: Sequence[s
             yield f"{name}: no group has two values"
             continue
         ids = ", ".join(dataset.ids[row] for row in found[int(np.nanargmax(spreads))][:SHOWN_IDS])
+        unit = f" {dataset.units[name]}" if name in dataset.units else ""
         yield (
-            f"{name} inside a group differs by {np.median(known):.3g} (median), {np.quantile(known, 0.9):.3g} "
-            f"(90 % of groups), at most {known.max():.3g} {dataset.units.get(name, '')}".rstrip()
-            + f" ({ids})"
+            f"{name} inside a group differs by {np.median(known):.3g}{unit} (median), "
+            f"{np.quantile(known, 0.9):.3g} (90 % of groups), at most {known.max():.3g} ({ids})"
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CrystalliteError
+from . import audit, diff, fetch, select
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
@@ -142,6 +143,10 @@ def export(data: str, output: Path, target: str | None) -> None:
     for notice in export_dataset(dataset, output, target):
         click.echo(f"Notice: {notice}", err=True)
     click.echo(f"{output}: {len(dataset):,} crystals")
+
+
+for subcommand in (fetch.command, select.command, diff.command, audit.command, audit.ids_command):
+    command.add_command(subcommand)
 
 
 def _units(pairs: Sequence[str]) -> dict[str, str]:

@@ -61,7 +61,8 @@ def _name_pair(text: str) -> tuple[str, str]:
 
 def _lines(difference: Difference) -> Iterator[str]:
     pairs, old, new = difference.pairs, difference.old.ids, difference.new.ids
-    yield f"{len(pairs.old):,} crystals in both; {int(difference.moved.sum()):,} of them with another structure"
+    moved = int(difference.moved.sum())
+    yield f"{len(pairs.old):,} crystals in both; {moved:,} of them with another structure"
     yield _listed("Removed", [old[row] for row in pairs.removed])
     yield _listed("Added", [new[row] for row in pairs.added])
     yield _listed("Renamed", [f"{a} -> {b}" for a, b in pairs.renamed])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CrystalliteError
+from . import fetch_optimade, fetch_public
 
 if TYPE_CHECKING:
     from ..sources.materials_project import Fetched
@@ -25,6 +26,10 @@ def command() -> None:
 
     Needs: pip install 'crystallite[fetch]'
     """
+
+
+for subcommand in (fetch_optimade.command, *fetch_public.commands()):
+    command.add_command(subcommand)
 
 
 @command.command()

@@ -16,7 +16,7 @@ SHOWN = 10  # structures left out
 @click.argument("server")
 @click.option("--filter", "query", default="", help="OPTIMADE filter.  [default: everything]")
 @click.option(
-    "--property", "properties", multiple=True, metavar="_x_y=name", help="Property to take, and its name here."
+    "--property", "properties", multiple=True, metavar="_x_y=name", help="Property to take, and its name."
 )
 @click.option("--limit", type=click.IntRange(1), help="Take the first so many structures.")
 @click.option("--skip-bad", is_flag=True, help="Leave out structures that cannot be used, and list some.")

@@ -9,13 +9,15 @@ import click
 
 from ..errors import CrystalliteError
 
+ARTICLE_LISTS = ("formation", "band-gap", "elastic", "all")
 SHOWN = 5  # ids that are not there
 
 
 @click.command(name="select")
 @click.argument("data")
 @click.option("--ids", "ids_path", type=click.Path(path_type=Path), help="File with an id in every line.")
-@click.option("--exclude", is_flag=True, help="Take the crystals that are not in --ids.")
+@click.option("--article", type=click.Choice(ARTICLE_LISTS), help="The ids of the CGCNN article (2018).")
+@click.option("--exclude", is_flag=True, help="Take the crystals that are not among these ids.")
 @click.option("--map", "map_path", type=click.Path(path_type=Path), help="Map of ids to what they are today.")
 @click.option(
     "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Take these only; repeatable."
@@ -27,6 +29,7 @@ SHOWN = 5  # ids that are not there
 def command(
     data: str,
     ids_path: Path | None,
+    article: str | None,
     exclude: bool,
     map_path: Path | None,
     conditions: Sequence[str],
@@ -37,20 +40,21 @@ def command(
 
     \b
     The earlier reproduction's three sets, from everything the Materials Project has:
-      crystallite data select mp.parquet --ids mp-ids.csv --map t2m.json.zstd -o original.parquet
+      crystallite data select mp.parquet --article all --map tasks.json.zstd -o original.parquet
       crystallite data select mp.parquet --not-deprecated -o full.parquet
-      crystallite data select full.parquet --ids mp-ids.csv --map t2m.json.zstd --exclude -o delta.parquet
+      crystallite data select full.parquet --article all --map tasks.json.zstd --exclude -o delta.parquet
     """
     from ..dataset import Dataset
     from ..selection import full_set, select_ids, select_value
-    from ..sources.id_lists import read_id_map, read_ids
+    from ..sources.id_lists import read_id_map
 
     if output.suffix.lower() != ".parquet":
         raise CrystalliteError(f"--output {output}: a dataset's name ends in .parquet")
-    if ids_path is None and not (conditions or not_deprecated):
-        raise CrystalliteError("say what to take: --ids FILE, --where COLUMN=VALUE or --not-deprecated")
-    if ids_path is None and (exclude or map_path):
-        raise CrystalliteError("--exclude and --map go with --ids FILE")
+    ids = _ids(ids_path, article)
+    if ids is None and (exclude or map_path):
+        raise CrystalliteError("--exclude and --map go with --ids or --article")
+    if ids is None and not (conditions or not_deprecated):
+        raise CrystalliteError("say what to take: --ids, --article, --where or --not-deprecated")
     dataset = Dataset.read(data)
     total = len(dataset)
     dataset = full_set(dataset) if not_deprecated else dataset
@@ -59,15 +63,26 @@ def command(
         if not equals:
             raise CrystalliteError(f"--where {condition}: write COLUMN=VALUE, such as split=train")
         dataset = select_value(dataset, column.strip(), value.strip())
-    if ids_path is not None:
+    if ids is not None:
         id_map = read_id_map(map_path) if map_path is not None else None
-        ids = read_ids(ids_path)
         dataset, absent = select_ids(dataset, ids, id_map, exclude=exclude)
         _report_absent(absent, len(set(ids)), data)
     if not len(dataset):
         raise CrystalliteError(f"no crystal of {data} fits; nothing is written")
     dataset.write(output)
     click.echo(f"{output}: {len(dataset):,} of {total:,} crystals")
+
+
+def _ids(path: Path | None, article: str | None) -> list[str] | None:
+    """Return the ids of a file or of an article's list, None if neither is given."""
+    from ..sources.id_lists import read_ids
+    from ..sources.materials_project import article_ids
+
+    if path is not None and article is not None:
+        raise CrystalliteError("give --ids or --article, not both")
+    if path is not None:
+        return read_ids(path)
+    return article_ids(article) if article is not None else None
 
 
 def _report_absent(absent: list[str], n_ids: int, data: str) -> None:

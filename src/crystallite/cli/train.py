@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def print_group(folder: Path, summary: dict[str, Any]) -> None:
 
 
 def _print_summary(run: Any) -> None:
+    if os.environ.get("RANK", "0") != "0":  # torchrun: one process speaks
+        return
     summary = run.summary
     for name, unit in zip(summary["target"], summary["unit"], strict=True):
         errors = summary.get("targets", {}).get(name, summary)

@@ -72,8 +72,8 @@ def is_archive(path: Path) -> bool:
 def open_archive(path: Path) -> Iterator[ArchiveReader]:
     """Open an archive for reading; inside the block, whatever makes it unreadable is a CrystalliteError.
 
-    The block takes all of it or raises an error itself. Unreadable is a missing or damaged file, a compressed file that unpacks to more than MOST_EXPANSION times
-    its size, and a single value larger than LARGEST_VALUE.
+    The block takes all of it or raises an error itself. Unreadable is a missing or damaged file, a compressed
+    one that unpacks to more than MOST_EXPANSION times its size, and a value larger than LARGEST_VALUE.
     """
     compression = COMPRESSIONS.get(path.suffix.lower())
     try:

@@ -40,7 +40,8 @@ def read_id_map(path: str | Path) -> dict[str, str]:
     """Return the map from an id to the id it goes by today.
 
     path: .json with one object, the same compressed (.json.zstd, .json.zst, .json.gz), or .csv or .parquet
-    whose first two columns are the id and today's id; a CSV has a header. Raises CrystalliteError otherwise.
+    whose first two columns are the id and today's id, such as the .ids.csv of `fetch mp`; a CSV has a header
+    and an empty cell is no entry. Raises CrystalliteError for anything else.
     """
     path = Path(path)
     name = path.name.lower()
@@ -50,8 +51,8 @@ def read_id_map(path: str | Path) -> dict[str, str]:
         table = _csv_table(path) if name.endswith(".csv") else _parquet_table(path, None)
         if table.num_columns < 2:
             raise CrystalliteError(f"{path}: a map needs two columns, the id and today's id")
-        old, new = ([str(i) for i in table.column(k).to_pylist()] for k in (0, 1))
-        return dict(zip(old, new, strict=True))
+        pairs = zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True)
+        return {str(old): str(new) for old, new in pairs if old not in (None, "") and new not in (None, "")}
     raise CrystalliteError(f"{path}: a map of ids is a .json, .json.zstd, .csv or .parquet file")
 
 

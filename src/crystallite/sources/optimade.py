@@ -16,10 +16,10 @@ from ..crystal import Crystal
 from ..errors import CrystalError, CrystalliteError
 from .collecting import Collector
 from .importing import Imported, assemble
-from .materials_project.journal import Journal
-from .materials_project.web import ServiceError
+from .journal import Journal
 from .optimade_client import OptimadeClient, base_address
 from .optimade_entries import FIELDS, crystal_of_entry
+from .web import ServiceError
 
 PAGE = 100  # structures a request; servers with a lower limit are asked for what they give
 NO_UNIT = {"", "dimensionless", "inapplicable", "none", "1"}
@@ -58,7 +58,8 @@ def fetch_optimade(
     if not collector.ids:
         journal.remove()
         raise CrystalliteError(f"{base} has no structure that fits {query or 'the query'}")
-    imported = _assembled(collector, units, base, query, skip_bad, [*notices, *_without_values(collector, names)])
+    notices += _without_values(collector, names)
+    imported = _assembled(collector, units, base, query, skip_bad, notices)
     imported.dataset.write(output)
     journal.remove()
     return imported
@@ -74,7 +75,8 @@ def _assembled(
     made = assemble(
         collector.crystals, rows, name=name, skip_bad=skip_bad, notices=[*notices, *more], units=present
     )
-    facts = {"source": f"OPTIMADE, {base}", "query": query, "query_date": datetime.now(UTC).date().isoformat()}
+    today = datetime.now(UTC).date().isoformat()
+    facts = {"source": f"OPTIMADE, {base}", "query": query, "query_date": today}
     return Imported(made.dataset.with_metadata(facts), made.bad, made.notices)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from ..errors import CrystalliteError
-from .materials_project.journal import Journal
-from .materials_project.web import Check, JsonClient, ServiceError
+from .journal import Journal
+from .web import Check, JsonClient, ServiceError
 
 if TYPE_CHECKING:
     import httpx
@@ -49,7 +49,8 @@ class OptimadeClient(JsonClient):
     def __init__(self, base: str, journal: Journal) -> None:
         parts = urlsplit(base)
         root = f"{parts.scheme}://{parts.netloc}"
-        super().__init__("the OPTIMADE server", root, {}, journal, "OPTIMADE needs no key; is the address right?")
+        advice = "OPTIMADE needs no key; is the address right?"
+        super().__init__("the OPTIMADE server", root, {}, journal, advice)
         self.base_path = parts.path
 
     def properties(self) -> dict[str, dict[str, Any]]:
@@ -87,17 +88,19 @@ class OptimadeClient(JsonClient):
         parts = urlsplit(urljoin(f"{self.endpoint}{path}", link))
         if parts.hostname != urlsplit(self.endpoint).hostname:
             raise ServiceError(
-                f"{self.endpoint}: the next page is at another server, {parts.netloc}; give that one's address"
+                f"{self.endpoint}: the next page is at another server, {parts.netloc}; "
+                "give that one's address"
             )
         return parts.path, dict(parse_qsl(parts.query, keep_blank_values=True))
 
     def _content(self, response: httpx.Response, is_expected: Check) -> Any:
         """Return the JSON of a reply; a refusal is shown in the server's words."""
         status = response.status_code
-        if 400 <= status < 500 and status != 429 or status == 501:
+        if (400 <= status < 500 and status != 429) or status == 501:
             said = _details(response)
             if status == 404:
-                raise ServiceError(f"nothing at {response.url.copy_with(query=None)} (404); is the address right?")
+                place = response.url.copy_with(query=None)
+                raise ServiceError(f"nothing at {place} (404); is the address right?")
             if said:
                 raise ServiceError(f"the OPTIMADE server refuses the query ({status}): {said}")
         return super()._content(response, is_expected)

@@ -42,7 +42,9 @@ RENAMED = {
 PEROV5_UNITS = {"heat_all": "eV/atom", "heat_ref": "eV/atom", "dir_gap": "eV", "ind_gap": "eV"}
 
 
-def fetch_public(name: str, output: str | Path, *, cache: Path, progress: bool = True) -> Imported | list[Path]:
+def fetch_public(
+    name: str, output: str | Path, *, cache: Path, progress: bool = True
+) -> Imported | list[Path]:
     """Fetch the set `name` of PUBLIC_SETS.
 
     Writes a dataset to `output` and returns it, or copies files as they are to the folder `output` and
@@ -94,8 +96,8 @@ def _downloaded(file: PublicFile, address: str, cache: Path, progress: bool) -> 
             downloader(address, str(temporary), None)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
             raise CrystalliteError(
-                f"cannot download {address}: {_reason(error)}. On a machine without internet, put {file.name} "
-                f"into a folder and set {MIRROR} to that folder"
+                f"cannot download {address}: {_reason(error)}. On a machine without internet, put "
+                f"{file.name} into a folder and set {MIRROR} to that folder"
             ) from None
         _check(temporary, file, address)
     return path
@@ -106,12 +108,14 @@ def _check(path: Path, file: PublicFile, place: str) -> None:
     found = sha256(path)
     if file.sha256 and found != file.sha256:
         raise CrystalliteError(
-            f"{place} is not the file it should be: SHA-256 {found}, expected {file.sha256}. A broken download, "
-            "the page of a log-in, or a new version"
+            f"{place} is not the file it should be: SHA-256 {found}, expected {file.sha256}. "
+            "A broken download, the page of a log-in, or a new version"
         )
     with path.open("rb") as content:
         if content.read(64).lstrip()[:1] == b"<":
-            raise CrystalliteError(f"{place} is a web page, not {file.name}; is there a log-in before the network?")
+            raise CrystalliteError(
+                f"{place} is a web page, not {file.name}; is there a log-in before the network?"
+            )
 
 
 def _reason(error: Exception) -> str:
@@ -119,7 +123,7 @@ def _reason(error: Exception) -> str:
     if response is not None:
         return f"the server answered {response.status_code} {response.reason}"
     kind = type(error).__name__
-    return "no connection; is there a network?" if "Connect" in kind else f"{kind}: {error}"[:200]
+    return "no connection (is there a network?)" if "Connect" in kind else f"{kind}: {error}"[:200]
 
 
 def _import_pooch() -> ModuleType:
@@ -155,7 +159,9 @@ def _with_our_names(name: str, path: Path) -> Imported:
         if column in dataset.table.column_names:
             values = dataset.table[column]
             dataset = dataset.with_property(ours, values, unit or None)
-            dataset = Dataset(dataset.table.drop_columns([column]), dataset.name) if ours != column else dataset
+            dataset = (
+                Dataset(dataset.table.drop_columns([column]), dataset.name) if ours != column else dataset
+            )
     return Imported(dataset, imported.bad, imported.notices)
 
 
@@ -182,7 +188,9 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
             reader = csv.DictReader(file)
             missing = {"material_id", "cif", *PEROV5_UNITS} - set(reader.fieldnames or ())
             if missing:
-                raise CrystalliteError(f"{path}: no column {', '.join(sorted(missing))}; not a table of CDVAE's")
+                raise CrystalliteError(
+                    f"{path}: no column {', '.join(sorted(missing))}; not a table of CDVAE's"
+                )
             yield from reader
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None

@@ -12,9 +12,7 @@ from typing import NamedTuple
 MATBENCH_ADDRESS = "https://ml.materialsproject.org/projects/"
 CDVAE_ADDRESS = "https://raw.githubusercontent.com/txie-93/cdvae/main/data/perov_5/"
 CGCNN_ADDRESS = "https://raw.githubusercontent.com/txie-93/cgcnn/master/pre-trained/"
-MATBENCH = (
-    "Dunn, Wang, Ganose, Dopp, Jain, npj Comput. Mater. 6, 138 (2020), https://doi.org/10.1038/s41524-020-00406-3"
-)
+MATBENCH = "Dunn, Wang, Ganose, Dopp, Jain, npj Comput. Mater. 6, 138 (2020), https://doi.org/10.1038/s41524-020-00406-3"
 MATERIALS_PROJECT = "Jain et al., APL Mater. 1, 011002 (2013), https://doi.org/10.1063/1.4812323"
 ELASTIC = "de Jong et al., Sci. Data 2, 150009 (2015), https://doi.org/10.1038/sdata.2015.9"
 CASTELLI = "Castelli et al., Energy Environ. Sci. 5, 9034 (2012), https://doi.org/10.1039/C2EE22341D"
@@ -132,11 +130,14 @@ PUBLIC_SETS = {
     ),
     "perov5": PublicSet(
         "perov5",
-        "The same 18,928 perovskites as split for CDVAE: heats of formation, gaps (the article's perovskites).",
-        tuple(PublicFile(f"perov_5/{part}.csv", f"{CDVAE_ADDRESS}{part}.csv") for part in ("train", "val", "test")),
+        "The same 18,928 perovskites as split for CDVAE: heats of formation, gaps.",
+        tuple(
+            PublicFile(f"perov_5/{part}.csv", f"{CDVAE_ADDRESS}{part}.csv")
+            for part in ("train", "val", "test")
+        ),
         "MIT (github txie-93/cdvae); of the data not stated",
-        f"{CASTELLI}; Castelli et al., Energy Environ. Sci. 5, 5814 (2012), https://doi.org/10.1039/C1EE02717D; "
-        "Xie, Fu, Ganea, Barzilay, Jaakkola, ICLR 2022, https://arxiv.org/abs/2110.06197",
+        f"{CASTELLI}; Castelli et al., Energy Environ. Sci. 5, 5814 (2012), "
+        "https://doi.org/10.1039/C1EE02717D; Xie, Fu, Ganea, Barzilay, Jaakkola, ICLR 2022, https://arxiv.org/abs/2110.06197",
     ),
     "published-models": PublicSet(
         "models",

@@ -16,12 +16,12 @@ from tqdm import tqdm
 from ...dataset import Dataset
 from ...errors import CrystalError, CrystalliteError
 from ...files import write_text
+from ..journal import Journal
+from ..web import JsonClient, ServiceError
 from . import queries
 from .ids import check_ids, format_id
-from .journal import Journal
 from .resolve import Resolved, resolve_ids
 from .rows import SUMMARY_FIELDS, THERMO_FIELDS, Row, build_dataset, read_energies, read_summary
-from .web import JsonClient, ServiceError
 
 # Our name -> what the database calls it; the server stores R2SCAN as r2SCAN and may correct that some day.
 THERMO_TYPES = {

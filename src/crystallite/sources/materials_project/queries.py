@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import CrystalliteError
+from ..journal import Journal
+from ..web import JsonClient, ServiceError
 from .ids import format_id, id_number
-from .journal import Journal
-from .web import JsonClient, ServiceError
 
 ENDPOINT = "https://api.materialsproject.org"
 DASHBOARD = "https://next-gen.materialsproject.org/api"

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ..web import JsonClient
 from .ids import format_id, id_number, is_foreign
 from .queries import Document, document_number, iter_by_id, numbers_of
-from .web import JsonClient
 
 FoundBy = Literal["task id", "material id", "not found"]
 WAYS: tuple[tuple[FoundBy, str], ...] = (("task id", "task_ids"), ("material id", "material_ids"))

@@ -11,8 +11,8 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
-from ... import __version__
-from ...errors import CrystalliteError
+from .. import __version__
+from ..errors import CrystalliteError
 from .journal import Journal, Reply
 
 if TYPE_CHECKING:

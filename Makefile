@@ -10,7 +10,7 @@ demo: $(VENV)/ready  ## Train on built-in data; ends with the test error and a p
 	$(BIN)/crystallite train formation --target formation_energy_per_atom
 
 test: $(VENV)/ready-test  ## Run the tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-integration: $(VENV)/ready-test  ## Run against real servers, which the tests install (minutes, 1.5 GB).
 	CRYSTALLITE_TEST_CACHE=.integration $(BIN)/python -m pytest tests/integration

@@ -71,7 +71,7 @@ class Training:
             outputs, _ = self.model(*inputs)
             loss = nn.functional.mse_loss(outputs, self.normalizer.norm(targets))
             self.optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             loss.item()
 

@@ -11,6 +11,7 @@ import argparse
 import csv
 import sys
 import warnings
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def predict_batched(folder: str, out: str) -> None:
     )
     model.load_state_dict(checkpoint["state_dict"])
     model.eval()
-    scale, rows = checkpoint["normalizer"], []
+    scale = checkpoint["normalizer"]
+    rows: list[tuple[str, float]] = []
     with torch.inference_mode():
         for inputs, _, names in DataLoader(dataset, batch_size=256, collate_fn=collate_pool):
             outputs, _ = model(*inputs)
@@ -69,7 +71,7 @@ def train(folder: str, out: str) -> None:
     torch.save(training.model.state_dict(), out)
 
 
-def _write(out: str, rows: object) -> None:
+def _write(out: str, rows: Iterable[tuple[str, float]]) -> None:
     with Path(out).open("w", newline="") as file:
         csv.writer(file).writerows([("material_id", "formation_energy_per_atom"), *rows])
 

@@ -35,7 +35,8 @@ class Network(nn.Module):
         x = self.embedding(batch.x)
         for convolution in self.convolutions:
             x = convolution(x, batch.edge_index, batch.edge_attr)
-        return self.readout(global_mean_pool(x, batch.batch, batch.num_graphs))
+        predicted: Tensor = self.readout(global_mean_pool(x, batch.batch, batch.num_graphs))
+        return predicted
 
 
 def training_epoch(graphs: str) -> Measure:
@@ -64,7 +65,7 @@ def _training(crystals: list[Data]) -> Callable[[], None]:
         for batch in loader:
             loss = nn.functional.mse_loss(model(batch), batch.y)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             loss.item()
 

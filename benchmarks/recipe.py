@@ -55,9 +55,7 @@ def main() -> None:
     print_table(errors, options.seeds)
 
 
-def validation_error(
-    data: str, target: str, settings: dict[str, object], seed: int, epochs: int
-) -> float:
+def validation_error(data: str, target: str, settings: dict[str, object], seed: int, epochs: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = crystallite.train(
             data, target, out=Path(folder) / "run", seed=seed, epochs=epochs, progress=False, **settings

@@ -19,11 +19,11 @@ from sections import SECTIONS
 
 
 def main() -> None:
-    """Measure what was asked for, print one table and, with --json, write everything to a file."""
+    """Measure what was asked for, print one table and write it where --docs and --json say."""
     options = _arguments()
     n_crystals = options.crystals or (512 if options.quick else 3938)
     with tempfile.TemporaryDirectory(prefix="crystallite-benchmark-") as work:
-        repeats = options.repeats or (2 if options.quick else 3)
+        repeats = options.repeats or (1 if options.quick else 3)
         settings = Settings(options.threads, repeats, options.quick, n_crystals, Path(work))
         environment = describe(settings)
         print("\n".join(f"{name}: {value}" for name, value in environment.items()), flush=True)
@@ -56,11 +56,11 @@ def prepare(settings: Settings, peer_graphs: bool) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="512 crystals, 2 repeats: under 2 minutes")
+    parser.add_argument("--quick", action="store_true", help="512 crystals, once: some 2 minutes")
     parser.add_argument("--only", choices=SECTIONS, nargs="+", help="some of the sections")
     parser.add_argument("--threads", type=int, default=2, help="of both sides (2)")
     parser.add_argument("--crystals", type=int, help="how many of `formation` (3,938; quick 512)")
-    parser.add_argument("--repeats", type=int, help="medians of so many (3; quick 2)")
+    parser.add_argument("--repeats", type=int, help="medians of so many (3; quick 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the table into docs/performance.md")
     return parser.parse_args()

@@ -2,7 +2,8 @@
 
 In README.md and docs/*.md, ```python blocks are run in order, one namespace a file, and lines of ```sh blocks
 that begin with `crystallite` go through the command line; both in one empty folder a file. A block after
-`<!-- not run: reason -->` is left out.
+`<!-- not run: reason -->` is left out, and so are transcripts (```console): of both, the commands at least
+have to be ones that the command line understands.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import pytest
 from test_cli import commands
 from training_runs import one_thread  # noqa: F401
 
-from crystallite.cli import main
+from crystallite.cli import cli, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(
     r"(?P<skip><!--\s*not run:\s*(?P<reason>[^>]*?)\s*-->\s*\n+)?"
-    r"^(?P<indent> *)```(?P<language>python|sh)\n(?P<code>.*?)^ *```",
+    r"^(?P<indent> *)```(?P<language>python|sh|console)\n(?P<code>.*?)^ *```",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -38,7 +39,7 @@ class Block(NamedTuple):
 
 
 def blocks(text: str) -> list[Block]:
-    """The python and sh blocks of a page."""
+    """The examples of a page."""
     return [
         Block(
             found["language"],
@@ -51,7 +52,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def shell_commands(code: str) -> list[str]:
-    """The `crystallite` commands of a sh block, continued lines joined."""
+    """The `crystallite` commands of a sh or console block, continued lines joined."""
     lines = (line.strip().removeprefix("$ ") for line in code.replace("\\\n", " ").splitlines())
     return [line for line in lines if line.startswith("crystallite ")]
 
@@ -64,17 +65,28 @@ def run_command(line: str, place: str) -> None:
     assert not stop.value.code, f"{place}: {line}: exit status {stop.value.code}"
 
 
+def check_usage(line: str) -> None:
+    """Raise click.UsageError unless the command line understands a command; it is not run."""
+    words = shlex.split(line.rstrip(" &"), comments=True)[1:]
+    command: click.Command = cli
+    context = click.Context(cli)
+    while isinstance(command, click.Group):
+        _, command, words = command.resolve_command(context, words)
+    if not {"--help", "-h"} & set(words):
+        command.make_context(command.name, words)
+
+
 def run_page(path: Path, text: str) -> None:
     """Run all examples of a page, in the current folder."""
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(text):
-        place = f"{path.name}:{block.line}"
-        if block.reason is not None:
+        if block.reason is not None or block.language == "console":
             continue
         if block.language == "python":
             exec(compile("\n" * (block.line - 1) + block.code, str(path), "exec"), namespace)
-        for line in shell_commands(block.code) if block.language == "sh" else ():
-            run_command(line, place)
+        else:
+            for line in shell_commands(block.code):
+                run_command(line, f"{path.name}:{block.line}")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -84,13 +96,25 @@ def test_examples_run(path, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_that_are_not_run_are_understood(path):
+    wrong = []
+    for block in blocks(path.read_text(encoding="utf-8")):
+        for line in shell_commands(block.code) if block.language != "python" else ():
+            try:
+                check_usage(line)
+            except click.UsageError as error:
+                wrong.append(f"{path.name}:{block.line}: {line}: {error.format_message()}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_what_is_not_run_says_why(path):
     text = path.read_text(encoding="utf-8")
     assert all(len(block.reason) > 3 for block in blocks(text) if block.reason is not None)
     assert text.count("not run:") == sum(block.reason is not None for block in blocks(text))
     fences = re.findall(r"^ *```(\w*)", text, re.MULTILINE)
-    assert sum(name in ("python", "sh") for name in fences) == len(blocks(text))
-    assert not {"py", "bash", "shell", "console"} & set(fences)  # these would never be run
+    assert sum(name in ("python", "sh", "console") for name in fences) == len(blocks(text))
+    assert set(fences) <= {"", "python", "sh", "console", "text", "toml", "json", "csv", "sql"}  # no "bash"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -128,11 +152,20 @@ def test_examples_are_found_and_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     page = (
         "```python\nx = 1\n```\n\n<!-- not run: too long -->\n```python\nx = 1 / 0\n```\n"
-        "```python\nopen('made', 'w').write(str(x))\n```\n```sh\n$ crystallite data \\\n  list  # all\nls\n```\n"
+        "```python\nopen('made', 'w').write(str(x))\n```\n"
+        "```sh\n$ crystallite data \\\n  list  # all\nls\n```\n"
     )
     run_page(Path("page.md"), page)
     assert (tmp_path / "made").read_text() == "1"
     assert "elastic" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line", ["crystallite trian x", "crystallite train x --epoch 3", "crystallite predict x"]
+)
+def test_wrong_usage_is_found(line):
+    with pytest.raises(click.UsageError):
+        check_usage(line)
 
 
 @pytest.mark.parametrize("bad", ["```python\n1 / 0\n```\n", "```sh\ncrystallite data info nothing\n```\n"])

@@ -26,14 +26,13 @@ from click.testing import CliRunner, Result
 from crystallite.cli import fetch as fetch_command
 from crystallite.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.sources import materials_project
+from crystallite.sources import materials_project, web
 from crystallite.sources.journal import Journal, Reply
 from crystallite.sources.materials_project import (
     Fetched,
     article_ids,
     fetch_materials,
     queries,
-    web,
 )
 from crystallite.sources.materials_project.ids import format_id, id_number
 

@@ -146,6 +146,26 @@ def test_ctrl_c_after_any_step(step, small_data, short, tmp_path, monkeypatch):
     assert_same_run(tmp_path / "run", short)
 
 
+@pytest.mark.parametrize("recipe", ["modern", "paper"])
+def test_dropout_and_momentum_go_on_too(recipe, tmp_path, monkeypatch):
+    dataset = energies(40)
+    labelled = dataset.with_property("stable", dataset.values(ENERGY) < -1)
+    settings = {
+        **SHORT,
+        "target": "stable",
+        "task": "classification",
+        "recipe": recipe,
+        "learning_rate": 0.01,
+    }
+    reference = train(labelled, tmp_path / "reference", **settings).folder
+    with monkeypatch.context() as patch:
+        after_step(patch, 3, lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(TrainingInterruptedError):
+            train(labelled, tmp_path / "run", **settings)
+    resume(tmp_path / "run", data=labelled, progress=False)
+    assert_same_run(tmp_path / "run", reference)
+
+
 @pytest.mark.parametrize("save_every", [0.0, 1000.0])
 def test_a_crash_inside_an_epoch(save_every, small_data, short, tmp_path, monkeypatch):
     def crash():

@@ -407,6 +407,16 @@ def test_half_a_line_at_the_end_of_the_journal_is_cut_off(tmp_path):
     assert search(tmp_path, trials=4).n_finished == 4
 
 
+def test_a_storage_that_fails_during_the_search_says_so(tmp_path, monkeypatch):
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    append = "optuna.storages.journal.JournalFileBackend.append_logs"
+    with monkeypatch.context() as patch, pytest.raises(CrystalliteError, match=r"No space left.*same"):
+        search(tmp_path, say=lambda text: patch.setattr(append, full))
+    assert search(tmp_path, trials=2).n_finished == 2
+
+
 def test_another_file_is_no_journal(tmp_path):
     (tmp_path / "notes.txt").write_text("notes\nmore notes\n")
     with pytest.raises(CrystalliteError, match="not a journal"):

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import distributed, kernels
+from . import buffers, distributed, kernels
 from .graphs import GraphBatch
 
 
@@ -77,6 +77,7 @@ def gated_messages_with(nodes: Tensor, weight: Tensor, scale: Tensor, shift: Ten
     z, _, _, _ = _edge_inputs(nodes, weight, bonds)
     messages = torch.empty_like(nodes)
     kernels.gated_sums(z, scale.numpy(), shift.numpy(), bonds.topology, messages.numpy())
+    buffers.give(z)
     return messages
 
 
@@ -106,7 +107,7 @@ class _GatedMessages(torch.autograd.Function):
         bonds, z, mean, inverse_std, n_centers = ctx.saved
         gamma, beta = gamma.detach().numpy(), beta.detach().numpy()
         n_blocks, width = len(bonds.topology[0]) - 1, z.shape[1]
-        grad_y = np.empty_like(z)
+        grad_y = buffers.take(*z.shape)
         sums, products = np.empty((2, n_blocks, width), np.float32)
         upstream = grad_messages.contiguous().numpy()
         kernels.gate_gradients(
@@ -115,7 +116,7 @@ class _GatedMessages(torch.autograd.Function):
         grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
         mean_grad, mean_product = distributed.total(np.stack((grad_beta, grad_gamma))) / bonds.total_weight
         mean_grad, mean_product = mean_grad.astype(np.float32), mean_product.astype(np.float32)
-        grad_node_product = np.empty((len(nodes), 2 * width), np.float32)
+        grad_node_product = buffers.take(len(nodes), 2 * width)
         grad_bonds = np.empty((n_blocks, n_centers, width), np.float32)
         kernels.edge_gradients(
             z, grad_y, mean, inverse_std, gamma * inverse_std, mean_grad, mean_product,
@@ -131,8 +132,12 @@ class _GatedMessages(torch.autograd.Function):
             ),
             dim=1,
         )
+        grad_nodes = grad_product @ node_weight
+        for array in (z, grad_y, grad_node_product):
+            buffers.give(array)
+        ctx.saved = None  # z is gone: a second backward must fail, not compute nonsense
         return (
-            grad_product @ node_weight,
+            grad_nodes,
             grad_weight,
             torch.from_numpy(grad_gamma.astype(np.float32)),
             torch.from_numpy(grad_beta.astype(np.float32)),
@@ -148,7 +153,7 @@ def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[n
     node_weight = torch.cat((weight[:, :width], weight[:, width : 2 * width]))
     bond_weight = weight[:, 2 * width :].T.contiguous()
     node_product = nodes.detach() @ node_weight.T
-    z = np.empty((len(bonds.first), 2 * width), np.float32)
+    z = buffers.take(len(bonds.first), 2 * width)
     means, squares = np.empty((2, len(bonds.topology[0]) - 1, 2 * width), np.float32)
     kernels.edge_inputs(
         node_product.numpy(),

@@ -172,7 +172,7 @@ def write_predictions(
 
 
 class PredictionTable(NamedTuple):
-    """What `write_predictions` wrote: ids, and (rows, targets) true and predicted values, NaN where missing."""
+    """What `write_predictions` wrote: ids, and (rows, targets) true and predicted values (NaN: none)."""
 
     ids: list[str]
     truth: NDArray[np.float64]

@@ -75,7 +75,7 @@ def spread(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def student_t(degrees: int) -> float:
-    """Two-sided 95 % quantile of Student's t (Abramowitz and Stegun 26.7.5, good to 1 % from 3 degrees on)."""
+    """Two-sided 95 % quantile of Student's t (Abramowitz and Stegun 26.7.5, good to 1 %)."""
     exact = {1: 12.706, 2: 4.303}
     if degrees in exact:
         return exact[degrees]

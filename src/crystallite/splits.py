@@ -117,7 +117,7 @@ def column_split(labels: Sequence[str | None]) -> Split:
 
 
 def without_repeats(split: Split, groups: Indices) -> Split:
-    """Leave out of training what repeats a held-out material, and out of validation what repeats a tested one.
+    """Leave out of training what repeats a held-out material, out of validation what repeats a tested one.
 
     groups: (N,) group number of every row, as material_groups returns them.
     """

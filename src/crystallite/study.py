@@ -82,8 +82,7 @@ class Workplace:
         finally:
             self.turn.release()
             if self.alive is not None:
-                Path(self.alive.lock_file).unlink(missing_ok=True)
-                self.alive.release()
+                _remove(self.alive)
                 self.alive = None
 
     def started(self, number: int) -> None:
@@ -100,14 +99,20 @@ class Workplace:
             lock = self._lock(trial.number)
             if self.is_database and not Path(lock.lock_file).exists():
                 continue
-            with suppress(Timeout), lock.acquire(timeout=0):
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
-                Path(lock.lock_file).unlink(missing_ok=True)
+                _remove(lock)
         if self.is_database:
             optuna.storages.fail_stale_trials(self.study)
 
     def _lock(self, number: int) -> FileLock:
         return FileLock(f"{self.stem}.trial-{number}")
+
+
+def _remove(lock: FileLock) -> None:
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def restore_start(study: Study, start: dict[str, Any]) -> None:
@@ -165,6 +170,14 @@ def _pruner(epochs: int) -> BasePruner:
     from optuna.pruners import HyperbandPruner
 
     return HyperbandPruner(min_resource=max(1, epochs // 4), max_resource=epochs)
+
+
+def storage_errors() -> tuple[type[Exception], ...]:
+    """Return what a storage raises that is full, gone or out of reach."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (OSError, StorageInternalError, SQLAlchemyError)
 
 
 def _journal(path: Path) -> BaseStorage:

@@ -23,7 +23,7 @@ from .errors import CrystalliteError
 from .recipes import configure
 from .run_folder import RunConfig
 from .search_space import SearchSpace
-from .study import Workplace, import_optuna, is_default, open_study, restore_start
+from .study import Workplace, import_optuna, is_default, open_study, restore_start, storage_errors
 from .targets import parse_target
 from .trainer import Trainer
 from .training import prepare, run_config, run_name, stop_requests
@@ -118,8 +118,11 @@ class Search:
                 self._search(study, place, trials, stop)
             except SearchInterruptedError:
                 pass
-            except OSError as error:
-                raise CrystalliteError(f"cannot store trials: {error}; finished ones are kept") from error
+            except storage_errors() as error:
+                reason = str(error).splitlines()[0]
+                raise CrystalliteError(
+                    f"cannot store the trials: {reason}; when that is mended, run the same command again"
+                ) from error
             place.fail_lost()
             n_finished = len(tuning_results.finished(study))
             result = tuning_results.write(study, self.config, self.measure, folder)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from ...files import atomic_path, write_json
+from ..files import atomic_path, write_json
 from ..errors import CrystalliteError
 
 ABOUT = "about.json"

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from ..files import atomic_path, write_json
 from ..errors import CrystalliteError
+from ..files import atomic_path, write_json
 
 ABOUT = "about.json"
 LOCK = "lock"

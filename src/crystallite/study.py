@@ -7,6 +7,7 @@ heartbeats.
 
 from __future__ import annotations
 
+import glob
 import re
 import time
 from collections.abc import Iterator
@@ -92,10 +93,11 @@ class Workplace:
         self.turn.release()
 
     def fail_lost(self) -> None:
-        """Mark as failed the trials whose process is gone."""
+        """Mark as failed the trials whose process is gone, and remove the locks it left behind."""
         optuna = import_optuna()
-        running = (optuna.trial.TrialState.RUNNING,)
-        for trial in self.study.get_trials(deepcopy=False, states=running):
+        running = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+        self._remove_old_locks({trial.number for trial in running})
+        for trial in running:
             lock = self._lock(trial.number)
             if self.is_database and not Path(lock.lock_file).exists():
                 continue
@@ -105,6 +107,15 @@ class Workplace:
                 _remove(lock)
         if self.is_database:
             optuna.storages.fail_stale_trials(self.study)
+
+    def _remove_old_locks(self, running: set[int]) -> None:
+        stem = Path(self.stem)
+        for path in stem.parent.glob(f"{glob.escape(stem.name)}.trial-*"):
+            if int(path.name.rpartition("-")[2]) not in running:
+                with suppress(Timeout):
+                    lock = FileLock(path)
+                    lock.acquire(timeout=0)
+                    _remove(lock)
 
     def _lock(self, number: int) -> FileLock:
         return FileLock(f"{self.stem}.trial-{number}")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: tests share the cores
+
 PACKAGE = Path(__file__).parents[1] / "src" / "crystallite"
 COMPILED = ("kernels", "neighbors", "reduction", "graphs")
 GOLDEN = Path(__file__).parent / "golden"

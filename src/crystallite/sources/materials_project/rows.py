@@ -11,6 +11,7 @@ import pyarrow as pa
 from ...crystal import Crystal, pack_crystals
 from ...dataset import Dataset
 from ...errors import CrystalliteError
+from ..known_properties import UNITS as ENERGY_UNITS
 from ..pymatgen_json import crystal_of
 from .ids import format_id
 from .queries import Document
@@ -30,11 +31,7 @@ THERMO_FIELDS = ("material_id", "thermo_type", *ENERGIES)
 MODULI = ("bulk_modulus", "shear_modulus")  # K and G; plain names are Voigt-Reuss-Hill averages
 
 UNITS = {
-    "formation_energy_per_atom": "eV/atom",
-    "energy_per_atom": "eV/atom",
-    "energy_above_hull": "eV/atom",
-    "band_gap": "eV",
-    "fermi_energy": "eV",
+    **ENERGY_UNITS,
     **{f"{name}{average}": "GPa" for name in MODULI for average in ("", "_voigt", "_reuss")},
     **{f"log10_{name}": "log10(GPa)" for name in MODULI},
 }

@@ -1,0 +1,98 @@
+"""What a training predicts: a number, a class, several targets at once, and values that are missing."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from training_runs import (
+    metrics,
+    one_thread,  # noqa: F401
+    parts_of,
+    summary,
+    table,
+    train,
+)
+
+from crystallite.dataset import Dataset
+
+
+@pytest.fixture(scope="module")
+def stiff(elastic):
+    """Elastic crystals with a 0/1 column that says whether the bulk modulus is above the median."""
+    dataset = elastic.select(range(300))
+    moduli = dataset.values("bulk_modulus")
+    labels = np.where(moduli > np.median(moduli), 1.0, 0.0)
+    labels[::20] = np.nan
+    return dataset.with_property("stiff", labels)
+
+
+def test_classification(stiff, tmp_path):
+    run = train(stiff, tmp_path / "run", "stiff", task="classification", epochs=5)
+    assert run.summary["test_auc"] > 0.8
+    assert run.summary["n_train"] + run.summary["n_validation"] + run.summary["n_test"] == 285
+    assert (run.folder / "roc.png").is_file()
+    probabilities = run.predict(stiff)
+    assert probabilities.min() >= 0
+    assert probabilities.max() <= 1
+    assert len(set(probabilities)) > 0.9 * len(stiff)
+    header, rows = table(run.folder / "test_predictions.csv")
+    assert header == ["material_id", "stiff", "stiff_predicted"]
+    truth, predicted = np.array([row[1:] for row in rows], float).T
+    assert run.summary["test_accuracy"] == pytest.approx(((predicted > 0.5) == (truth == 1)).mean())
+    outranked = predicted[truth == 1][:, None] - predicted[truth == 0]
+    assert run.summary["test_auc"] == pytest.approx((outranked > 0).mean() + (outranked == 0).mean() / 2)
+
+
+def test_truth_values_are_classes_too(stiff, tmp_path):
+    columns = {"hard": stiff.values("bulk_modulus") > 100}
+    dataset = Dataset.from_arrays(stiff.arrays, stiff.ids, columns).select(range(80))
+    run = train(dataset, tmp_path / "run", "hard", task="classification", epochs=1)
+    assert 0 <= run.summary["test_accuracy"] <= 1
+
+
+def test_several_targets_with_missing_values(elastic, tmp_path):
+    dataset = elastic.select(range(200))
+    names = ["bulk_modulus", "shear_modulus"]
+    missing = np.random.default_rng(0).random((200, 2)) < 0.3
+    for name, hidden in zip(names, missing.T, strict=True):
+        dataset = dataset.with_property(name, np.where(hidden, np.nan, dataset.values(name)), "GPa")
+    run = train(dataset, tmp_path / "run", names, epochs=6)
+    assert run.predict(dataset).shape == (200, 2)
+    found = summary(run.folder)
+    assert sum(found[f"n_{part}"] for part in ("train", "validation", "test")) == (~missing.all(axis=1)).sum()
+    header, rows = table(run.folder / "test_predictions.csv")
+    assert header == ["material_id", *(f"{name}{end}" for name in names for end in ("", "_predicted"))]
+    hidden = dict(zip(dataset.ids, missing, strict=True))
+    for name, column in zip(names, (1, 3), strict=True):
+        known = np.array([row[column : column + 2] for row in rows if row[column]], float)
+        assert found["targets"][name]["test_mae"] == pytest.approx(np.abs(known[:, 0] - known[:, 1]).mean())
+        assert found["targets"][name]["test_mae"] < found["targets"][name]["baseline_mae"]
+        assert [not row[column] for row in rows] == [hidden[row[0]][(column - 1) // 2] for row in rows]
+        assert (run.folder / f"parity_{name}.png").is_file()
+    assert set(found["validation_mae"]) == set(names)
+
+
+def test_missing_values_do_not_move_the_scale(elastic, tmp_path):
+    dataset = elastic.select(range(60))
+    values = np.where(np.arange(60) % 3 == 0, np.nan, dataset.values("poisson_ratio"))
+    run = train(dataset.with_property("x", values), tmp_path / "run", "x", epochs=1)
+    known = values[np.isin(dataset.ids, parts_of(run.folder)["train"])]
+    assert np.isfinite(known).all()
+    assert run.model.targets.mean == pytest.approx([known.mean()])
+
+
+def test_a_validation_part_of_one_class_says_nothing(stiff, tmp_path):
+    dataset = stiff.select(np.isfinite(stiff.values("stiff")))
+    classes = dataset.values("stiff")
+    lowest = set(np.flatnonzero(classes == 0)[:20])
+    labels = [
+        "val" if row in lowest else ("test" if row % 5 == 0 else "train") for row in range(len(dataset))
+    ]
+    settings = {"task": "classification", "split_column": "part", "patience": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the few near-repetitions
+        run = train(dataset.with_property("part", labels), tmp_path / "run", "stiff", **settings)
+    assert [epoch["validation_auc"] for epoch in metrics(run.folder)] == [None] * 3
+    assert summary(run.folder)["best_epoch"] == 3

@@ -1,6 +1,6 @@
 """The environment the OPTIMADE reference server runs in, and a running server.
 
-It is made once, in the folder CRYSTALLITE_TEST_CACHE names or in the one given: some 20 s and 100 MB.
+Making it takes some 20 s and 100 MB, see installed_server.
 
     python optimade_environment.py REPLIES.json
 
@@ -9,19 +9,15 @@ records the replies that tests/test_optimade.py replays.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
+from installed_server import Server, installed, running
 from optimade_entries import entries
 
 from crystallite.errors import CrystalliteError
@@ -47,27 +43,9 @@ RECORDED = [  # filter, properties, largest page
 ]
 
 
-class Server(NamedTuple):
-    """A running server: its address, and the file that gets a line for every request."""
-
-    endpoint: str
-    log: Path
-
-    def requests(self) -> list[str]:
-        return self.log.read_text().splitlines() if self.log.exists() else []
-
-
 def make_environment(root: Path) -> Path:
-    """Return the interpreter of an environment with REQUIREMENTS, made in `root` if it is not there."""
-    root = Path(os.environ.get("CRYSTALLITE_TEST_CACHE") or root)
-    digest = hashlib.sha256("\n".join(REQUIREMENTS).encode()).hexdigest()[:12]
-    folder = root / f"optimade-{digest}"
-    interpreter = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, clear=True, with_pip=True)
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
-        (folder / "ready").touch()
-    return interpreter
+    """Return the interpreter of the environment, made in `root` if it is not there."""
+    return installed("optimade", REQUIREMENTS, root)
 
 
 @contextmanager
@@ -76,14 +54,8 @@ def running_server(python: Path, folder: Path) -> Iterator[Server]:
     (folder / "entries.json").write_text(json.dumps(entries()))
     log = folder / "requests.log"
     command = [python, HERE / "optimade_server.py", folder / "entries.json", log]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            port = next((line for line in process.stdout if line.strip().isdecimal()), "").strip()
-            assert port, "the server did not start"
-            yield Server(f"http://127.0.0.1:{port}", log)
-        finally:
-            process.terminate()
+    with running(command, log) as server:
+        yield server
 
 
 def record(output: Path) -> None:

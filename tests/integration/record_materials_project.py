@@ -16,7 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from materials_project_environment import KEY, REQUIREMENTS, Server, make_environment, running_server
+from installed_server import Server
+from materials_project_environment import KEY, REQUIREMENTS, make_environment, running_server
 from materials_project_world import requested, world
 
 from crystallite.sources.materials_project import fetch_materials, queries

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from materials_project_environment import HERE, KEY, VERSION, Server, make_environment, running_server
+from installed_server import Server, requests_of_killed
+from materials_project_environment import HERE, KEY, VERSION, make_environment, running_server
 from materials_project_world import MISSING, requested, world
 
 from crystallite.dataset import Dataset
@@ -185,16 +183,8 @@ def test_killed_and_resumed(server: Server, tmp_path: Path) -> None:
         "ids = Path('ids.txt').read_text().split()\n"
         f"fetch_materials('mp.parquet', '{KEY}', ids=ids, endpoint='{server.endpoint}')\n"
     )
-    already = len(server.requests())
-    for pause in (5, 20, 40):
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
-        while len(server.requests()) < already + pause and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (tmp_path / "mp.parquet").exists()
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    asked = Counter(line for line in server.requests()[already:] if "/heartbeat" not in line)
+    requests = requests_of_killed(code, tmp_path / "mp.parquet", server, (5, 20, 40))
+    asked = Counter(line for line in requests if "/heartbeat" not in line)
     assert len(asked) > 60
     assert sum(asked.values()) - len(asked) <= 3
     assert not (tmp_path / "mp.journal").exists()

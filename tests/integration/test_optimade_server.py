@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from installed_server import Server, requests_of_killed
 from optimade_entries import crystals
-from optimade_environment import PROPERTIES, Server, make_environment, running_server
+from optimade_environment import PROPERTIES, make_environment, running_server
 
 from crystallite.dataset import Dataset
 from crystallite.elements import atomic_numbers
@@ -70,16 +67,7 @@ def test_killed_and_resumed(server: Server, tmp_path: Path) -> None:
         "optimade.PAGE = 3\n"
         f"optimade.fetch_optimade('d.parquet', '{server.endpoint}', skip_bad=True)\n"
     )
-    already = len(server.requests())
-    for pause in (5, 20, 35):
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
-        while len(server.requests()) < already + pause and process.poll() is None:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (tmp_path / "d.parquet").exists()
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    asked = Counter(server.requests()[already:])
+    asked = Counter(requests_of_killed(code, tmp_path / "d.parquet", server, (5, 20, 35)))
     assert len(asked) == 45
     assert sum(asked.values()) - len(asked) <= 3
     assert len(Dataset.read(tmp_path / "d.parquet")) == 130

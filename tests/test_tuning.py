@@ -1,9 +1,7 @@
-"""The search: what it tries, that it never sees the test part, and that nothing is lost when it is killed."""
+"""The search: what it tries, that it never sees the test part, and trials that go wrong."""
 
 from __future__ import annotations
 
-import signal
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,50 +12,17 @@ import pytest
 from click.testing import CliRunner
 from training_runs import (
     ENERGY,
-    Finished,
     energies,
     one_thread,  # noqa: F401
-    start,
-    table,
 )
+from tuning_searches import optuna, outcomes, rows, search
 
 import crystallite
 from crystallite import graph_store, trainer, training, tuning
 from crystallite.cli import cli
 from crystallite.config import GraphConfig
 from crystallite.errors import CrystalliteError
-from crystallite.search_space import DEFAULT_SPACE, Range, SearchSpace
-from crystallite.tuning import SearchInterruptedError, TuneResult, tune
-
-optuna = pytest.importorskip("optuna")
-
-SPACE = """\
-n_neighbors = { low = 8, high = 12, step = 4 }
-learning_rate = { low = 0.001, high = 0.1, log = true }
-optimizer = ["adamw", "sgd"]
-n_convolutions = 1
-atom_width = 8
-hidden_width = 8
-batch_size = 64
-"""
-
-
-def search(out: Path, data: Any = None, space: str = SPACE, **options: Any) -> TuneResult:
-    """A search over tiny networks."""
-    chosen = {"trials": 5, "epochs": 2, **options}
-    data = energies(120) if data is None else data
-    return tune(data, ENERGY, space=SearchSpace.parse(space, "test"), out=out, **chosen)
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    """The trials of a folder."""
-    header, lines = table(folder / "trials.csv")
-    return [dict(zip(header, line, strict=True)) for line in lines]
-
-
-def outcomes(folder: Path) -> list[dict[str, str]]:
-    """What must repeat: all but the time it took."""
-    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in rows(folder)]
+from crystallite.tuning import TuneResult
 
 
 @pytest.fixture(scope="module")
@@ -69,76 +34,6 @@ def found(tmp_path_factory) -> TuneResult:
 def data_file(tmp_path) -> Path:
     energies(120).write(tmp_path / "energies.parquet")
     return tmp_path / "energies.parquet"
-
-
-@pytest.fixture
-def space_file(tmp_path) -> Path:
-    (tmp_path / "space.toml").write_text(SPACE)
-    return tmp_path / "space.toml"
-
-
-# ---- the space
-
-
-def test_the_default_space_is_what_is_documented():
-    space = SearchSpace.default()
-    assert set(space.searched) == {
-        "n_convolutions", "atom_width", "hidden_width", "n_hidden", "n_neighbors", "optimizer",
-        "learning_rate", "weight_decay", "batch_size", "loss",
-    }  # fmt: skip
-    assert not space.fixed
-
-
-def test_the_default_settings_lie_in_the_default_space():
-    space = SearchSpace.default()
-    assert set(space.start()) == set(space.searched)
-
-
-def test_classification_does_not_search_the_loss():
-    assert "loss" not in SearchSpace.default("classification").searched
-
-
-def test_a_file_says_ranges_choices_and_values():
-    space = SearchSpace.parse(SPACE, "test")
-    assert space.searched["learning_rate"] == Range(0.001, 0.1, log=True)
-    assert space.searched["optimizer"] == ("adamw", "sgd")
-    assert space.fixed["atom_width"] == 8
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("depth = [1, 2]", "no setting depth"),
-        ("atom_width = { low = 8 }", "a range is"),
-        ("atom_width = { low = 8, high = 16, steps = 8 }", "a range is"),
-        ("atom_width = { low = 16, high = 8 }", "low must be less"),
-        ("atom_width = { low = 8, high = 20, step = 8 }", "do not lead"),
-        ("atom_width = { low = 8, high = 16, step = 0 }", "do not lead"),
-        ("atom_width = { low = 8, high = 16, step = 0.5 }", "whole number"),
-        ("atom_width = { low = 0, high = 16 }", "at least 1"),
-        ("atom_width = [8.5, 16]", "whole number"),
-        ("learning_rate = { low = 0.001, high = 0.1, log = true, step = 0.1 }", "no step"),
-        ("learning_rate = { low = -1.0, high = 0.1 }", "positive"),
-        ('loss = { low = "mae", high = "mse" }', "needs numbers"),
-        ('loss = ["mae", "mae"]', "each once"),
-        ("loss = []", "at least one"),
-        ('loss = ["cubed"]', "loss must be one of"),
-        ("atom_width = 8", "nothing to search"),
-        ("epochs = [10, 20]", "--epochs"),
-        ("seed = [1, 2]", "--seed"),
-        ("atom_width = ", "test: "),
-    ],
-)
-def test_a_wrong_space_says_why(text, reason):
-    with pytest.raises(CrystalliteError, match="test: ") as error:
-        SearchSpace.parse(text, "test")
-    assert reason in str(error.value)
-
-
-def test_print_space_prints_a_space_that_is_taken():
-    printed = CliRunner().invoke(cli, ["tune", "--print-space"]).output
-    assert printed == DEFAULT_SPACE
-    assert SearchSpace.parse(printed, "printed") == SearchSpace.default()
 
 
 # ---- what a search leaves behind
@@ -260,105 +155,6 @@ def test_graphs_are_built_once_for_each_setting(tmp_path, monkeypatch):
     assert sorted(built) == [8, 12]
 
 
-# ---- stopping and going on
-
-
-def test_a_search_goes_on_where_it_stopped(found, tmp_path):
-    search(tmp_path, trials=3)
-    search(tmp_path, trials=8)
-    assert outcomes(tmp_path) == outcomes(found.folder)
-
-
-def test_a_finished_search_adds_nothing(tmp_path):
-    search(tmp_path, trials=2)
-    assert search(tmp_path, trials=2).n_finished == 2
-    assert len(rows(tmp_path)) == 2
-
-
-@pytest.mark.parametrize(
-    "change", [{"epochs": 3}, {"seed": 1}, {"split": "70/15/15"}, {"space": "batch_size = [8, 16]"}]
-)
-def test_another_search_may_not_join(change, tmp_path):
-    search(tmp_path, trials=1)
-    with pytest.raises(CrystalliteError, match=f"other {next(iter(change))}"):
-        search(tmp_path, **change)
-
-
-def test_other_targets_may_not_join(tmp_path):
-    search(tmp_path, trials=1)
-    data = energies(120)
-    with pytest.raises(CrystalliteError, match="other fingerprint"):
-        search(tmp_path, data.with_property(ENERGY, data.values(ENERGY) + 1))
-
-
-def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(tmp_path):
-    def interrupt(text: str) -> None:
-        if text.startswith("trial 2"):
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(SearchInterruptedError, match=r"3 of 5 trials finished.*same command"):
-        search(tmp_path, say=interrupt)
-    assert (tmp_path / "best.toml").exists()
-    assert search(tmp_path).n_finished == 5
-
-
-def test_ctrl_c_inside_a_trial_loses_only_that(tmp_path, monkeypatch):
-    step = trainer.Trainer.train_step
-
-    def interrupted(self: Any, chosen: Any) -> float:
-        signal.raise_signal(signal.SIGINT)
-        return step(self, chosen)
-
-    search(tmp_path, trials=2)
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "train_step", interrupted)
-        with pytest.raises(SearchInterruptedError, match="2 of 5"):
-            search(tmp_path)
-    assert search(tmp_path).n_finished == 5
-    assert [row["state"] for row in rows(tmp_path)].count("lost") == 1
-
-
-def test_a_lost_trial_of_default_settings_is_repeated(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(tuning, "prepare", lambda *_, **__: signal.raise_signal(signal.SIGINT) or 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            search(tmp_path)
-    assert search(tmp_path, trials=2).default is not None
-    assert [row["default"] for row in rows(tmp_path)] == ["yes", "yes", ""]
-
-
-def test_killed_again_and_again_it_loses_only_running_trials(data_file, space_file, tmp_path):
-    out, random = tmp_path / "search", np.random.default_rng(0)
-    words = ["tune", data_file, "--target", ENERGY, "--space", space_file, "--epochs", 2, "--out", out]
-    seen = 0
-    for _ in range(2):
-        process = start(*words, "--trials", 100)
-        for _ in range(2):
-            seen += process.stdout.readline().startswith("trial")
-        time.sleep(random.uniform(0, 0.3))
-        process.kill()
-        process.communicate()
-    result = tune(data_file, ENERGY, trials=seen + 4, epochs=2, space=space_file, out=out)
-    states = [row["state"] for row in rows(out)]
-    assert seen == 4
-    assert states.count("lost") <= 2
-    assert len(states) - states.count("lost") == result.n_finished >= seen + 4
-    assert not [path for path in out.iterdir() if ".trial-" in path.name]
-
-
-def test_processes_share_the_work(data_file, space_file, tmp_path):
-    words = ["tune", data_file, "--target", ENERGY, "--space", space_file, "--epochs", 2, "--trials", 10]
-    words += ["--storage", tmp_path / "shared.journal"]
-    started = [start(*words, "--out", tmp_path / name) for name in "ab"]
-    ended = [Finished(process) for process in started]
-    assert [process.status for process in ended] == [0, 0], ended[0].err + ended[1].err
-    assert outcomes(tmp_path / "a") == outcomes(tmp_path / "b")
-    trials = rows(tmp_path / "a")
-    assert [row["state"] in ("complete", "pruned") for row in trials] == [True] * 10
-    assert sum(row["default"] == "yes" for row in trials) == 1
-    assert len({row["learning_rate"] for row in trials}) == 10
-
-
 # ---- trials that go wrong
 
 
@@ -395,47 +191,3 @@ def test_it_tells_classes_apart(tmp_path):
     result = search(tmp_path, data, trials=3, task="classification", split="60/30/10")
     assert result.measure == "validation AUC"
     assert 0 <= result.default <= result.best <= 1
-
-
-# ---- storages
-
-
-def test_half_a_line_at_the_end_of_the_journal_is_cut_off(tmp_path):
-    search(tmp_path, trials=2)
-    with (tmp_path / "study.journal").open("a") as file:
-        file.write('{"op_code":4,"wor')
-    assert search(tmp_path, trials=4).n_finished == 4
-
-
-def test_a_storage_that_fails_during_the_search_says_so(tmp_path, monkeypatch):
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    append = "optuna.storages.journal.JournalFileBackend.append_logs"
-    with monkeypatch.context() as patch, pytest.raises(CrystalliteError, match=r"No space left.*same"):
-        search(tmp_path, say=lambda text: patch.setattr(append, full))
-    assert search(tmp_path, trials=2).n_finished == 2
-
-
-def test_another_file_is_no_journal(tmp_path):
-    (tmp_path / "notes.txt").write_text("notes\nmore notes\n")
-    with pytest.raises(CrystalliteError, match="not a journal"):
-        search(tmp_path, storage=str(tmp_path / "notes.txt"))
-
-
-def test_a_database_keeps_trials_too(found, tmp_path):
-    url = f"sqlite:///{tmp_path / 'study.db'}"
-    search(tmp_path, trials=3, storage=url)
-    search(tmp_path, trials=8, storage=url)
-    assert outcomes(tmp_path) == outcomes(found.folder)
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["postgresql://nobody:secret@127.0.0.1:9/none", "nonsense://somewhere", "sqlite:////no/such/folder/x"],
-)
-def test_a_database_that_cannot_be_opened_says_so(url, tmp_path, monkeypatch):
-    monkeypatch.setattr("crystallite.study.time.sleep", lambda seconds: None)
-    with pytest.raises(CrystalliteError) as error:
-        search(tmp_path, storage=url)
-    assert "secret" not in str(error.value)

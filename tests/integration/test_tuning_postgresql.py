@@ -24,23 +24,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from training_runs import ENERGY, Finished, energies, start, table
+from training_runs import ENERGY, Finished, energies, start
+from tuning_searches import NETWORKS, rows, search_words
 
 from crystallite import study
 from crystallite.errors import CrystalliteError
 from crystallite.tuning import tune
 
-optuna = pytest.importorskip("optuna")
 pytestmark = pytest.mark.integration
-
-SPACE = """\
-learning_rate = { low = 0.001, high = 0.1, log = true }
-optimizer = ["adamw", "sgd"]
-n_convolutions = 1
-atom_width = 8
-hidden_width = 8
-batch_size = 64
-"""
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +95,11 @@ def database(server, request) -> str:
 @pytest.fixture
 def words(database, tmp_path) -> list[object]:
     """A search by the command line."""
-    energies(120).write(tmp_path / "energies.parquet")
-    (tmp_path / "space.toml").write_text(SPACE)
-    options = ["--target", ENERGY, "--space", tmp_path / "space.toml", "--epochs", 2, "--storage", database]
-    return ["tune", tmp_path / "energies.parquet", *options]
+    return [*search_words(tmp_path, NETWORKS), "--storage", database]
 
 
 def states(folder: Path) -> list[str]:
-    header, rows = table(folder / "trials.csv")
-    return [row[header.index("state")] for row in rows]
+    return [row["state"] for row in rows(folder)]
 
 
 def test_processes_that_start_together_share_the_work(words, tmp_path):
@@ -120,9 +107,9 @@ def test_processes_that_start_together_share_the_work(words, tmp_path):
     started = [start(*words, "--trials", 12, "--out", tmp_path / name) for name in "abc"]
     ended = [Finished(process) for process in started]
     assert [process.status for process in ended] == [0, 0, 0], "".join(process.err for process in ended)
-    header, rows = table(tmp_path / "a" / "trials.csv")
-    rates = [row[header.index("learning_rate")] for row in rows if row[header.index("default")] != "yes"]
-    assert 12 <= len(rows) <= 14  # without a common folder they may start the last trial together
+    trials = rows(tmp_path / "a")
+    rates = [row["learning_rate"] for row in trials if row["default"] != "yes"]
+    assert 12 <= len(trials) <= 14  # without a common folder they may start the last trial together
     assert set(states(tmp_path / "a")) <= {"complete", "pruned"}
     assert len(set(rates)) == len(rates)
     assert sum("trial" in line.split(" ")[0] for process in ended for line in process.out.splitlines()) >= 12

@@ -1,0 +1,98 @@
+"""Formats of ASE, extended XYZ, databases and POSCAR folders: they come back as they went."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import ase.db
+import ase.io
+import numpy as np
+import pytest
+from archive_files import AWKWARD_IDS, assert_same_columns, mixed_dataset, read
+
+from crystallite.dataset import Dataset
+from crystallite.errors import CrystalliteError
+from crystallite.sources.formats import export_dataset
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return mixed_dataset()
+
+
+def test_extended_xyz_keeps_columns_ids_and_units(tmp_path, mixed):
+    spaced = mixed.with_property("gap pbe = (x) [y]", np.linspace(0, 1, 60), "eV")
+    export_dataset(spaced, tmp_path / "x.extxyz")
+    found = read(tmp_path / "x.extxyz").dataset
+    assert_same_columns(found, spaced)
+    assert found.units == spaced.units
+    assert_close(found, spaced)
+
+
+def test_ase_databases_keep_columns_ids_and_units(tmp_path, mixed):
+    plain = mixed.select(range(len(AWKWARD_IDS), 60)).with_property("label", [f"l{i}" for i in range(50)])
+    export_dataset(plain, tmp_path / "x.db")
+    found = read(tmp_path / "x.db").dataset
+    assert_same_columns(found, plain)
+    assert found.units == plain.units
+    assert_close(found, plain)
+    with pytest.raises(CrystalliteError, match="007: an ASE database cannot hold it"):
+        export_dataset(mixed.select([1, 2]).with_property("label", ["a", "b"]), tmp_path / "y.db")
+    with pytest.raises(CrystalliteError, match="no such names: energy"):
+        export_dataset(plain.with_property("energy", np.zeros(50)), tmp_path / "y.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.db"]
+
+
+def assert_close(found, expected):
+    np.testing.assert_array_equal(found.arrays.lattices, expected.arrays.lattices)
+    np.testing.assert_array_equal(found.arrays.numbers, expected.arrays.numbers)
+    np.testing.assert_allclose(found.arrays.frac_coords, expected.arrays.frac_coords, atol=1e-14)
+
+
+def test_what_ase_itself_writes(tmp_path):
+    """Energies, arrays, missing ids, and data of a row, which is not touched, however broken."""
+    atoms = [ase.Atoms("NaCl", [[0, 0, 0], [2.8, 0, 0]], cell=np.eye(3) * 5.6 + 0.1, pbc=True) for _ in "ab"]
+    atoms[0].calc = ase.calculators.singlepoint.SinglePointCalculator(atoms[0], energy=-3.5)
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    with ase.db.connect(tmp_path / "a.db") as database:
+        for one in atoms:
+            database.write(one, gap=1.5, data={"spectrum": [1, 2]})
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("UPDATE systems SET data = x'80054b2a2e'")  # a pickle
+    for name, ids in (("a.extxyz", ["0", "1"]), ("a.db", ["1", "2"])):
+        dataset = read(tmp_path / name).dataset
+        assert dataset.ids == ids
+        np.testing.assert_array_equal(dataset.values("energy"), [-3.5, np.nan])
+        positions = dataset.crystal(0).frac_coords @ dataset.crystal(0).lattice
+        np.testing.assert_allclose(positions, atoms[0].positions, atol=1e-14)
+    assert read(tmp_path / "a.db").dataset.units == {"energy": "eV"}
+
+
+def test_poscar_folders(tmp_path):
+    some = list(Dataset.read("elastic").select(range(3)))
+    for name, crystal in zip(("a/POSCAR", "POSCAR_b", "c.vasp"), some, strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_poscar(tmp_path / name, crystal)
+    (tmp_path / "a" / "CONTCAR").touch()  # a run that did not finish
+    (tmp_path / "table.csv").write_text("material_id,gap\nb,1.5\na,2.5\nc,\n")
+    dataset = read(tmp_path, table=tmp_path / "table.csv", units={"gap": "eV"}).dataset
+    assert dataset.ids == ["b", "a", "c"]
+    np.testing.assert_array_equal(dataset.values("gap"), [1.5, 2.5, np.nan])
+    np.testing.assert_allclose(dataset.crystal(1).frac_coords, some[0].frac_coords, atol=1e-12)
+    write_poscar(tmp_path / "a" / "CONTCAR", some[1])
+    (tmp_path / "d.vasp").write_text("nonsense\n")
+    with pytest.raises(CrystalliteError, match=r"d\.vasp: not a readable POSCAR"):
+        read(tmp_path)
+    imported = read(tmp_path, skip_bad=True)
+    assert (
+        imported.dataset.crystal(imported.dataset.ids.index("a")).numbers.tolist() == some[1].numbers.tolist()
+    )
+    assert "1 folders have POSCAR and CONTCAR" in imported.notices[0]
+    (tmp_path / "CONTCAR-c").write_text("")
+    with pytest.raises(CrystalliteError, match="would have the same id, c"):
+        read(tmp_path)
+
+
+def write_poscar(path, crystal):
+    atoms = ase.Atoms(crystal.numbers, cell=crystal.lattice, scaled_positions=crystal.frac_coords, pbc=True)
+    ase.io.write(path, atoms, format="vasp")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -88,18 +87,15 @@ def break_off(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-@contextmanager
 def replaying() -> Iterator[Replay]:
-    """Run a server until the block ends."""
+    """A running server, as a fixture."""
     replay = Replay()
     thread = Thread(target=replay.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    try:
-        yield replay
-    finally:
-        replay.shutdown()
-        thread.join()
-        replay.server_close()
+    yield replay
+    replay.shutdown()
+    thread.join()
+    replay.server_close()
 
 
 @pytest.fixture(autouse=True)

@@ -20,10 +20,7 @@ from crystallite.sources.formats import export_dataset
 EXACT = ["cifs.msgpack", "cifs.msgpack.zstd", "cifs.bin.zst", "a-cifs.json", "cifs.json.zstd", "cifs.json.gz"]
 EXACT += ["task.json.gz", "list.json", "list.json.zstd"]
 
-
-@pytest.fixture(scope="module")
-def mixed():
-    return mixed_dataset()
+mixed = pytest.fixture(mixed_dataset, scope="module")
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -14,10 +14,7 @@ from crystallite.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.formats import export_dataset
 
-
-@pytest.fixture(scope="module")
-def mixed():
-    return mixed_dataset()
+mixed = pytest.fixture(mixed_dataset, scope="module")
 
 
 def test_extended_xyz_keeps_columns_ids_and_units(tmp_path, mixed):

@@ -17,10 +17,7 @@ from crystallite.sources import archive_stream
 from crystallite.sources.formats import export_dataset
 from crystallite.sources.pymatgen_json import structure_dict
 
-
-@pytest.fixture(scope="module")
-def mixed():
-    return mixed_dataset()
+mixed = pytest.fixture(mixed_dataset, scope="module")
 
 
 @pytest.mark.parametrize(

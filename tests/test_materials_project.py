@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +24,7 @@ from crystallite.sources import materials_project
 from crystallite.sources.materials_project import article_ids
 from crystallite.sources.materials_project.ids import format_id, id_number
 
-
-@pytest.fixture
-def server() -> Iterator[Replay]:
-    with replaying() as replay:
-        yield replay
+server = pytest.fixture(replaying)
 
 
 # ---- crystals, values and reports

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,7 @@ from crystallite.errors import CrystalliteError
 from crystallite.sources import materials_project
 from crystallite.sources.materials_project import fetch_materials
 
-
-@pytest.fixture
-def server() -> Iterator[Replay]:
-    with replaying() as replay:
-        yield replay
+server = pytest.fixture(replaying)
 
 
 def run(*arguments: object, input: str | None = None) -> Result:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,11 +26,7 @@ from crystallite.errors import CrystalliteError
 from crystallite.sources import web
 from crystallite.sources.materials_project import fetch_materials
 
-
-@pytest.fixture
-def server() -> Iterator[Replay]:
-    with replaying() as replay:
-        yield replay
+server = pytest.fixture(replaying)
 
 
 @pytest.fixture

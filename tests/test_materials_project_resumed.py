@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +22,7 @@ from materials_project_replay import (
 from crystallite.errors import CrystalliteError
 from crystallite.sources.journal import Journal, Reply
 
-
-@pytest.fixture
-def server() -> Iterator[Replay]:
-    with replaying() as replay:
-        yield replay
+server = pytest.fixture(replaying)
 
 
 @pytest.mark.parametrize("number", range(1, len(RECORDED["requests"]["ids"])))

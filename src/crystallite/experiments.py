@@ -12,6 +12,7 @@ from .dataset import Dataset
 from .ensembles import train_ensemble
 from .files import read_json, write_json
 from .learning_curve import default_sizes, learning_curve
+from .tracking import known_trackers, set_trackers
 from .training import run_config, run_name
 
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -27,21 +28,24 @@ def start_group(
     group: dict[str, Any],
     *,
     out: str | Path | None = None,
+    track: str | Sequence[str] = (),
     **settings: Any,
 ) -> Path:
     """Make the folder of several trainings and return it.
 
     group: {"folds": k}, {"members": k} or {"sizes": [n, ...]} (an empty list: doubling up to all).
-    settings: those of `train`.
+    track, settings: those of `train`.
     """
     for name in ("workers", "device", "progress"):
         settings.pop(name, None)
+    track = known_trackers(track)
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     config = run_config(data, dataset, target, **settings)
     if group.get("sizes") == []:
         group = {"sizes": default_sizes(dataset, config)}
     kind = next(iter(group))
     folder = run_folder.new_folder(out, f"{run_name(dataset, config)}-{kind}")
+    set_trackers(folder, track)
     write_json(folder / run_folder.GROUP, group)
     config.write(folder)
     return folder

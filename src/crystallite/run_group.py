@@ -18,6 +18,7 @@ from .dataset import Dataset
 from .errors import CrystalliteError
 from .files import read_json
 from .run_folder import RunConfig
+from .tracking import hand_trackers_on
 from .training import prepare, resume, start_folder
 
 
@@ -40,6 +41,7 @@ def train_all(
         if not (folder / name / run_folder.CONFIG).exists():
             trainer = prepare(dataset, config, workers=workers)
             (folder / name).mkdir(parents=True, exist_ok=True)
+            hand_trackers_on(folder, folder / name)
             start_folder(folder / name, dataset, config, trainer.split)
     missing = [name for name in configs if not (folder / name / run_folder.SUMMARY).exists()]
     bar = tqdm(

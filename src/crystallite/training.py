@@ -43,6 +43,7 @@ from .splits import (
     without_repeats,
 )
 from .targets import Targets, parse_target
+from .tracking import Tracking, known_trackers, open_trackers, set_trackers
 from .trainer import Trainer
 
 SAVE_EVERY = 120.0  # seconds between saves inside an epoch
@@ -76,6 +77,7 @@ def train(
     workers: int = 1,
     device: str = "cpu",
     out: str | Path | None = None,
+    track: str | Sequence[str] = (),
     progress: bool = True,
     **settings: Any,
 ) -> Run:
@@ -86,10 +88,12 @@ def train(
     override its fields, those of GraphConfig, ModelConfig and TrainConfig, such as epochs=30.
     split: train/validation/test as percentages, shares or numbers of crystals, or `split_column` names a
     column that says which. Crystals of the same material never lie in two parts. weight_column: sample
-    weights. workers: threads that build graphs. device: of the network, such as `cpu` or `cuda`.
+    weights. workers: threads that build graphs. device: of the network, such as `cpu` or `cuda`. track: what
+    to show the training in: `tensorboard`, `mlflow`, `clearml`.
 
     Raises CrystalliteError for a bad option, TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
     """
+    track = known_trackers(track)
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     config = run_config(
         data, dataset, target, recipe=recipe, task=task, split=split, split_column=split_column,
@@ -100,6 +104,7 @@ def train(
             return resume(out, data=dataset, workers=workers, device=device, progress=progress)
         trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
         folder = distributed.on_first(lambda: run_folder.new_folder(out, run_name(dataset, config)))
+        distributed.on_first(lambda: set_trackers(folder, track))
         distributed.on_first(lambda: start_folder(folder, dataset, config, trainer.split))
         return _finish(trainer, dataset, config, folder, progress)
 
@@ -245,22 +250,29 @@ def split_dataset(
 def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
     """Train to the end, then test, summarise and draw."""
     distributed.on_first(lambda: run_folder.write_metrics(folder, trainer.history))
-    with stop_requests() as stop, torch.random.fork_rng(devices=[]):
-        _train_epochs(trainer, config, folder, stop, progress)
-    seconds = sum(entry["seconds"] for entry in trainer.history)
-    model = load_model(folder / BEST)
-    trainer.kept_network.load_state_dict(model.network.state_dict())
+    with open_trackers(folder, config, trainer.history) as trackers:
+        with stop_requests() as stop, torch.random.fork_rng(devices=[]):
+            _train_epochs(trainer, config, folder, stop, progress, trackers)
+        seconds = sum(entry["seconds"] for entry in trainer.history)
+        model = load_model(folder / BEST)
+        trainer.kept_network.load_state_dict(model.network.state_dict())
 
-    def summarize() -> dict[str, Any]:
-        summary = {**test_run(trainer, dataset, folder), "training_seconds": round(seconds, 2)}
-        write_json(folder / run_folder.SUMMARY, summary)
-        return summary
+        def summarize() -> dict[str, Any]:
+            summary = {**test_run(trainer, dataset, folder), "training_seconds": round(seconds, 2)}
+            write_json(folder / run_folder.SUMMARY, summary)
+            trackers.finish(folder, summary)
+            return summary
 
-    return Run(model, folder, distributed.on_first(summarize))
+        return Run(model, folder, distributed.on_first(summarize))
 
 
 def _train_epochs(
-    trainer: Trainer, config: RunConfig, folder: Path, stop: threading.Event, progress: bool
+    trainer: Trainer,
+    config: RunConfig,
+    folder: Path,
+    stop: threading.Event,
+    progress: bool,
+    trackers: Tracking,
 ) -> None:
     total = config.training.epochs * trainer.steps_per_epoch
     shy = True if distributed.rank() or not progress else None
@@ -289,16 +301,17 @@ def _train_epochs(
             entry["seconds"] = round(time.perf_counter() - before, 4)
             mae = entry.get("validation_mae", entry.get("validation_auc"))
             shown = {"validation": f"{mae:.4f}"} if isinstance(mae, float) else {}
-            distributed.on_first(lambda: _save_epoch(trainer, config, folder))
+            distributed.on_first(lambda: _save_epoch(trainer, config, folder, trackers))
             saved = time.monotonic()
 
 
-def _save_epoch(trainer: Trainer, config: RunConfig, folder: Path) -> None:
-    """Keep the model if it is the best so far, the state and the epoch's line."""
+def _save_epoch(trainer: Trainer, config: RunConfig, folder: Path, trackers: Tracking) -> None:
+    """Keep the model if it is the best so far, the state and the epoch's line; show it in the trackers."""
     if trainer.best is trainer.history[-1]:
         save_model(folder / BEST, _as_model(trainer, config))
     _save_state(trainer, folder)
     run_folder.append_metrics(folder, trainer.history[-1])
+    trackers.log(trainer.history[-1])
 
 
 def _save_state(trainer: Trainer, folder: Path) -> None:

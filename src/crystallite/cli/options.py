@@ -84,6 +84,12 @@ _OPTIONS = [
         help="Run folder.  [default: runs/DATA-TARGET-N]",
     ),
     click.option(
+        "--track",
+        type=click.Choice(["tensorboard", "mlflow", "clearml"]),
+        multiple=True,
+        help="Show the training in this tracker too; repeatable.",
+    ),
+    click.option(
         "--parallel",
         type=click.IntRange(1),
         default=1,

@@ -5,12 +5,16 @@ Tolerances are multiples of float32's rounding, 6e-8 of a number; the largest di
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numba
 import numpy as np
 import pytest
 import torch
+from conftest import GOLDEN
 from networks import furthest, outputs, predictions, random_network, training_step
 from numba import njit
 
@@ -198,3 +202,18 @@ def test_threads_change_no_bit(graphs) -> None:
     for one, two in zip(*results, strict=True):
         assert np.isfinite(one).all()
         np.testing.assert_array_equal(one, two)
+
+
+def test_threads_stay_as_many_as_openmp_is_told() -> None:
+    """Numba's start must not give PyTorch more of them: products round differently, processes crowd."""
+    program = (
+        "import torch, crystallite\n"
+        "data = crystallite.Dataset.read('elastic').select(range(3))\n"
+        f"crystallite.load_predictor({str(GOLDEN / 'formation-energy-per-atom.pth.tar')!r}).predict(data)\n"
+        "print(torch.get_num_threads())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "1"

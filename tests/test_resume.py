@@ -20,6 +20,7 @@ from training_runs import (
     start,
     summary,
     train,
+    wait_for_epoch,
 )
 
 from crystallite import run_folder, training
@@ -69,13 +70,6 @@ def assert_same_run(folder, reference):
 
 
 # ---- signals and kills from outside
-
-
-def wait_for_epoch(folder: Path, epoch: int, process) -> None:
-    """Wait until a running training has completed an epoch (or has ended)."""
-    path = folder / "metrics.jsonl"
-    while process.poll() is None and not (path.exists() and path.read_text().count("\n") >= epoch):
-        time.sleep(0.003)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,13 @@ class Finished:
 def command(*words: Any, **options: Any) -> Finished:
     """Run `crystallite` in a process of its own to its end."""
     return Finished(start(*words, **options))
+
+
+def wait_for_epoch(folder: Path, epoch: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a running training has completed an epoch (or has ended)."""
+    path = folder / "metrics.jsonl"
+    while process.poll() is None and not (path.exists() and path.read_text().count("\n") >= epoch):
+        time.sleep(0.003)
 
 
 def same_weights(a: Path, b: Path, names: tuple[str, ...] = ("best", "last")) -> bool:

@@ -23,21 +23,18 @@ class Bonds(NamedTuple):
 
     topology: (blocks, edge_offsets, neighbors, weights, multiplicities) of the GraphBatch. first: (edges,)
     index of a bond's first Gaussian that is not zero. values: (edges, WINDOW) Gaussians from there on.
-    total_weight: sum over edges of weight x multiplicity, in full-graph bonds.
     """
 
     topology: tuple[NDArray[Any], ...]
     first: NDArray[np.int32]
     values: NDArray[np.float32]
-    total_weight: float
 
 
 class Moments(NamedTuple):
-    """Weighted mean and (biased) variance of each channel, and the total weight."""
+    """Weighted mean and (biased) variance of each channel."""
 
     mean: Tensor
     variance: Tensor
-    total_weight: float
 
 
 def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
@@ -47,23 +44,22 @@ def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
     values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
     kernels.gaussians(batch.distances, np.float32(step), n_centers, first, values)
     topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
-    per_node = np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64)
-    return Bonds(topology, first, values, float(per_node @ batch.multiplicities))
+    return Bonds(topology, first, values)
 
 
 def gated_messages(
-    nodes: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, bonds: Bonds, epsilon: float
+    nodes: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, bonds: Bonds, n_bonds: float, epsilon: float
 ) -> tuple[Tensor, Moments]:
     """Return sum_j w_ij sigmoid(z_filter) softplus(z_core) for every node, and the moments of the raw z.
 
     nodes: (nodes, F). weight: (2F, 2F + centres). gamma, beta: (2F,) of the batch norm over all messages.
+    n_bonds: sum over edges of weight x multiplicity, over all processes.
     Differentiable in the first four arguments (paper eq. 5).
     """
-    bonds = bonds._replace(total_weight=float(distributed.total(np.array(bonds.total_weight))))
     messages, mean, variance = _GatedMessages.apply(  # type: ignore[no-untyped-call]
-        nodes, weight, gamma, beta, bonds, epsilon
+        nodes, weight, gamma, beta, bonds, n_bonds, epsilon
     )
-    return messages, Moments(mean, variance, bonds.total_weight)
+    return messages, Moments(mean, variance)
 
 
 def gated_messages_with(nodes: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, bonds: Bonds) -> Tensor:
@@ -84,18 +80,25 @@ def gated_messages_with(nodes: Tensor, weight: Tensor, scale: Tensor, shift: Ten
 class _GatedMessages(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, nodes: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, bonds: Bonds, epsilon: float
+        ctx: Any,
+        nodes: Tensor,
+        weight: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        bonds: Bonds,
+        n_bonds: float,
+        epsilon: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         _match_threads()
         z, node_weight, means, squares = _edge_inputs(nodes, weight, bonds)
-        mean, variance = _combined_moments(bonds, means, squares)
+        mean, variance = _combined_moments(bonds, n_bonds, means, squares)
         inverse_std = 1 / np.sqrt(variance + np.float32(epsilon))
         scale = gamma.detach().numpy() * inverse_std
         messages = torch.empty_like(nodes)
         shift = beta.detach().numpy() - mean * scale
         kernels.gated_sums(z, scale, shift, bonds.topology, messages.numpy())
         ctx.save_for_backward(nodes, node_weight, gamma, beta)
-        ctx.saved = (bonds, z, mean, inverse_std, weight.shape[1] - 2 * nodes.shape[1])
+        ctx.saved = (bonds, n_bonds, z, mean, inverse_std, weight.shape[1] - 2 * nodes.shape[1])
         statistics = torch.from_numpy(mean), torch.from_numpy(variance)
         ctx.mark_non_differentiable(*statistics)
         return messages, *statistics
@@ -104,7 +107,7 @@ class _GatedMessages(torch.autograd.Function):
     def backward(ctx: Any, grad_messages: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         _match_threads()
         nodes, node_weight, gamma, beta = ctx.saved_tensors
-        bonds, z, mean, inverse_std, n_centers = ctx.saved
+        bonds, n_bonds, z, mean, inverse_std, n_centers = ctx.saved
         gamma, beta = gamma.detach().numpy(), beta.detach().numpy()
         n_blocks, width = len(bonds.topology[0]) - 1, z.shape[1]
         grad_y = buffers.take(*z.shape)
@@ -114,7 +117,7 @@ class _GatedMessages(torch.autograd.Function):
             z, mean, inverse_std, gamma, beta, bonds.topology, upstream, grad_y, sums, products
         )
         grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
-        mean_grad, mean_product = distributed.total(np.stack((grad_beta, grad_gamma))) / bonds.total_weight
+        mean_grad, mean_product = distributed.total(np.stack((grad_beta, grad_gamma))) / n_bonds
         mean_grad, mean_product = mean_grad.astype(np.float32), mean_product.astype(np.float32)
         grad_node_product = buffers.take(len(nodes), 2 * width)
         grad_bonds = np.empty((n_blocks, n_centers, width), np.float32)
@@ -143,6 +146,7 @@ class _GatedMessages(torch.autograd.Function):
             torch.from_numpy(grad_beta.astype(np.float32)),
             None,
             None,
+            None,
         )
 
 
@@ -169,17 +173,23 @@ def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[n
 
 
 def _combined_moments(
-    bonds: Bonds, means: NDArray[np.float32], squares: NDArray[np.float32]
+    bonds: Bonds, n_bonds: float, means: NDArray[np.float32], squares: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Combine the moments of all blocks and processes in double precision (Chan, Golub and LeVeque 1983)."""
     blocks, edge_offsets, _, weights, multiplicities = bonds.topology
     per_node = np.add.reduceat(weights, edge_offsets[:-1], dtype=np.float64) * multiplicities
     block_weights = np.add.reduceat(per_node, blocks[:-1])[:, None]
-    mean = distributed.total((block_weights * means).sum(0)) / bonds.total_weight
+    mean = distributed.total((block_weights * means).sum(0)) / n_bonds
     spread = squares.sum(0, dtype=np.float64) + (block_weights * (means - mean) ** 2).sum(0)
-    return mean.astype(np.float32), (distributed.total(spread) / bonds.total_weight).astype(np.float32)
+    return mean.astype(np.float32), (distributed.total(spread) / n_bonds).astype(np.float32)
 
 
 def _match_threads() -> None:
-    """Use as many threads as PyTorch does."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    """Use as many threads as PyTorch does.
+
+    When Numba starts its threads it sets OpenMP's number to that of the cores, for PyTorch as well.
+    """
+    n_threads = torch.get_num_threads()
+    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != n_threads:
+        torch.set_num_threads(n_threads)

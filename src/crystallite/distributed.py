@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from .errors import CrystalliteError
+from .rendezvous import meet
 
 Result = TypeVar("Result")
+Values = TypeVar("Values", bound=np.floating)
 
 
 def rank() -> int:
@@ -36,15 +38,34 @@ def is_restart() -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
+def may_restart() -> bool:
+    """Whether torchrun will start the processes again when one is lost (`--max-restarts`)."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
+def is_one_of_several() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 @contextmanager
-def process_group(device: str) -> Iterator[None]:
-    """Join the processes that torchrun started; does nothing in a process started otherwise."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or distributed.is_initialized():
-        yield
+def process_group(device: str) -> Iterator[str]:
+    """Join the processes that torchrun started and yield this one's device; alone, there is nothing to join.
+
+    Of several processes on `cuda` each takes the GPU of its number on its machine.
+    """
+    if not is_one_of_several() or distributed.is_initialized():
+        yield device
         return
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    if device == "cuda":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    store, number, count = meet()
+    distributed.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=number, world_size=count)
     try:
-        yield
+        yield device
     finally:
         distributed.destroy_process_group()
 
@@ -65,13 +86,37 @@ def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return tensor.cpu().numpy()
 
 
+def shared_out(
+    rows: NDArray[np.int64], compute: Callable[[NDArray[np.int64]], NDArray[Values]]
+) -> NDArray[Values]:
+    """Return `compute(rows)`, (rows, columns), of which each process computes its share."""
+    if n_processes() == 1:
+        return compute(rows)
+    own = compute(own_share(rows))
+    whole = np.zeros((len(rows), own.shape[1]))
+    whole[rank() :: n_processes()] = own
+    return total(whole).astype(own.dtype)
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:  # type: ignore[override]
+        summed = tensor.contiguous().clone()
+        distributed.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        summed = gradient.contiguous().clone()
+        distributed.all_reduce(summed)
+        return summed
+
+
 def differentiable_total(tensor: Tensor) -> Tensor:
     """Sum a tensor over all processes; gradients flow back to all of them."""
     if n_processes() == 1:
         return tensor
-    from torch.distributed.nn.functional import all_reduce
-
-    summed: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
+    summed: Tensor = _Total.apply(tensor)  # type: ignore[no-untyped-call]
     return summed
 
 

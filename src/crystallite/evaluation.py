@@ -15,10 +15,12 @@ from .metrics import accuracy, area_under_curve, mean_absolute_error, r_squared,
 from .trainer import Trainer
 
 
-def test_run(trainer: Trainer, dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """Predict the test part, write its table and figures and return the summary."""
+def test_run(
+    trainer: Trainer, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Write the table and figures of the test part, (rows, targets) predicted, and return the summary."""
     rows, names, best = trainer.split.test, trainer.targets.names, trainer.best
-    truth, predicted = trainer.values[rows], trainer.predict(rows)
+    truth = trainer.values[rows]
     ids = dataset.ids
     run_folder.write_predictions(
         folder / run_folder.PREDICTIONS, [ids[row] for row in rows], names, truth, predicted

@@ -9,13 +9,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, log_softmax, softplus
 
 from .config import ModelConfig
 from .convolution import Bonds, Moments, gated_messages, gated_messages_with, prepare_bonds
-from .distributed import differentiable_total
+from .distributed import differentiable_total, total
 from .elements import feature_table
 from .graphs import GraphBatch
 from .kernels import WINDOW
@@ -25,10 +26,13 @@ class Inputs(NamedTuple):
     """A batch of B graphs as tensors; shapes as in GraphBatch.
 
     crystals: (nodes,) crystal of a node. sources: (edges,) node an edge starts from.
+    n_atoms, n_bonds: sums of multiplicities, and of weight x multiplicity of the source.
     bonds: what the fused convolution needs, or None where it does not run.
     """
 
     n_crystals: int
+    n_atoms: float
+    n_bonds: float
     numbers: Tensor
     multiplicities: Tensor
     crystals: Tensor
@@ -42,25 +46,27 @@ class Inputs(NamedTuple):
 class WeightedBatchNorm(nn.BatchNorm1d):
     """Batch norm of rows that each stand for `weights` equal rows of the full graph, over all processes."""
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
-        """x: (rows, channels). weights: (rows,). The running variance is unbiased in the total weight."""
+    def forward(self, x: Tensor, weights: Tensor, total_weight: float) -> Tensor:  # type: ignore[override]
+        """x: (rows, channels). weights: (rows,). total_weight: their sum over all processes.
+
+        The running variance is unbiased in the total weight.
+        """
         if not self.training:
             scale, shift = self.affine_map()
             return x * scale + shift
-        total = differentiable_total(weights.sum())
-        share = (weights / total).unsqueeze(0)
+        share = (weights / total_weight).unsqueeze(0)
         mean = differentiable_total((share @ x).squeeze(0))
         centered = x - mean
         variance = differentiable_total((share @ centered.square()).squeeze(0))
-        self.update(Moments(mean.detach(), variance.detach(), float(total)))
+        self.update(Moments(mean.detach(), variance.detach()), total_weight)
         return centered * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
 
-    def update(self, moments: Moments) -> None:
+    def update(self, moments: Moments, total_weight: float) -> None:
         """Move the running statistics towards a batch's."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
-        unbiased = moments.variance * (moments.total_weight / max(moments.total_weight - 1, 1))
+        unbiased = moments.variance * (total_weight / max(total_weight - 1, 1))
         self.running_mean.lerp_(moments.mean, self.momentum)
         self.running_var.lerp_(unbiased, self.momentum)
 
@@ -90,15 +96,17 @@ class GatedConvolution(nn.Module):
             assert expanded is not None
             messages = self._messages(nodes, inputs, expanded)
         else:
-            messages = self._fused_messages(nodes, inputs.bonds)
-        return softplus(nodes + self.node_norm(messages, inputs.multiplicities))
+            messages = self._fused_messages(nodes, inputs.bonds, inputs.n_bonds)
+        return softplus(nodes + self.node_norm(messages, inputs.multiplicities, inputs.n_atoms))
 
-    def _fused_messages(self, nodes: Tensor, bonds: Bonds) -> Tensor:
+    def _fused_messages(self, nodes: Tensor, bonds: Bonds, n_bonds: float) -> Tensor:
         norm = self.message_norm
         if not self.training:
             return gated_messages_with(nodes, self.linear.weight, *norm.affine_map(), bonds)
-        messages, moments = gated_messages(nodes, self.linear.weight, norm.weight, norm.bias, bonds, norm.eps)
-        norm.update(moments)
+        messages, moments = gated_messages(
+            nodes, self.linear.weight, norm.weight, norm.bias, bonds, n_bonds, norm.eps
+        )
+        norm.update(moments, n_bonds)
         return messages
 
     def _messages(self, nodes: Tensor, inputs: Inputs, expanded: Tensor) -> Tensor:
@@ -112,7 +120,7 @@ class GatedConvolution(nn.Module):
             + (nodes @ of_neighbor.T)[inputs.neighbors]
             + expanded @ of_bond.T
         )
-        z = self.message_norm(z, inputs.weights * inputs.multiplicities[inputs.sources])
+        z = self.message_norm(z, inputs.weights * inputs.multiplicities[inputs.sources], inputs.n_bonds)
         z_filter, z_core = z.chunk(2, dim=1)
         messages = inputs.weights.unsqueeze(1) * torch.sigmoid(z_filter) * softplus(z_core)
         return torch.zeros_like(nodes).index_add(0, inputs.sources, messages)
@@ -159,7 +167,13 @@ class CrystalNetwork(nn.Module):
         self.output = nn.Linear(widths[-1], config.n_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Return (crystals, outputs): values on the normalised scale, or log-probabilities of classes."""
+        """Return (crystals, outputs): values on the normalised scale, or log-probabilities of classes.
+
+        In training, batch norms see the batches of all processes: call it in all of them.
+        """
+        if self.training:
+            n_atoms, n_bonds = total(np.array([inputs.n_atoms, inputs.n_bonds])).tolist()
+            inputs = inputs._replace(n_atoms=n_atoms, n_bonds=n_bonds)
         if self.config.readout == "per-atom":
             x = self._mean_over_atoms(self.contributions(inputs), inputs)
         else:
@@ -202,8 +216,11 @@ class CrystalNetwork(nn.Module):
         sources = torch.empty(0) if fused else torch.repeat_interleave(edge_counts)
         floats = (torch.from_numpy(a) for a in (batch.multiplicities, batch.distances, batch.weights))
         multiplicities, distances, weights = (a.to(weight.device, weight.dtype) for a in floats)
+        bonds_of_nodes = np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64)
         return Inputs(
             n_crystals=len(node_counts),
+            n_atoms=float(batch.multiplicities.sum(dtype=np.float64)),
+            n_bonds=float(bonds_of_nodes @ batch.multiplicities),
             numbers=torch.from_numpy(batch.numbers).to(weight.device),
             multiplicities=multiplicities,
             crystals=crystals.to(weight.device),

@@ -150,7 +150,7 @@ class Trainer:
         rows = self.split.validation
         if not len(rows):
             return {"validation_error": None}
-        outputs = network_outputs(self.kept_network, self.graphs, rows)
+        outputs = self._outputs(rows)
         truth, predicted = self.values[rows], self.targets.from_outputs(outputs)
         if self.targets.task == "classification":
             auc = area_under_curve(truth[:, 0], predicted[:, 0])
@@ -166,8 +166,17 @@ class Trainer:
         }
 
     def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return (rows, targets) predictions in units, by the network that is kept."""
-        return self.targets.from_outputs(network_outputs(self.kept_network, self.graphs, rows))
+        """Return (rows, targets) predictions in units, by the network that is kept.
+
+        Several processes take a share of the rows each.
+        """
+        return self.targets.from_outputs(self._outputs(rows))
+
+    def _outputs(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return (rows, outputs) of the network that is kept, each process computing its share."""
+        return distributed.shared_out(
+            rows, lambda share: network_outputs(self.kept_network, self.graphs, share)
+        )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return everything the rest of the training depends on, as named tensors and plain numbers."""

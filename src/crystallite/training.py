@@ -99,7 +99,9 @@ def train(
         data, dataset, target, recipe=recipe, task=task, split=split, split_column=split_column,
         weight_column=weight_column, **settings,
     )  # fmt: skip
-    with distributed.process_group(device):
+    with distributed.process_group(device) as device:
+        if out is None and distributed.may_restart():
+            raise CrystalliteError("name the run folder with --out, for a restart to find it")
         if out is not None and distributed.is_restart() and (Path(out) / run_folder.CONFIG).exists():
             return resume(out, data=dataset, workers=workers, device=device, progress=progress)
         trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
@@ -125,7 +127,7 @@ def resume(
     folder = Path(folder)
     config = RunConfig.read(folder)
     dataset = run_dataset(config, folder, data)
-    with distributed.process_group(device):
+    with distributed.process_group(device) as device:
         trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
         if (folder / LAST).exists():
             trainer.load_state(*read_tensors(folder / LAST))
@@ -256,9 +258,10 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
         seconds = sum(entry["seconds"] for entry in trainer.history)
         model = load_model(folder / BEST)
         trainer.kept_network.load_state_dict(model.network.state_dict())
+        predicted = trainer.predict(trainer.split.test)
 
         def summarize() -> dict[str, Any]:
-            summary = {**test_run(trainer, dataset, folder), "training_seconds": round(seconds, 2)}
+            summary = {**test_run(trainer, dataset, folder, predicted), "training_seconds": round(seconds, 2)}
             write_json(folder / run_folder.SUMMARY, summary)
             trackers.finish(folder, summary)
             return summary

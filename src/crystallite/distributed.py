@@ -143,12 +143,14 @@ def on_first(action: Callable[[], Result]) -> Result:
     if n_processes() == 1:
         return action()
     box: list[Any] = [None, None]
-    if rank() == 0:
-        try:
+    try:
+        if rank() == 0:
             box[0] = action()
-        except CrystalliteError as error:
-            box[1] = str(error)
-    distributed.broadcast_object_list(box, src=0)
+    except BaseException as error:
+        box[1] = str(error) or repr(error)
+        raise
+    finally:
+        distributed.broadcast_object_list(box, src=0)
     if box[1] is not None:
         raise CrystalliteError(box[1])
     result: Result = box[0]

@@ -10,14 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import CrystalliteError
+from .errors import CrystalliteError, WriteError
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends without an error.
 
-    Raises CrystalliteError naming `path` when the folder cannot be written to or the disk is full; an older
+    Raises WriteError naming `path` when the folder cannot be written to or the disk is full; an older
     file at `path` is then left as it was.
     """
     path = Path(path)
@@ -29,7 +29,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise CrystalliteError(f"cannot write {path}: {error.strerror or error}") from error
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

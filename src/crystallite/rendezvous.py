@@ -1,7 +1,7 @@
 """Where the processes that torchrun starts meet, again after each restart.
 
 torchrun keeps one store of keys over all restarts, and in it the addresses of processes that are gone: those
-started anew would call the dead (github.com/pytorch/pytorch/issues/135712). So they agree on a fresh name first,
+started anew would call the dead (github.com/pytorch/pytorch/issues/135712). First they agree on a name
 under which nobody has written before.
 """
 
@@ -10,15 +10,16 @@ from __future__ import annotations
 import secrets
 import time
 
-from torch import distributed
-from torch.distributed import PrefixStore, Store
+from torch.distributed import PrefixStore
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 _POLL = 0.01  # seconds between two looks of the first process at who has come
 
 
 def meet() -> tuple[Store, int, int]:
     """Return a store of this start's processes alone, the number of this process and how many there are."""
-    store, rank, n_processes = next(distributed.rendezvous("env://"))
+    store, rank, n_processes = next(rendezvous("env://"))
     own = secrets.token_hex(8)
     name = _gather(store, own, n_processes) if rank == 0 else _join(store, own, rank)
     return PrefixStore(name, store), rank, n_processes

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from . import __version__
 from .config import GraphConfig, ModelConfig, TrainConfig, _Settings
-from .errors import CrystalliteError
+from .errors import CrystalliteError, WriteError
 from .files import write_text
 
 CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
@@ -144,7 +144,7 @@ def append_metrics(folder: Path, entry: dict[str, Any]) -> None:
         with (folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, allow_nan=False) + "\n")
     except OSError as error:
-        raise CrystalliteError(f"cannot write {folder / METRICS}: {error.strerror}") from error
+        raise WriteError(f"cannot write {folder / METRICS}: {error.strerror}") from error
 
 
 def write_predictions(

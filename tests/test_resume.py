@@ -11,11 +11,11 @@ import pytest
 from training_runs import (
     ENERGY,
     Finished,
+    assert_same_run,
     command,
     energies,
     metrics,
     one_thread,  # noqa: F401
-    same_weights,
     small_options,
     start,
     summary,
@@ -56,17 +56,6 @@ def long(data, tmp_path_factory):
 def short(small_data, tmp_path_factory):
     """The short training, never interrupted."""
     return train(small_data, tmp_path_factory.mktemp("runs") / "short", **SHORT).folder
-
-
-def assert_same_run(folder, reference):
-    """The same weights, the same epochs once each in order, the same test errors."""
-    assert same_weights(folder, reference)
-    found, expected = ([{**epoch, "seconds": 0} for epoch in metrics(f)] for f in (folder, reference))
-    assert found == expected
-    ignored = {"training_seconds": 0}
-    assert {**summary(folder), **ignored} == {**summary(reference), **ignored}
-    for name in ("split.csv", "test_predictions.csv"):
-        assert (folder / name).read_bytes() == (reference / name).read_bytes()
 
 
 # ---- signals and kills from outside

@@ -130,3 +130,14 @@ def parts_of(folder: Path) -> dict[str, list[str]]:
     for material_id, part in table(folder / "split.csv")[1]:
         parts[part].append(material_id)
     return parts
+
+
+def assert_same_run(folder, reference):
+    """The same weights, the same epochs once each in order, the same test errors."""
+    assert same_weights(folder, reference)
+    found, expected = ([{**epoch, "seconds": 0} for epoch in metrics(f)] for f in (folder, reference))
+    assert found == expected
+    ignored = {"training_seconds": 0}
+    assert {**summary(folder), **ignored} == {**summary(reference), **ignored}
+    for name in ("split.csv", "test_predictions.csv"):
+        assert (folder / name).read_bytes() == (reference / name).read_bytes()

@@ -179,9 +179,13 @@ def _combined_moments(
     blocks, edge_offsets, _, weights, multiplicities = bonds.topology
     per_node = np.add.reduceat(weights, edge_offsets[:-1], dtype=np.float64) * multiplicities
     block_weights = np.add.reduceat(per_node, blocks[:-1])[:, None]
-    mean = distributed.total((block_weights * means).sum(0)) / n_bonds
-    spread = squares.sum(0, dtype=np.float64) + (block_weights * (means - mean) ** 2).sum(0)
-    return mean.astype(np.float32), (distributed.total(spread) / n_bonds).astype(np.float32)
+    sums = (block_weights * means).sum(0)
+    sums_of_squares = squares.sum(0, dtype=np.float64) + (block_weights * means.astype(np.float64) ** 2).sum(
+        0
+    )
+    mean, mean_square = distributed.total(np.stack((sums, sums_of_squares))) / n_bonds
+    variance = np.maximum(mean_square - mean**2, 0)
+    return mean.astype(np.float32), variance.astype(np.float32)
 
 
 def _match_threads() -> None:

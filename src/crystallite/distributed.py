@@ -112,30 +112,38 @@ class _Total(torch.autograd.Function):
         return summed
 
 
-def differentiable_total(tensor: Tensor) -> Tensor:
-    """Sum a tensor over all processes; gradients flow back to all of them."""
+def combined_moments(share: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance over all processes; gradients flow back to all of them.
+
+    share: () this process's part of the total weight, double. mean, variance: (channels,) of its own rows.
+    """
     if n_processes() == 1:
-        return tensor
-    summed: Tensor = _Total.apply(tensor)  # type: ignore[no-untyped-call]
-    return summed
+        return mean, variance
+    own_mean, own_variance = mean.double(), variance.double()
+    moments = share * torch.stack((own_mean, own_variance + own_mean.square()))
+    first, second = _Total.apply(moments)  # type: ignore[no-untyped-call]
+    return first.to(mean.dtype), (second - first.square()).to(mean.dtype)
 
 
 @torch.no_grad()
-def add_gradients(network: nn.Module) -> None:
-    """Sum the gradients of all processes, in one message."""
+def add_gradients(network: nn.Module, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum the gradients of all processes, and return the sum of `numbers`, all in one message."""
     if n_processes() == 1:
-        return
+        return numbers
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    n_gradients = len(flat)
+    flat = torch.cat((flat, torch.from_numpy(numbers).to(flat)))
     distributed.all_reduce(flat)
     start = 0
     for parameter in parameters:
         assert parameter.grad is not None
         parameter.grad.copy_(flat[start : start + parameter.numel()].view_as(parameter))
         start += parameter.numel()
+    return flat[n_gradients:].cpu().numpy().astype(np.float64)
 
 
 def on_first(action: Callable[[], Result]) -> Result:
@@ -155,6 +163,11 @@ def on_first(action: Callable[[], Result]) -> Result:
         raise CrystalliteError(box[1])
     result: Result = box[0]
     return result
+
+
+def ask_every() -> int:
+    """How many steps lie between two questions that all processes have to answer."""
+    return 1 if n_processes() == 1 else 8
 
 
 def any_of(flag: bool) -> bool:

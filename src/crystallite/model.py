@@ -16,7 +16,7 @@ from torch.nn.functional import embedding, log_softmax, softplus
 
 from .config import ModelConfig
 from .convolution import Bonds, Moments, gated_messages, gated_messages_with, prepare_bonds
-from .distributed import differentiable_total, total
+from .distributed import combined_moments, total
 from .elements import feature_table
 from .graphs import GraphBatch
 from .kernels import WINDOW
@@ -54,12 +54,13 @@ class WeightedBatchNorm(nn.BatchNorm1d):
         if not self.training:
             scale, shift = self.affine_map()
             return x * scale + shift
-        share = (weights / total_weight).unsqueeze(0)
-        mean = differentiable_total((share @ x).squeeze(0))
-        centered = x - mean
-        variance = differentiable_total((share @ centered.square()).squeeze(0))
+        own_weight = weights.sum(dtype=torch.float64)
+        shares = weights / own_weight.to(weights.dtype)
+        own_mean = shares @ x
+        own_variance = shares @ (x - own_mean).square()
+        mean, variance = combined_moments(own_weight / total_weight, own_mean, own_variance)
         self.update(Moments(mean.detach(), variance.detach()), total_weight)
-        return centered * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
+        return (x - mean) * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
 
     def update(self, moments: Moments, total_weight: float) -> None:
         """Move the running statistics towards a batch's."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 
-from torch.distributed import PrefixStore
-from torch.distributed.distributed_c10d import Store
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 _POLL = 0.01  # seconds between two looks of the first process at who has come

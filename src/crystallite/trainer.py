@@ -116,22 +116,29 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
         loss, weight = self._loss(share)
-        sums = distributed.total(np.array([float(loss.detach()), float(weight)]))
+        self.optimizer.zero_grad()
+        (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
+        sums = distributed.add_gradients(self.network, np.array([float(loss.detach()), float(weight)]))
         value = float(sums[0] / max(sums[1], 1e-30))
         if not math.isfinite(value):
             raise CrystalliteError(
                 f"the training diverged in epoch {self.epoch + 1}: the loss is {value}; "
                 f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
             )
-        self.optimizer.zero_grad()
-        (loss / max(sums[1], 1e-30)).backward()
-        distributed.add_gradients(self.network)
+        self._scale_gradients(len(rows) / max(sums[1], 1e-30))
         self.optimizer.step()
         if self.average is not None:
             update_average(self.average, self.network, self.config.averaging, self.step)
         self.step += 1
         self.loss_sum += value * len(rows)
         return value
+
+    def _scale_gradients(self, factor: float) -> None:
+        """Make up for missing targets and sample weights, which move the mean's denominator."""
+        if factor != 1:
+            for parameter in self.network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
 
     def _loss(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the sum of the weighted losses of the rows, and the sum of weights."""

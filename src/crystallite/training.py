@@ -287,7 +287,7 @@ def _train_epochs(
         nonlocal saved
         bar.set_postfix({"loss": f"{loss:.4f}", **shown}, refresh=False)
         bar.update()
-        if distributed.any_of(stop.is_set()):
+        if trainer.step % distributed.ask_every() == 0 and distributed.any_of(stop.is_set()):
             _save_state(trainer, folder)
             raise TrainingInterruptedError(
                 f"stopped in epoch {trainer.epoch + 1}, nothing is lost; "

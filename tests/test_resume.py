@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from training_runs import (
     ENERGY,
@@ -85,10 +86,10 @@ def test_signals_save_and_say_how_to_go_on(number, data, long, tmp_path):
 def test_kills_at_random_moments_lose_nothing(data, long, tmp_path):
     folder = tmp_path / "run"
     words = ["train", data, "--target", ENERGY, *small_options(**LONG), "--out", folder]
-    for _ in range(3):
+    for _ in range(8):
         done = len(metrics(folder)) if (folder / "metrics.jsonl").exists() else 0
         process = start(*words)
-        wait_for_epoch(folder, done + random.randint(1, 6), process)
+        wait_for_epoch(folder, done + random.randint(1, 3), process)
         time.sleep(random.random() * 0.05)
         process.kill()
         Finished(process)
@@ -236,6 +237,23 @@ def test_changed_data_is_an_error(tmp_path):
         resume(folder)
     path.unlink()
     with pytest.raises(CrystalliteError, match=r"no dataset .*data\.parquet"):
+        resume(folder)
+
+
+@pytest.mark.parametrize("option", ["weight_column", "split_column"])
+def test_changed_weights_or_parts_are_an_error(option, tmp_path):
+    dataset, path = energies(60), tmp_path / "data.parquet"
+    columns = {
+        "weight_column": [np.linspace(1, 2, 60), np.linspace(1, 3, 60)],
+        "split_column": [["train", "test", "train"] * 20, ["test", "train", "train"] * 20],
+    }
+    before, after = columns[option]
+    dataset.with_property("column", before).write(path)
+    folder = train(path, tmp_path / "run", epochs=1, **{option: "column"}).folder
+    found = summary(folder)
+    assert resume(folder, progress=False).summary == found
+    dataset.with_property("column", after).write(path)
+    with pytest.raises(CrystalliteError, match=f"of {path} have changed"):
         resume(folder)
 
 

@@ -18,7 +18,7 @@ from training_runs import (
 from tuning_searches import optuna, outcomes, rows, search
 
 import crystallite
-from crystallite import graph_store, trainer, training, tuning
+from crystallite import graph_store, preparation, trainer, tuning
 from crystallite.cli import cli
 from crystallite.config import GraphConfig
 from crystallite.errors import CrystalliteError
@@ -101,7 +101,7 @@ def test_train_refuses_another_file(text, data_file, tmp_path):
 
 def test_changing_test_targets_changes_nothing(found, tmp_path):
     data = energies(120)
-    split = training.prepare(data, training.run_config(data, data, ENERGY)).split
+    split = preparation.prepare(data, preparation.run_config(data, data, ENERGY)).split
     values = data.values(ENERGY).copy()
     values[split.test] = 1000 * np.random.default_rng(0).normal(size=len(split.test))
     search(tmp_path, data.with_property(ENERGY, values), trials=8)
@@ -134,7 +134,7 @@ def test_rows_of_the_test_part_are_never_gathered(tmp_path, monkeypatch):
 def test_one_split_for_all_graph_settings(elastic):
     target = "log10_bulk_modulus"
     splits = [
-        training.prepare(elastic, training.run_config(elastic, elastic, target, n_neighbors=n)).split
+        preparation.prepare(elastic, preparation.run_config(elastic, elastic, target, n_neighbors=n)).split
         for n in (8, 12, 16)
     ]
     for split in splits[1:]:

@@ -13,17 +13,15 @@ from .dataset import Dataset
 from .figures import plot_parity
 from .files import read_json, write_json
 from .metrics import mean_absolute_error
+from .preparation import run_dataset
 from .run_folder import RunConfig
 from .run_group import spread, train_all
-from .training import run_dataset
 
 
 def fold_configs(config: RunConfig, n_folds: int) -> dict[str, RunConfig]:
     """Return the settings of each fold: the next fold validates, the others train."""
     folds = range(1, n_folds + 1)
-    splits = {
-        f"fold-{k}": replace(config.data, split=f"fold {k} of {n_folds}", split_column="") for k in folds
-    }
+    splits = {f"fold-{k}": replace(config.data, split=f"fold {k} of {n_folds}") for k in folds}
     return {name: replace(config, data=data) for name, data in splits.items()}
 
 

@@ -19,9 +19,9 @@ from .graph_store import dataset_graphs
 from .inference import predict_graphs
 from .metrics import accuracy, area_under_curve, mean_absolute_error
 from .prediction import ENSEMBLE, EnsemblePredictor
+from .preparation import prepare, run_dataset
 from .run_folder import BEST, RunConfig
 from .run_group import spread, train_all
-from .training import prepare, run_dataset
 from .uncertainty import LEVELS, Calibration, coverage, fit_calibration
 
 Values = NDArray[np.float64]

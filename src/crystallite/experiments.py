@@ -9,11 +9,13 @@ from typing import Any
 from . import run_folder
 from .cross_validation import cross_validate
 from .dataset import Dataset
+from .distributed import is_one_of_several
 from .ensembles import train_ensemble
+from .errors import CrystalliteError
 from .files import read_json, write_json
 from .learning_curve import default_sizes, learning_curve
+from .preparation import run_config, run_name
 from .tracking import known_trackers, set_trackers
-from .training import run_config, run_name
 
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "folds": cross_validate,
@@ -41,6 +43,10 @@ def start_group(
     track = known_trackers(track)
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     config = run_config(data, dataset, target, **settings)
+    if is_one_of_several():
+        raise CrystalliteError("several trainings run side by side with --parallel N, not in torchrun")
+    if "folds" in group and config.data.split_column:
+        raise CrystalliteError("folds are drawn by --seed: give --folds or --split-column, not both")
     if group.get("sizes") == []:
         group = {"sizes": default_sizes(dataset, config)}
     kind = next(iter(group))

@@ -16,9 +16,9 @@ from .dataset import Dataset
 from .errors import CrystalliteError
 from .figures import plot_power_law
 from .files import read_json, write_json, write_text
+from .preparation import prepare, run_dataset
 from .run_folder import RunConfig
 from .run_group import train_all
-from .training import prepare, run_dataset
 
 TABLE, FIGURE = "learning_curve.csv", "learning_curve.png"
 

@@ -17,9 +17,10 @@ from . import run_folder
 from .dataset import Dataset
 from .errors import CrystalliteError
 from .files import read_json
+from .preparation import prepare, start_folder
 from .run_folder import RunConfig
 from .tracking import hand_trackers_on
-from .training import prepare, resume, start_folder
+from .training import resume
 
 
 def train_all(

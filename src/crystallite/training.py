@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from . import distributed, run_folder
 from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
-from .config import GraphConfig, Task
+from .config import Task
 from .dataset import Dataset
-from .errors import CrystalliteError
+from .errors import CrystalliteError, WriteError
 from .evaluation import test_run
 from .files import write_json
-from .fine_tuning import freeze, shape_of, start_from
-from .graph_store import dataset_graphs
-from .graphs import PackedGraphs
-from .model import CrystalNetwork
-from .prediction import Predictor, load_any_model
-from .recipes import configure
-from .run_folder import BEST, LAST, DataConfig, RunConfig
-from .splits import (
-    Split,
-    column_split,
-    fold_split,
-    material_groups,
-    parse_parts,
-    random_split,
-    without_repeats,
-)
-from .targets import Targets, parse_target
+from .prediction import Predictor
+from .preparation import prepare, run_config, run_dataset, run_name, start_folder
+from .run_folder import BEST, LAST, RunConfig
 from .tracking import Tracking, known_trackers, open_trackers, set_trackers
 from .trainer import Trainer
 
@@ -134,125 +114,10 @@ def resume(
         return _finish(trainer, dataset, config, folder, progress)
 
 
-def run_config(
-    data: Dataset | str | Path,
-    dataset: Dataset,
-    target: str | Sequence[str],
-    *,
-    recipe: str = "modern",
-    task: Task = "regression",
-    **settings: Any,
-) -> RunConfig:
-    """Return the settings of a run; `settings` are those of the recipe and fields of DataConfig."""
-    declared = (target,) if isinstance(target, str) else tuple(target)
-    source = "" if isinstance(data, Dataset) else run_folder.absolute_source(str(data))
-    of_data = {field.name: settings.pop(field.name) for field in fields(DataConfig) if field.name in settings}
-    of_data.setdefault("split_seed", settings.get("seed", 0))
-    if settings.get("start_from"):
-        settings = {**shape_of(load_any_model(settings["start_from"])), **settings}
-        settings["start_from"] = run_folder.absolute_source(str(settings["start_from"]))
-    fingerprint = data_fingerprint(dataset, declared)
-    data_config = DataConfig(source, fingerprint, declared, task, **of_data)
-    return RunConfig(data_config, *configure(recipe, task, len(declared), settings))
-
-
-def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) -> Dataset:
-    """Return the dataset a run was started on; raises CrystalliteError if it is gone or has changed."""
-    if data is None and not config.data.source:
-        raise CrystalliteError(f"{folder} was trained on a dataset in memory: pass it as data=")
-    dataset = data if data is not None else Dataset.read(config.data.source)
-    if data_fingerprint(dataset, config.data.targets) != config.data.fingerprint:
-        raise CrystalliteError(
-            f"{folder}: crystals or targets of {config.data.source or 'data'} have changed since; train anew"
-        )
-    return dataset
-
-
-def start_folder(folder: Path, dataset: Dataset, config: RunConfig, split: Split) -> None:
-    """Write what a run folder holds before the first step."""
-    run_folder.write_split(folder / run_folder.SPLIT, dataset.ids, split._asdict())
-    config.write(folder)
-
-
-def run_name(dataset: Dataset, config: RunConfig) -> str:
-    """Return the stem of a run folder's default name."""
-    return f"{dataset.name or 'dataset'}-{parse_target(config.data.targets[0])[0]}"
-
-
-def data_fingerprint(dataset: Dataset, declared: Sequence[str]) -> str:
-    """Return SHA-256 (hexadecimal) of the crystals and of the declared targets' values."""
-    digest = hashlib.sha256(dataset.fingerprint.encode())
-    for text in declared:
-        digest.update(dataset.values(parse_target(text)[0]).tobytes())
-    return digest.hexdigest()
-
-
-def prepare(
-    dataset: Dataset, config: RunConfig, *, workers: int = 1, device: str = "cpu", progress: bool = False
-) -> Trainer:
-    """Return a trainer before its first step."""
-    names, transforms = zip(*map(parse_target, config.data.targets), strict=True)
-    values = np.column_stack([dataset.values(name) for name in names])
-    graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
-    # One graph setting tells materials apart, so that the split depends on the seed alone.
-    same = (
-        graphs if config.graph == GraphConfig() else dataset_graphs(dataset, GraphConfig(), workers=workers)
-    )
-    split = split_dataset(dataset, same, values, config.data)
-    units = [dataset.units.get(name, "") for name in names]
-    targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)
-    weights = dataset.values(config.data.weight_column) if config.data.weight_column else None
-    if weights is not None and not (weights[split.train] >= 0).all():
-        raise CrystalliteError(f"sample weights {config.data.weight_column}: missing or negative values")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.seed)
-        network = CrystalNetwork(config.model)
-    if config.training.start_from:
-        start_from(network, targets, load_any_model(config.training.start_from))
-    freeze(network, config.training.frozen)
-    try:
-        network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise CrystalliteError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
-    return Trainer(network, graphs, values, split, targets, config.training, weights)
-
-
-def split_dataset(
-    dataset: Dataset, graphs: PackedGraphs, values: NDArray[np.float64], config: DataConfig
-) -> Split:
-    """Return the run's split of the crystals that have a value."""
-    known = np.flatnonzero(np.isfinite(values).any(axis=1))
-    groups = material_groups(dataset.ids, graphs)
-    fold = re.fullmatch(r"fold (\d+) of (\d+)", config.split)
-    if config.split_column:
-        parts = column_split(dataset.labels(config.split_column))
-        declared = Split(*(part[np.isin(part, known)] for part in parts))
-        split = without_repeats(declared, groups)
-        n_left_out = sum(map(len, declared)) - sum(map(len, split))
-        if n_left_out:
-            warnings.warn(
-                f"{config.split_column}: {n_left_out} training or validation crystals repeat materials of "
-                "a part that is held out from them and are not used",
-                stacklevel=2,
-            )
-    else:
-        groups = np.unique(groups[known], return_inverse=True)[1]
-        if fold:
-            parts = fold_split(groups, int(fold[1]), int(fold[2]), config.split_seed)
-        else:
-            parts = random_split(groups, parse_parts(config.split), config.split_seed)
-        split = Split(*(known[part] for part in parts))
-    if config.train_limit:
-        split = split._replace(train=split.train[: config.train_limit])
-    if not len(split.train):
-        raise CrystalliteError(f"the split {config.split} of {len(known)} crystals leaves none for training")
-    return split
-
-
 def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
     """Train to the end, then test, summarise and draw."""
-    distributed.on_first(lambda: run_folder.write_metrics(folder, trainer.history))
-    with open_trackers(folder, config, trainer.history) as trackers:
+    with _kept_when_disk_is_full(folder), open_trackers(folder, config, trainer.history) as trackers:
+        distributed.on_first(lambda: run_folder.write_metrics(folder, trainer.history))
         with stop_requests() as stop, torch.random.fork_rng(devices=[]):
             _train_epochs(trainer, config, folder, stop, progress, trackers)
         seconds = sum(entry["seconds"] for entry in trainer.history)
@@ -267,6 +132,17 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
             return summary
 
         return Run(model, folder, distributed.on_first(summarize))
+
+
+@contextmanager
+def _kept_when_disk_is_full(folder: Path) -> Iterator[None]:
+    """Add to an error of writing how to go on; what was saved before is intact."""
+    try:
+        yield
+    except WriteError as error:
+        raise WriteError(
+            f"{error}; mend that, then go on with: crystallite train --resume {folder}"
+        ) from error
 
 
 def _train_epochs(

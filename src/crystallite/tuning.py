@@ -20,13 +20,14 @@ from . import tuning_results
 from .config import Task
 from .dataset import Dataset
 from .errors import CrystalliteError
+from .preparation import prepare, run_config, run_name
 from .recipes import configure
 from .run_folder import RunConfig
 from .search_space import SearchSpace
 from .study import Workplace, import_optuna, is_default, open_study, restore_start, storage_errors
 from .targets import parse_target
 from .trainer import Trainer
-from .training import prepare, run_config, run_name, stop_requests
+from .training import stop_requests
 from .tuning_results import TuneResult
 
 if TYPE_CHECKING:

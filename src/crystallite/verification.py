@@ -8,8 +8,9 @@ from pathlib import Path
 
 from .checkpoint import read_tensors
 from .errors import CrystalliteError
+from .preparation import prepare, run_dataset, start_folder
 from .run_folder import BEST, SUMMARY, RunConfig, environment, read_environment
-from .training import prepare, resume, run_dataset, start_folder
+from .training import resume
 
 
 @dataclass(frozen=True)

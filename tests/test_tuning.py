@@ -18,7 +18,7 @@ from training_runs import (
 from tuning_searches import optuna, outcomes, rows, search
 
 import crystallite
-from crystallite import graph_store, preparation, trainer, tuning
+from crystallite import batches, graph_store, preparation, trainer, tuning
 from crystallite.cli import cli
 from crystallite.config import GraphConfig
 from crystallite.errors import CrystalliteError
@@ -110,7 +110,7 @@ def test_changing_test_targets_changes_nothing(found, tmp_path):
 
 def test_rows_of_the_test_part_are_never_gathered(tmp_path, monkeypatch):
     splits, gathered = [], []
-    prepare, gather = tuning.prepare, trainer.gather_batch
+    prepare, gather = tuning.prepare, batches.gather_batch
 
     def spy_prepare(*arguments: Any, **options: Any) -> Any:
         prepared = prepare(*arguments, **options)
@@ -122,8 +122,7 @@ def test_rows_of_the_test_part_are_never_gathered(tmp_path, monkeypatch):
         return gather(graphs, chosen)
 
     monkeypatch.setattr(tuning, "prepare", spy_prepare)
-    monkeypatch.setattr(trainer, "gather_batch", spy_gather)
-    monkeypatch.setattr("crystallite.inference.gather_batch", spy_gather)
+    monkeypatch.setattr(batches, "gather_batch", spy_gather)
     search(tmp_path)
     test = splits[0].test
     assert len(splits) == 5

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .batches import Graphs, ResidentGraphs, batch_inputs, placed
 from .checkpoint import TrainedModel
 from .errors import CrystalliteError
-from .graphs import PackedGraphs, gather_batch
+from .graphs import PackedGraphs
 from .model import CrystalNetwork
 from .splits import Indices
 
@@ -18,14 +19,13 @@ BATCH_EDGES = 50_000  # edges a batch holds at most, some 50 MB of working memor
 
 
 @torch.no_grad()
-def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices) -> NDArray[np.float32]:
+def network_outputs(network: CrystalNetwork, graphs: Graphs, rows: Indices) -> NDArray[np.float32]:
     """Return (rows, outputs) of the network in evaluation mode; memory does not grow with the rows."""
     was_training = network.training
     network.eval()
     outputs = np.empty((len(rows), network.config.n_outputs), np.float32)
     for batch in _batches(graphs, rows):
-        inputs = network.inputs(gather_batch(graphs, rows[batch]))
-        outputs[batch] = network(inputs).float().cpu().numpy()
+        outputs[batch] = network(batch_inputs(network, graphs, rows[batch])).float().cpu().numpy()
     network.train(was_training)
     return outputs
 
@@ -39,10 +39,9 @@ def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.
     linear = model.targets.task == "regression" and set(model.targets.transforms) == {"standard"}
     if model.network.config.readout != "per-atom" or not linear:
         raise CrystalliteError("contributions of atoms need a model of readout = per-atom, without log10")
-    rows = np.arange(graphs.n_crystals)
+    rows, network = np.arange(graphs.n_crystals), model.network
     parts = [
-        model.network.contributions(model.network.inputs(gather_batch(graphs, rows[batch])))
-        for batch in _batches(graphs, rows)
+        network.contributions(batch_inputs(network, graphs, rows[batch])) for batch in _batches(graphs, rows)
     ]
     return model.targets.from_outputs(torch.cat(parts).float().cpu().numpy())
 
@@ -52,12 +51,14 @@ def predict_graphs(
 ) -> NDArray[np.float64]:
     """Return (rows, targets) predictions in the targets' units, of all crystals unless `rows` are given."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
-    return model.targets.from_outputs(network_outputs(model.network, graphs, rows))
+    outputs = network_outputs(model.network, placed(graphs, model.network), rows)
+    return model.targets.from_outputs(outputs)
 
 
-def _batches(graphs: PackedGraphs, rows: Indices) -> list[slice]:
+def _batches(graphs: Graphs, rows: Indices) -> list[slice]:
     """Cut rows into runs of at most BATCH_EDGES edges (but at least one crystal)."""
-    first_edges = graphs.edge_offsets[graphs.node_offsets]
+    packed = graphs.packed if isinstance(graphs, ResidentGraphs) else graphs
+    first_edges = packed.edge_offsets[packed.node_offsets]
     ends = np.cumsum(np.diff(first_edges)[rows])
     cuts = [0]
     while cuts[-1] < len(rows):

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import distributed
+from .batches import batch_inputs, placed
 from .config import TrainConfig
 from .errors import CrystalliteError
-from .graphs import PackedGraphs, gather_batch
+from .graphs import PackedGraphs
 from .inference import network_outputs
 from .metrics import area_under_curve, mean_absolute_error
 from .model import CrystalNetwork
@@ -48,7 +49,7 @@ class Trainer:
     ) -> None:
         self.network = network.train()
         self.average = copy.deepcopy(network).eval() if config.averaging else None
-        self.graphs, self.values, self.split = graphs, values, split
+        self.graphs, self.values, self.split = placed(graphs, network), values, split
         self.targets, self.config = targets, config
         self.normalized = torch.from_numpy(targets.normalized(values))
         self.weights = None if sample_weights is None else torch.from_numpy(sample_weights).float()
@@ -142,7 +143,7 @@ class Trainer:
 
     def _loss(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the sum of the weighted losses of the rows, and the sum of weights."""
-        outputs = self.network(self.network.inputs(gather_batch(self.graphs, rows)))
+        outputs = self.network(batch_inputs(self.network, self.graphs, rows))
         index = torch.from_numpy(rows)
         targets = self.normalized[index].to(outputs.device, outputs.dtype)
         weights = None if self.weights is None else self.weights[index].to(outputs.device, outputs.dtype)

@@ -9,6 +9,7 @@ from statistics import median
 
 from measure import PEER, Row, Settings, Worker, interleaved
 from processes import memory_rows, prediction_rows
+from spread import spread_rows
 
 FLUSHED = f"{PEER}, denormals flushed"
 
@@ -110,4 +111,5 @@ SECTIONS: dict[str, Callable[[Settings], list[Row]]] = {
     "memory": memory_rows,
     "floor": floor_rows,
     "scaling": scaling_rows,
+    "spread": spread_rows,
 }

@@ -70,6 +70,13 @@ def process_group(device: str) -> Iterator[str]:
         distributed.destroy_process_group()
 
 
+def is_loss(error: RuntimeError) -> bool:
+    """Whether an error of a message says that its receiver is gone."""
+    return n_processes() > 1 and (
+        "gloo" in str(error).lower() or isinstance(error, distributed.DistBackendError)
+    )
+
+
 def own_share(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return this process's rows of a batch."""
     return rows[rank() :: n_processes()]

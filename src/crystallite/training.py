@@ -116,7 +116,7 @@ def resume(
 
 def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
     """Train to the end, then test, summarise and draw."""
-    with _kept_when_disk_is_full(folder), open_trackers(folder, config, trainer.history) as trackers:
+    with _saying_how_to_go_on(folder), open_trackers(folder, config, trainer.history) as trackers:
         distributed.on_first(lambda: run_folder.write_metrics(folder, trainer.history))
         with stop_requests() as stop, torch.random.fork_rng(devices=[]):
             _train_epochs(trainer, config, folder, stop, progress, trackers)
@@ -135,14 +135,17 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
 
 
 @contextmanager
-def _kept_when_disk_is_full(folder: Path) -> Iterator[None]:
-    """Add to an error of writing how to go on; what was saved before is intact."""
+def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Add it to the errors after which the last checkpoint is intact: a full disk, a lost process."""
+    how = f"go on with: crystallite train --resume {folder}"
     try:
         yield
     except WriteError as error:
-        raise WriteError(
-            f"{error}; mend that, then go on with: crystallite train --resume {folder}"
-        ) from error
+        raise WriteError(f"{error}; mend that, then {how}") from error
+    except RuntimeError as error:
+        if not distributed.is_loss(error):
+            raise
+        raise CrystalliteError(f"another process was lost: {str(error).splitlines()[0]}; {how}") from error
 
 
 def _train_epochs(

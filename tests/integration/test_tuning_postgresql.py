@@ -155,12 +155,15 @@ def test_a_wrong_address_does_not_show_the_password(server, tmp_path, monkeypatc
     assert "secret" not in str(error.value)
 
 
-def test_the_dashboard_opens_the_study(words, database, tmp_path):
+@pytest.mark.parametrize("storage", ["database", "journal"])
+def test_the_dashboard_opens_the_study(storage, words, database, tmp_path):
     pytest.importorskip("optuna_dashboard")
+    address = database.replace("postgresql://", "postgresql+psycopg://")
+    if storage == "journal":  # the default, in the folder of the results
+        words, address = words[: words.index("--storage")], str(tmp_path / "out" / "study.journal")
     assert Finished(start(*words, "--trials", 2, "--out", tmp_path / "out")).status == 0
     port = free_port()
     program = [sys.executable, "-c", "from optuna_dashboard._cli import main; main()"]
-    address = database.replace("postgresql://", "postgresql+psycopg://")
     dashboard = subprocess.Popen([*program, address, "--port", str(port)], stderr=subprocess.DEVNULL)
     try:
         assert [entry["study_name"] for entry in studies(port)] == [f"energies-{ENERGY}"]

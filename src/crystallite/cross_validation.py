@@ -10,11 +10,12 @@ import numpy as np
 
 from . import run_folder
 from .dataset import Dataset
-from .figures import plot_parity
+from .errors import CrystalliteError
+from .figures import plot_parity, plot_roc
 from .files import read_json, write_json
 from .metrics import mean_absolute_error
-from .preparation import run_dataset
-from .run_folder import RunConfig
+from .preparation import prepare, run_dataset
+from .run_folder import DataConfig, RunConfig
 from .run_group import spread, train_all
 
 
@@ -23,6 +24,14 @@ def fold_configs(config: RunConfig, n_folds: int) -> dict[str, RunConfig]:
     folds = range(1, n_folds + 1)
     splits = {f"fold-{k}": replace(config.data, split=f"fold {k} of {n_folds}") for k in folds}
     return {name: replace(config, data=data) for name, data in splits.items()}
+
+
+def plan_folds(dataset: Dataset, config: RunConfig, n_folds: int, *, workers: int = 1) -> int:
+    """Return the number of folds; raises CrystalliteError if they cannot be trained."""
+    if config.data.split_column or config.data.split != DataConfig.split:
+        raise CrystalliteError("folds are the split: leave out --split and --split-column")
+    prepare(dataset, fold_configs(config, n_folds)["fold-1"], workers=workers)
+    return n_folds
 
 
 def cross_validate(
@@ -36,15 +45,25 @@ def cross_validate(
     dataset = run_dataset(config, folder, data)
     summaries = train_all(dataset, fold_configs(config, count), folder, parallel=parallel, **options)
     tables = [run_folder.read_predictions(folder / name / run_folder.PREDICTIONS) for name in summaries]
-    names, units = next(iter(summaries.values()))["target"], next(iter(summaries.values()))["unit"]
+    first = next(iter(summaries.values()))
+    names, units, task = first["target"], first["unit"], first["task"]
     ids = [material_id for table in tables for material_id in table.ids]
     truth, predicted = (np.concatenate([table[k] for table in tables]) for k in (1, 2))
     run_folder.write_predictions(folder / run_folder.PREDICTIONS, ids, names, truth, predicted)
     for k, (name, unit) in enumerate(zip(names, units, strict=True)):
-        if config.model.task == "regression":
+        if task == "regression":
             plot_parity(folder / f"parity_{name}.png", truth[:, k], predicted[:, k], name, unit)
-    summary = {"folds": count, "target": names, "unit": units, **spread(list(summaries.values()))}
-    if config.model.task == "regression":
+        else:
+            plot_roc(folder / "roc.png", truth[:, k], predicted[:, k], name)
+    summary = {
+        "folds": count,
+        "target": names,
+        "unit": units,
+        "task": task,
+        **spread(list(summaries.values())),
+        "n_test": len(ids),
+    }
+    if task == "regression":
         maes = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(len(names))]
         summary["pooled_test_mae"] = maes[0] if len(maes) == 1 else dict(zip(names, maes, strict=True))
     write_json(folder / run_folder.SUMMARY, summary)

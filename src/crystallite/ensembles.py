@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from . import run_folder
 from .checkpoint import TrainedModel, load_model
+from .config import Task
 from .dataset import Dataset
 from .errors import CrystalliteError
-from .figures import plot_parity, plot_reliability
+from .figures import plot_parity, plot_reliability, plot_roc
 from .files import read_json, write_json
 from .graph_store import dataset_graphs
 from .inference import predict_graphs
@@ -35,13 +36,21 @@ def member_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
     }
 
 
+def plan_members(dataset: Dataset, config: RunConfig, n_members: int, *, workers: int = 1) -> int:
+    """Return the number of members; raises CrystalliteError if they cannot be trained and calibrated."""
+    if n_members < 2:
+        raise CrystalliteError(f"an ensemble needs at least 2 members, not {n_members}")
+    split = prepare(dataset, config, workers=workers).split
+    if config.model.task == "regression" and not len(split.validation):
+        raise CrystalliteError("an ensemble is calibrated on validation crystals, and the split has none")
+    return n_members
+
+
 def train_ensemble(
     folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any
 ) -> dict[str, Any]:
     """Train all members of an ensemble folder, or go on with it, calibrate it and return its summary."""
     config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["members"]
-    if count < 2:
-        raise CrystalliteError(f"an ensemble needs at least 2 members, not {count}")
     dataset = run_dataset(config, folder, data)
     configs = member_configs(config, count)
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
@@ -53,10 +62,11 @@ def train_ensemble(
         return np.stack([predict_graphs(model, graphs, rows) for model in models])
 
     validation, test = trainer.split.validation, trainer.split.test
-    calibrations = calibrate(trainer.values[validation], members(validation))
+    calibrations = calibrate(config.model.task, trainer.values[validation], members(validation))
     predictor = EnsemblePredictor(models, calibrations)
     write_json(folder / ENSEMBLE, {"members": list(configs), "calibration": [list(c) for c in calibrations]})
-    mean, deviation = predictor.combined(members(test))
+    tested = members(test)
+    mean, deviation = predictor.combined(tested)
     ids = dataset.ids
     run_folder.write_predictions(
         folder / run_folder.PREDICTIONS, [ids[row] for row in test], models[0].targets.names,
@@ -66,8 +76,9 @@ def train_ensemble(
         "members": count,
         "target": list(models[0].targets.names),
         "unit": list(models[0].targets.units),
+        "task": config.model.task,
         "single_model": spread(list(summaries.values())),
-        **_measured(folder, models[0], trainer.values[test], members(test), predictor),
+        **_measured(folder, models[0], trainer.values[test], tested, predictor),
         "n_train": len(trainer.split.train),
         "n_validation": len(validation),
         "n_test": len(test),
@@ -76,11 +87,14 @@ def train_ensemble(
     return summary
 
 
-def calibrate(truth: Values, members: Values) -> list[Calibration]:
+def calibrate(task: Task, truth: Values, members: Values) -> list[Calibration]:
     """Return a calibration for each target from validation data.
 
-    truth: (crystals, targets). members: (members, crystals, targets).
+    truth: (crystals, targets). members: (members, crystals, targets). Classes show no error of a
+    probability, so for classification the deviation stays the members' spread.
     """
+    if task == "classification":
+        return [Calibration(1.0, 0.0)]
     error, deviation = truth - members.mean(axis=0), members.std(axis=0, ddof=1)
     return [fit_calibration(error[:, k], deviation[:, k]) for k in range(truth.shape[1])]
 
@@ -91,18 +105,18 @@ def _measured(
     """Return the ensemble's test errors and coverage, and draw them."""
     mean, deviation = predictor.combined(members)
     if model.targets.task == "classification":
-        auc = area_under_curve(truth[:, 0], mean[:, 0])
-        return {"test_auc": auc if np.isfinite(auc) else None, "test_accuracy": accuracy(truth, mean)}
-    result: dict[str, Any] = {}
+        return _measured_classes(folder, model.targets.names[0], truth[:, 0], mean[:, 0], deviation[:, 0])
+    results: dict[str, dict[str, Any]] = {}
     for k, (name, unit) in enumerate(zip(model.targets.names, model.targets.units, strict=True)):
         error = truth[:, k] - mean[:, k]
         if not np.isfinite(error).any():
+            results[name] = {"test_mae": None}
             continue
         raw = coverage(error, members[:, :, k].std(axis=0, ddof=1))
         calibrated = coverage(error, deviation[:, k])
         plot_parity(folder / f"parity_{name}.png", truth[:, k], mean[:, k], name, unit)
         plot_reliability(folder / f"reliability_{name}.png", LEVELS, raw, calibrated)
-        result[name] = {
+        results[name] = {
             "test_mae": mean_absolute_error(truth[:, k], mean[:, k]),
             "mean_deviation": float(deviation[:, k].mean()),
             "coverage_68": float(calibrated[LEVELS == 0.6827][0]),
@@ -110,4 +124,19 @@ def _measured(
             "coverage_68_uncalibrated": float(raw[LEVELS == 0.6827][0]),
             "coverage_95_uncalibrated": float(raw[LEVELS == 0.9545][0]),
         }
-    return result[model.targets.names[0]] if len(result) == 1 else {"targets": result}
+    return {"targets": results} if len(results) > 1 else results[model.targets.names[0]]
+
+
+def _measured_classes(
+    folder: Path, name: str, truth: Values, probability: Values, deviation: Values
+) -> dict[str, Any]:
+    """Return the ensemble's test figures as a classifier, and draw its operating characteristic."""
+    if not len(truth):
+        return {"test_auc": None, "test_accuracy": None}
+    plot_roc(folder / "roc.png", truth, probability, name)
+    auc = area_under_curve(truth, probability)
+    return {
+        "test_auc": auc if np.isfinite(auc) else None,
+        "test_accuracy": accuracy(truth, probability),
+        "mean_deviation": float(deviation.mean()),
+    }

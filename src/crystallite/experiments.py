@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from . import run_folder
-from .cross_validation import cross_validate
+from .cross_validation import cross_validate, plan_folds
 from .dataset import Dataset
 from .distributed import is_one_of_several
-from .ensembles import train_ensemble
+from .ensembles import plan_members, train_ensemble
 from .errors import CrystalliteError
 from .files import read_json, write_json
-from .learning_curve import default_sizes, learning_curve
+from .learning_curve import learning_curve, plan_sizes
 from .preparation import run_config, run_name
 from .tracking import known_trackers, set_trackers
 
-KINDS: dict[str, Callable[..., dict[str, Any]]] = {
-    "folds": cross_validate,
-    "members": train_ensemble,
-    "sizes": learning_curve,
+# Kind -> what checks and completes the plan before there is a folder, and what trains it.
+KINDS: dict[str, tuple[Callable[..., Any], Callable[..., dict[str, Any]]]] = {
+    "folds": (plan_folds, cross_validate),
+    "members": (plan_members, train_ensemble),
+    "sizes": (plan_sizes, learning_curve),
 }
 
 
@@ -31,25 +32,23 @@ def start_group(
     *,
     out: str | Path | None = None,
     track: str | Sequence[str] = (),
+    workers: int = 1,
     **settings: Any,
 ) -> Path:
     """Make the folder of several trainings and return it.
 
     group: {"folds": k}, {"members": k} or {"sizes": [n, ...]} (an empty list: doubling up to all).
-    track, settings: those of `train`.
+    track, workers, settings: those of `train`. Raises CrystalliteError for what cannot be trained.
     """
-    for name in ("workers", "device", "progress"):
+    for name in ("device", "progress"):
         settings.pop(name, None)
     track = known_trackers(track)
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     config = run_config(data, dataset, target, **settings)
     if is_one_of_several():
         raise CrystalliteError("several trainings run side by side with --parallel N, not in torchrun")
-    if "folds" in group and config.data.split_column:
-        raise CrystalliteError("folds are drawn by --seed: give --folds or --split-column, not both")
-    if group.get("sizes") == []:
-        group = {"sizes": default_sizes(dataset, config)}
-    kind = next(iter(group))
+    ((kind, wanted),) = group.items()
+    group = {kind: KINDS[kind][0](dataset, config, wanted, workers=workers)}
     folder = run_folder.new_folder(out, f"{run_name(dataset, config)}-{kind}")
     set_trackers(folder, track)
     write_json(folder / run_folder.GROUP, group)
@@ -63,7 +62,7 @@ def resume_group(folder: Path, *, data: Dataset | None = None, **options: Any) -
     options: parallel (trainings side by side), workers, device, progress.
     """
     kind = next(iter(read_json(folder / run_folder.GROUP)))
-    return KINDS[kind](folder, data=data, **options)
+    return KINDS[kind][1](folder, data=data, **options)
 
 
 def is_group(folder: Path) -> bool:

@@ -24,21 +24,27 @@ def start_from(network: CrystalNetwork, targets: Targets, model: TrainedModel) -
     """Copy the model's weights into the network.
 
     The last layer is copied when both predict the same targets, rescaled so that predictions in units stay
-    the same; otherwise it keeps its random weights.
+    the same; otherwise it keeps its random weights. Raises CrystalliteError for a network of another shape.
     """
+    ours, theirs = network.config.to_dict(), model.network.config.to_dict()
+    names = [name for name in ours if name not in ("task", "n_outputs", "dropout")]
+    other = [f"{name} = {theirs[name]}, not {ours[name]}" for name in names if ours[name] != theirs[name]]
+    if other:
+        raise CrystalliteError(f"the model to start from has {', '.join(other)}; leave that to the model")
+    _copy_weights(network, targets, model)
+
+
+def _copy_weights(network: CrystalNetwork, targets: Targets, model: TrainedModel) -> None:
     state = model.network.state_dict()
     theirs = model.targets
     same = (theirs.names, theirs.task, theirs.transforms) == (targets.names, targets.task, targets.transforms)
     for name in ("output.weight", "output.bias"):
         if not same:
             state[name] = network.state_dict()[name]
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise CrystalliteError(f"the model to start from has another shape: {error}") from error
+    network.load_state_dict(state)
     if same and targets.task == "regression":
-        mean, std = torch.tensor(targets.mean), torch.tensor(targets.std)
-        their_mean, their_std = torch.tensor(theirs.mean), torch.tensor(theirs.std)
+        scales = (targets.mean, targets.std, theirs.mean, theirs.std)
+        mean, std, their_mean, their_std = (torch.tensor(scale, dtype=torch.float64) for scale in scales)
         network.output.weight.mul_((their_std / std).unsqueeze(1))
         network.output.bias.mul_(their_std / std).add_((their_mean - mean) / std)
 

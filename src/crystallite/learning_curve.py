@@ -23,6 +23,34 @@ from .run_group import train_all
 TABLE, FIGURE = "learning_curve.csv", "learning_curve.png"
 
 
+def size_configs(config: RunConfig, sizes: Sequence[int]) -> dict[str, RunConfig]:
+    """Return the settings of each size: the first of the training crystals, so that larger hold smaller."""
+    parts = {f"size-{size}": replace(config.data, train_limit=size) for size in sizes}
+    return {name: replace(config, data=part) for name, part in parts.items()}
+
+
+def plan_sizes(dataset: Dataset, config: RunConfig, sizes: Sequence[int], *, workers: int = 1) -> list[int]:
+    """Return the sizes in order, each once; given none, six that double up to the whole training part.
+
+    Raises CrystalliteError for sizes that cannot be trained or compared.
+    """
+    if len(config.data.targets) != 1 or config.model.task != "regression":
+        raise CrystalliteError("a learning curve is of the error of one regression target")
+    split = prepare(dataset, config, workers=workers).split
+    whole = len(split.train)
+    sizes = sorted({int(size) for size in sizes} or {whole >> k for k in range(6) if whole >> k > 1})
+    if not len(split.test):
+        raise CrystalliteError("a learning curve needs test crystals, and the split has none")
+    if sizes and not 2 <= sizes[0] <= sizes[-1] <= whole:
+        raise CrystalliteError(
+            f"sizes of a learning curve lie between 2 and the {whole} training crystals, "
+            f"not {', '.join(map(str, sizes))}"
+        )
+    if len(sizes) < 2:
+        raise CrystalliteError("a learning curve needs at least two different sizes")
+    return sizes
+
+
 def learning_curve(
     folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any
 ) -> dict[str, Any]:
@@ -32,10 +60,7 @@ def learning_curve(
     """
     config, sizes = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["sizes"]
     dataset = run_dataset(config, folder, data)
-    configs = {
-        f"size-{size}": replace(config, data=replace(config.data, train_limit=int(size))) for size in sizes
-    }
-    summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
+    summaries = train_all(dataset, size_configs(config, sizes), folder, parallel=parallel, **options)
     errors = np.array([summary["test_mae"] for summary in summaries.values()])
     fit = fit_power_law(np.array(sizes, dtype=np.float64), errors)
     first = next(iter(summaries.values()))
@@ -57,17 +82,7 @@ def learning_curve(
     return summary
 
 
-def default_sizes(dataset: Dataset, config: RunConfig, n_points: int = 6) -> list[int]:
-    """Return sizes that double up to the whole training part."""
-    if len(config.data.targets) != 1 or config.model.task != "regression":
-        raise CrystalliteError("a learning curve takes one regression target")
-    whole = len(prepare(dataset, config).split.train)
-    return sorted({max(whole >> k, 2) for k in range(n_points)})
-
-
 def fit_power_law(sizes: Sequence[float] | np.ndarray, errors: np.ndarray) -> tuple[float, float]:
     """Return (factor, exponent) of errors = factor x sizes^-exponent by least squares of the logarithms."""
-    if len(sizes) < 2:
-        raise CrystalliteError("a power law needs at least two sizes")
     slope, intercept = np.polyfit(np.log(sizes), np.log(errors), 1)
     return float(np.exp(intercept)), float(-slope)

@@ -21,7 +21,7 @@ from .files import read_json
 from .graphs import PackedGraphs, build_graph, build_graphs, pack_graphs
 from .inference import atom_contributions, predict_graphs
 from .published import load_published
-from .run_folder import BEST
+from .run_folder import BEST, GROUP
 from .uncertainty import Calibration
 
 ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their calibration
@@ -32,6 +32,7 @@ class Predictor:
 
     def __init__(self, model: TrainedModel) -> None:
         self.model = model
+        self.models = [model]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {', '.join(self.columns)}>"
@@ -58,7 +59,11 @@ class Predictor:
         Needs a model trained with readout="per-atom".
         """
         graph = build_graph(_as_crystal(crystal, "crystal"), self.model.graph, reduced=False)
-        return atom_contributions(self.model, pack_graphs([graph]))
+        graphs = pack_graphs([graph])
+        contributions: NDArray[np.float64] = np.mean(
+            [atom_contributions(model, graphs) for model in self.models], axis=0
+        )
+        return contributions
 
     def graphs(self, crystals: Any, *, workers: int = 1) -> PackedGraphs:
         """Build the graphs of crystals, as `predict` takes them, with the model's settings."""
@@ -132,6 +137,8 @@ def load_any_model(path: str | Path) -> TrainedModel:
     """Read the model of a run folder, a .safetensors or a .pth.tar file."""
     path = Path(path)
     if path.is_dir():
+        if (path / GROUP).is_file():
+            raise CrystalliteError(f"{path} holds several runs; choose one of the folders in it")
         if not (path / BEST).is_file():
             raise CrystalliteError(
                 f"{path}: no {BEST} in this folder, so it is not the folder of a finished run"

@@ -109,9 +109,7 @@ def prepare(
     split = split_dataset(dataset, same, values, config.data)
     units = [dataset.units.get(name, "") for name in names]
     targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)
-    weights = dataset.values(config.data.weight_column) if config.data.weight_column else None
-    if weights is not None and not (weights[split.train] >= 0).all():
-        raise CrystalliteError(f"sample weights {config.data.weight_column}: missing or negative values")
+    weights = _sample_weights(dataset, config.data.weight_column, split)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         network = CrystalNetwork(config.model)
@@ -123,6 +121,25 @@ def prepare(
     except (RuntimeError, AssertionError) as error:
         raise CrystalliteError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
     return Trainer(network, graphs, values, split, targets, config.training, weights)
+
+
+def _sample_weights(dataset: Dataset, column: str, split: Split) -> NDArray[np.float64] | None:
+    """Return (crystals,) weights, or None without a column of them; all in training need one."""
+    if not column:
+        return None
+    weights = dataset.values(column)
+    used = weights[split.train]
+    wrong = split.train[~(np.isfinite(used) & (used >= 0))]
+    if len(wrong):
+        row = int(wrong.min())
+        what = "missing" if np.isnan(weights[row]) else f"{weights[row]:g}"
+        raise CrystalliteError(
+            f"sample weights {column}: {what} for {dataset.ids[row]} (row {row + 1}); "
+            f"{len(wrong)} of {len(used)} training crystals have no weight of 0 or more"
+        )
+    if not used.any():
+        raise CrystalliteError(f"sample weights {column}: all training crystals have weight 0")
+    return weights
 
 
 def split_dataset(
@@ -151,7 +168,9 @@ def split_dataset(
             parts = random_split(groups, parse_parts(config.split), config.split_seed)
         split = Split(*(known[part] for part in parts))
     if config.train_limit:
-        split = split._replace(train=split.train[: config.train_limit])
+        # A column's rows come in the order of the file, which may mean something.
+        order = np.random.default_rng(config.split_seed).permutation(split.train)
+        split = split._replace(train=order[: config.train_limit])
     if not len(split.train):
         raise CrystalliteError(f"the split {config.split} of {len(known)} crystals leaves none for training")
     return split

@@ -10,6 +10,7 @@ import platform
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import __version__
 from .config import GraphConfig, ModelConfig, TrainConfig, _Settings
+from .distributed import n_processes
 from .errors import CrystalliteError, WriteError
 from .files import write_text
 
@@ -86,12 +88,14 @@ class RunConfig:
 
 
 def environment() -> dict[str, Any]:
-    """Return the software and threads a run uses: what a repetition must share to give the same bits."""
+    """Return software, processes and threads of a run: what a repetition must share to give the same bits."""
     return {
         "crystallite": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "numba": version("numba"),
+        "processes": n_processes(),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
     }

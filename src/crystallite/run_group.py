@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +15,11 @@ from .errors import CrystalliteError
 from .files import read_json
 from .preparation import prepare, start_folder
 from .run_folder import RunConfig
+from .side_by_side import train_side_by_side
 from .tracking import hand_trackers_on
-from .training import resume
+from .training import TrainingInterruptedError, resume
+
+FIGURES = ("test_", "baseline_", "validation_")  # beginnings of the numbers of a summary that are averaged
 
 
 def train_all(
@@ -36,73 +35,66 @@ def train_all(
     """Train every configuration in its own run folder below `folder` and return their summaries.
 
     Finished ones are left as they are, interrupted ones go on. parallel: how many train side by side, each
-    in a process with its share of the threads; needs a dataset that is on disk.
+    in a process with its share of the threads; needs a dataset that is on disk. Raises
+    TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
     """
+    if parallel > 1 and not all(config.data.source for config in configs.values()):
+        raise CrystalliteError(
+            "trainings side by side read the dataset from disk: write it to a Parquet file and give its path"
+        )
     for name, config in configs.items():
         if not (folder / name / run_folder.CONFIG).exists():
             trainer = prepare(dataset, config, workers=workers)
             (folder / name).mkdir(parents=True, exist_ok=True)
             hand_trackers_on(folder, folder / name)
             start_folder(folder / name, dataset, config, trainer.split)
-    missing = [name for name in configs if not (folder / name / run_folder.SUMMARY).exists()]
-    bar = tqdm(
-        total=len(configs),
-        initial=len(configs) - len(missing),
-        unit="run",
-        disable=None if progress else True,
-    )
-    with bar:
-        if parallel == 1:
-            for name in missing:
-                resume(folder / name, data=dataset, workers=workers, device=device, progress=progress)
-                bar.update()
-        else:
-            _train_side_by_side([folder / name for name in missing], parallel, device, bar)
+    missing = [folder / name for name in configs if not (folder / name / run_folder.SUMMARY).exists()]
+    done = len(configs) - len(missing)
+    try:
+        with tqdm(total=len(configs), initial=done, unit="run", disable=None if progress else True) as bar:
+            if parallel > 1:
+                train_side_by_side(missing, parallel, device=device, after_each=bar.update)
+            else:
+                for run in missing:
+                    resume(run, data=dataset, workers=workers, device=device, progress=progress)
+                    bar.update()
+    except TrainingInterruptedError as stopped:
+        raise TrainingInterruptedError(
+            f"stopped, nothing is lost; go on with: crystallite train --resume {folder}"
+        ) from stopped
     return {name: read_json(folder / name / run_folder.SUMMARY) for name in configs}
 
 
 def spread(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return mean and 95 % confidence half-width (Student's t) over runs of every numeric test figure."""
-    result: dict[str, Any] = {"n_runs": len(summaries)}
-    for key, value in summaries[0].items():
-        if key.startswith(("test_", "baseline_", "validation_")) and isinstance(value, float):
-            values = np.array([summary[key] for summary in summaries if summary[key] is not None])
-            half = (
-                student_t(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-                if len(values) > 1
-                else None
-            )
-            result[key] = float(values.mean())
-            result[f"{key}_confidence"] = None if half is None else float(half)
+    """Return mean and 95 % confidence half-width (Student's t) over runs of every test figure.
+
+    The half-width of NAME is NAME_confidence, None where less than two runs have the figure; the mean is None
+    where none has. Several targets have a dictionary each, in `targets`.
+    """
+    return {"n_runs": len(summaries), **_spread(summaries)}
+
+
+def _spread(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name in summaries[0].get("targets", {}):
+        of_target = _spread([summary["targets"][name] for summary in summaries])
+        result.setdefault("targets", {})[name] = of_target
+    for key in summaries[0]:
+        found = [summary[key] for summary in summaries if summary[key] is not None]
+        if key.startswith(FIGURES) and not any(isinstance(value, dict) for value in found):
+            result[key] = float(np.mean(found)) if found else None
+            result[f"{key}_confidence"] = half_width(np.array(found)) if len(found) > 1 else None
     return result
 
 
+def half_width(values: np.ndarray) -> float:
+    """Return the half-width of the 95 % confidence interval of the mean of two or more values."""
+    return float(student_t(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
 def student_t(degrees: int) -> float:
-    """Two-sided 95 % quantile of Student's t (Abramowitz and Stegun 26.7.5, good to 1 %)."""
-    exact = {1: 12.706, 2: 4.303}
-    if degrees in exact:
-        return exact[degrees]
-    z = 1.959964
-    return float(
-        z
-        + (z**3 + z) / (4 * degrees)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
-    )
-
-
-def _train_side_by_side(folders: list[Path], parallel: int, device: str, bar: Any) -> None:
-    """Resume each folder in a process of its own, `parallel` at a time."""
-    threads = max(1, (os.cpu_count() or 1) // parallel)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-
-    def run(folder: Path) -> None:
-        command = [sys.executable, "-m", "crystallite", "train", "--resume", str(folder), "--device", device]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise CrystalliteError(f"{folder}: {done.stderr.strip()[-2000:]}")
-        bar.update()
-
-    with ThreadPoolExecutor(parallel) as pool:
-        for future in [pool.submit(run, folder) for folder in folders]:
-            future.result()
+    """Return the two-sided 95 % quantile of Student's t: 95 % of its values are closer to zero."""
+    angles = np.linspace(0, np.pi / 2, 100_001)
+    density = np.cos(angles) ** (degrees - 1)  # of the angle in t = sqrt(degrees) tan(angle)
+    below = np.append(0, np.cumsum(density[1:] + density[:-1]))
+    return float(np.sqrt(degrees) * np.tan(np.interp(0.95 * below[-1], below, angles)))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from .checkpoint import read_tensors
 from .errors import CrystalliteError
 from .preparation import prepare, run_dataset, start_folder
-from .run_folder import BEST, SUMMARY, RunConfig, environment, read_environment
-from .training import resume
+from .run_folder import BEST, CONFIG, GROUP, SUMMARY, RunConfig, environment, read_environment
+from .training import TrainingInterruptedError, resume
 
 
 @dataclass(frozen=True)
@@ -26,22 +31,63 @@ class Verdict:
         return not self.different
 
 
-def verify(folder: str | Path, *, workers: int = 1, progress: bool = True) -> Verdict:
-    """Repeat a finished run from its config.toml in a temporary folder and compare the weights."""
+def finished_runs(folder: str | Path) -> list[Path]:
+    """Return the run folder itself, or those of all folds, members or sizes in it.
+
+    Raises CrystalliteError if it is not finished.
+    """
     folder = Path(folder)
-    if not (folder / SUMMARY).exists():
-        raise CrystalliteError(
-            f"{folder}: not a finished run; go on with: crystallite train --resume {folder}"
-        )
-    config = RunConfig.read(folder)
-    dataset = run_dataset(config, folder)
-    with tempfile.TemporaryDirectory() as temporary:
-        again = Path(temporary)
-        start_folder(again, dataset, config, prepare(dataset, config, workers=workers).split)
-        resume(again, data=dataset, workers=workers, progress=progress)
-        ours, theirs = read_tensors(again / BEST)[0], read_tensors(folder / BEST)[0]
-    differences = {name: float((ours[name] - theirs[name]).abs().max()) for name in theirs}
+    RunConfig.read(folder)
+    is_group = (folder / GROUP).is_file()
+    inside = sorted(folder.glob(f"*/{CONFIG}"), key=lambda path: (len(path.parent.name), path.parent.name))
+    runs = [path.parent for path in inside] if is_group else [folder]
+    if not (folder / SUMMARY).exists() or not all((run / BEST).exists() for run in runs):
+        raise CrystalliteError(f"{folder} is not finished; go on with: crystallite train --resume {folder}")
+    return runs
+
+
+def verify(run: str | Path, *, workers: int = 1, progress: bool = True) -> Verdict:
+    """Repeat a finished run from its config.toml in a temporary folder and compare the weights.
+
+    It trains with as many threads as the first time. Raises CrystalliteError if the run is not finished, its
+    data has changed, or on Ctrl-C.
+    """
+    run = Path(run)
+    finished_runs(run)
+    config, before = RunConfig.read(run), read_environment(run)
+    theirs, header = read_tensors(run / BEST)
+    # A run that was trained beside others had only a share of the threads in config.toml.
+    trained_on = header.get("info", {}).get("environment", before)
+    before["threads"] = trained_on["threads"]
+    dataset = run_dataset(config, run)
+    with tempfile.TemporaryDirectory() as temporary, _threads(before["threads"]):
+        again, now = Path(temporary), environment()
+        try:
+            start_folder(again, dataset, config, prepare(dataset, config, workers=workers).split)
+            resume(again, data=dataset, workers=workers, progress=progress)
+        except TrainingInterruptedError as stopped:
+            raise CrystalliteError(f"stopped; {run} is as it was") from stopped
+        ours = read_tensors(again / BEST)[0]
+    differences = {name: _difference(ours.get(name), theirs.get(name)) for name in {**theirs, **ours}}
     different = [name for name, difference in differences.items() if difference != 0]
-    before, now = read_environment(folder), environment()
-    changed = {key: (str(before.get(key)), str(now[key])) for key in now if before.get(key) != now[key]}
+    changed = {key: (str(before[key]), str(now[key])) for key in now if before.get(key, now[key]) != now[key]}
     return Verdict(different, max(differences.values()), changed)
+
+
+def _difference(ours: Tensor | None, theirs: Tensor | None) -> float:
+    """Largest difference of any number, infinite where shapes or kinds of numbers differ."""
+    if ours is None or theirs is None or ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+        return float("inf")
+    if torch.equal(ours, theirs):
+        return 0.0
+    return float((ours.double() - theirs.double()).abs().max())
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

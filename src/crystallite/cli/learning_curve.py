@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .options import only_target, settings_of, training_options
-from .train import print_group
+from .summaries import print_group
 
 
 @click.command()
@@ -36,5 +36,5 @@ def command(data: str, targets: tuple[str, ...], sizes: tuple[int, ...], **optio
     parallel = options.pop("parallel")
     running = {name: options[name] for name in ("workers", "device")}
     targets = targets or (only_target(data),)
-    folder = experiments.start_group(data, targets, {"sizes": sorted(sizes)}, **settings_of(options))
+    folder = experiments.start_group(data, targets, {"sizes": sizes}, **settings_of(options))
     print_group(folder, experiments.resume_group(folder, parallel=parallel, **running))

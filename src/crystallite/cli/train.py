@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .options import only_target, settings_of, training_options
+from .summaries import print_group, print_run
 
 
 @click.command()
@@ -50,7 +50,8 @@ def command(
         if experiments.is_group(resume):
             print_group(resume, experiments.resume_group(resume, parallel=parallel, **running))
         else:
-            _print_summary(training.resume(resume, **running))
+            run = training.resume(resume, **running)
+            print_run(run.folder, run.summary)
         return
     if data is None:
         raise click.UsageError("give DATA, or --resume RUN; built-in datasets: crystallite data list")
@@ -63,43 +64,5 @@ def command(
         folder = experiments.start_group(data, targets, group, **settings)
         print_group(folder, experiments.resume_group(folder, parallel=parallel, **running))
     else:
-        _print_summary(training.train(data, targets, **settings))
-
-
-def print_group(folder: Path, summary: dict[str, Any]) -> None:
-    """Show the summary of several trainings."""
-    for key, value in summary.items():
-        if isinstance(value, float):
-            click.echo(f"  {key:28} {value:.4f}")
-        elif isinstance(value, dict):
-            click.echo(f"  {key}")
-            for inner, number in value.items():
-                shown = f"{number:.4f}" if isinstance(number, float) else str(number)
-                click.echo(f"    {inner:26} {shown}")
-        else:
-            click.echo(f"  {key:28} {', '.join(map(str, value)) if isinstance(value, list) else value}")
-    for figure in sorted(folder.glob("*.png")):
-        click.echo(f"  {figure}")
-    click.echo(f"Everything is in {folder}")
-
-
-def _print_summary(run: Any) -> None:
-    if os.environ.get("RANK", "0") != "0":  # torchrun: one process speaks
-        return
-    summary = run.summary
-    for name, unit in zip(summary["target"], summary["unit"], strict=True):
-        errors = summary.get("targets", {}).get(name, summary)
-        click.echo(f"{name}: {summary['n_train']} training, {summary['n_test']} test crystals")
-        if errors.get("test_mae") is not None:
-            click.echo(f"  test MAE            {errors['test_mae']:.4f} {unit}")
-            click.echo(f"  MAE of mean value   {errors['baseline_mae']:.4f} {unit}")
-        if errors.get("test_auc") is not None:
-            click.echo(f"  test AUC            {errors['test_auc']:.4f}")
-            click.echo(f"  test accuracy       {errors['test_accuracy']:.4f}")
-            click.echo(f"  accuracy of majority {errors['baseline_accuracy']:.4f}")
-    click.echo(
-        f"  epochs {summary['epochs']}, best {summary['best_epoch']}, {summary['training_seconds']:.1f} s"
-    )
-    for figure in sorted(run.folder.glob("*.png")):
-        click.echo(f"  {figure}")
-    click.echo(f"Predict with it: crystallite predict {run.folder} my-cifs/ -o predictions.csv")
+        run = training.train(data, targets, **settings)
+        print_run(run.folder, run.summary)

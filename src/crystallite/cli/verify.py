@@ -16,16 +16,21 @@ import click
 def command(run: Path, workers: int) -> None:
     """Train RUN again from its config.toml and compare the weights bit for bit.
 
-    The same bits are promised for the same data, settings, seed, versions, number of threads and kind of
-    processor, whatever --workers. Exit status 1 if they differ.
+    Of folds, an ensemble or a learning curve every training is repeated. The same bits are promised for the
+    same data, settings, seed, versions, number of threads and kind of processor, whatever --workers. Exit
+    status 1 if any differ.
     """
-    from ..verification import verify
+    from ..verification import finished_runs, verify
 
-    verdict = verify(run, workers=workers)
-    for name, (before, now) in verdict.changed_environment.items():
-        click.echo(f"{name} was {before}, is {now}: other bits are possible", err=True)
-    if verdict.same:
-        click.echo(f"{run}: repeated bit for bit")
-    else:
-        click.echo(f"{run}: {len(verdict.different)} weights differ, by {verdict.largest:.3g} at most")
-        sys.exit(1)
+    all_same = True
+    for folder in finished_runs(run):
+        verdict = verify(folder, workers=workers)
+        for name, (before, now) in verdict.changed_environment.items():
+            click.echo(f"{folder}: {name} was {before}, is {now}: other bits are possible", err=True)
+        if verdict.same:
+            click.echo(f"{folder}: repeated bit for bit")
+        else:
+            different = len(verdict.different)
+            click.echo(f"{folder}: {different} weights differ, by {verdict.largest:.3g} at most")
+        all_same &= verdict.same
+    sys.exit(0 if all_same else 1)

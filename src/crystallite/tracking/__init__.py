@@ -93,21 +93,21 @@ class Tracking:
 
     def open(self, folder: Path, config: RunConfig, history: Sequence[dict[str, Any]]) -> None:
         """Open the trackers that the folder names and bring them to the epochs of `history`."""
-        path = folder / TRACKING
-        identities = read_json(path)
-        settings, epochs = flat_settings(config), [numbers_in(entry) for entry in history]
+        identities = read_json(folder / TRACKING)
         opened: dict[str, Tracker] = {}
 
-        def start(name: str) -> None:
-            tracker: Tracker = _backend(name).Tracker(folder, run_title(folder), identities[name])
-            identities[name] = tracker.identity
-            write_json(path, identities)
-            tracker.start(settings, epochs)
-            opened[name] = tracker
+        def open_one(name: str) -> None:
+            opened[name] = _backend(name).Tracker(folder, run_title(folder), identities[name])
+            identities[name] = opened[name].identity
+            write_json(folder / TRACKING, identities)
 
         for name in list(identities):
-            if self._attempt(name, partial(start, name)):
+            if failure := _failure(partial(open_one, name)):
+                _report(name, failure)
+            else:
                 self._trackers[name] = opened[name]
+        settings, epochs = flat_settings(config), [numbers_in(entry) for entry in history]
+        self._each(lambda tracker: tracker.start(settings, epochs))
 
     def log(self, entry: dict[str, Any]) -> None:
         """Show an epoch: an entry of the trainer's history."""
@@ -123,31 +123,39 @@ class Tracking:
         self._each(lambda tracker: tracker.finish(summary["epochs"], numbers, figures, files))
 
     def close(self, finished: bool) -> None:
+        """Close all. finished: whether the training came to its end."""
         self._each(lambda tracker: tracker.close(finished))
 
     def _each(self, action: Callable[[Tracker], None]) -> None:
+        """Run `action` on every tracker; one that fails is reported, dropped and, if it can be, closed."""
         for name, tracker in list(self._trackers.items()):
-            if not self._attempt(name, partial(action, tracker)):
+            if failure := _failure(partial(action, tracker)):
+                _report(name, failure)
                 del self._trackers[name]
+                _failure(partial(tracker.close, False), seconds=1)
 
-    def _attempt(self, name: str, action: Callable[[], None]) -> bool:
-        """Run `action` in a thread, since a server that is gone may keep it for hours; return its success."""
-        failures: list[str] = []
 
-        def run() -> None:
-            try:
-                action()
-            except Exception as error:
-                failures.append(str(error) or type(error).__name__)
+def _failure(action: Callable[[], None], seconds: float | None = None) -> str:
+    """Run `action` in a thread, since a server that is gone may keep it for hours; return what went wrong."""
+    seconds = PATIENCE if seconds is None else seconds
+    failures: list[str] = []
 
-        thread = threading.Thread(target=run, name=f"tracking-{name}", daemon=True)
-        thread.start()
-        thread.join(PATIENCE)
-        if thread.is_alive():
-            failures.append(f"no answer for {PATIENCE:g} s")
-        if failures:
-            warnings.warn(f"tracking with {name} ends, the training goes on: {failures[0]}", stacklevel=5)
-        return not failures
+    def run() -> None:
+        try:
+            action()
+        except Exception as error:
+            failures.append(str(error) or type(error).__name__)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        return f"no answer for {seconds:g} s"
+    return "".join(failures)
+
+
+def _report(name: str, failure: str) -> None:
+    warnings.warn(f"tracking with {name} ends, the training goes on: {failure}", stacklevel=2)
 
 
 @contextmanager

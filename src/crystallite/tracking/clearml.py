@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ class Tracker:
     """A ClearML task that sees what it is given and no more. identity: task_id."""
 
     def __init__(self, folder: Path, name: str, identity: dict[str, str]) -> None:
+        for parent in ("CLEARML_PROC_MASTER_ID", "TRAINS_PROC_MASTER_ID"):
+            os.environ.pop(parent, None)  # of a task where this process was started: we would be part of it
         task_class = load().Task
         task_class.set_random_seed(None)  # it would seed the generators of random, NumPy and torch
         task_class._report_subprocess_enabled = False  # forks a process that takes ten seconds to end
@@ -41,6 +45,10 @@ class Tracker:
             auto_resource_monitoring=False,
         )
         self.logger = self.task.get_logger()
+        # `close` is called in any case; when Python ends these would wait hours for a server that is gone.
+        self.logger._close_stdout_handler()
+        for waiting in (self.task._at_exit, self.task._reporter._handle_program_exit):
+            atexit.unregister(waiting)
         self.identity = {"task_id": self.task.id}
 
     def start(self, settings: dict[str, str | float], epochs: Sequence[Numbers]) -> None:

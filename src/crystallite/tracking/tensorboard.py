@@ -12,9 +12,9 @@ from . import Numbers
 
 def load() -> Any:
     """Import what is needed."""
-    from torch.utils import tensorboard
+    from torch.utils.tensorboard import SummaryWriter
 
-    return tensorboard
+    return SummaryWriter
 
 
 class Tracker:
@@ -34,7 +34,7 @@ class Tracker:
         for old in self.folder.glob("events.out.tfevents.*"):
             old.unlink()
         # purge_step: a TensorBoard that has read the old files forgets them.
-        self.writer = load().SummaryWriter(str(self.folder), purge_step=0)
+        self.writer = load()(str(self.folder), purge_step=0)
         self.settings = settings
         rows = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
         self.writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}", 0)

@@ -169,12 +169,18 @@ def is_second(pid: int) -> bool:
     return b"\0RANK=1\0" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
 
 
-def test_a_killed_process_is_started_again_and_the_run_goes_on(data, tmp_path):
-    settings, reference = {"epochs": 40}, tmp_path / "whole"
-    whole = Finished(torchrun(*training_words(data, reference, **settings)))
-    assert whole.status == 0, whole.err
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """A longer training in two processes that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    finished = Finished(torchrun(*training_words(data, folder, epochs=40)))
+    assert finished.status == 0, finished.err
+    return folder
+
+
+def test_a_killed_process_is_started_again_and_the_run_goes_on(data, whole, tmp_path):
     agent = ("--standalone", "--nproc-per-node", 2, "--max-restarts", 1, "--monitor-interval", 0.1)
-    process = torchrun(*training_words(data, tmp_path / "run", **settings), agent=agent)
+    process = torchrun(*training_words(data, tmp_path / "run", epochs=40), agent=agent)
     wait_for_epoch(tmp_path / "run", 3, process)
     (second,) = filter(is_second, children(process))
     os.kill(second, signal.SIGKILL)
@@ -184,23 +190,22 @@ def test_a_killed_process_is_started_again_and_the_run_goes_on(data, tmp_path):
     assert "Error: another process was lost" in finished.err
     assert "Traceback" not in finished.err
     assert [epoch["epoch"] for epoch in metrics(tmp_path / "run")] == list(range(1, 41))
-    assert same_weights(tmp_path / "run", reference)
+    assert same_weights(tmp_path / "run", whole)
 
 
-def test_a_stopped_training_goes_on_in_one_process(data, one, tmp_path):
-    process = torchrun(*training_words(data, tmp_path / "run", epochs=400))
+def test_a_stopped_training_goes_on_in_one_process(data, whole, tmp_path):
+    process = torchrun(*training_words(data, tmp_path / "run", epochs=40))
     wait_for_epoch(tmp_path / "run", 2, process)
     process.send_signal(signal.SIGTERM)
     stopped = Finished(process)
     assert stopped.status != 0
     assert f"crystallite train --resume {tmp_path / 'run'}" in stopped.err
-    done = len(metrics(tmp_path / "run"))
-    assert 2 <= done < 400
-    process = torchrun("-m", "crystallite", "train", "--resume", tmp_path / "run")
-    wait_for_epoch(tmp_path / "run", done + 2, process)
-    process.send_signal(signal.SIGTERM)
-    Finished(process)
-    assert len(metrics(tmp_path / "run")) >= done + 2
+    assert 2 <= len(metrics(tmp_path / "run")) < 40
+    finished = command("train", "--resume", tmp_path / "run")
+    assert finished.status == 0, finished.err
+    for ours, theirs in zip(metrics(tmp_path / "run"), metrics(whole), strict=True):
+        # The rounding of one process against two, amplified by up to 320 steps.
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-2)
 
 
 def test_two_machines_compute_what_one_does(data, two, tmp_path):

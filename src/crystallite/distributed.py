@@ -16,11 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
-from .errors import CrystalliteError
+from .errors import CrystalliteError, LostProcessError
 from .rendezvous import meet
+from .shared_sums import SharedSums, open_shared_sums
 
 Result = TypeVar("Result")
 Values = TypeVar("Values", bound=np.floating)
+_shared: SharedSums | None = None  # where all processes are on this machine's processor
 
 
 def rank() -> int:
@@ -62,19 +64,30 @@ def process_group(device: str) -> Iterator[str]:
     on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(device)
+    global _shared
     store, number, count = meet()
     distributed.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=number, world_size=count)
+    _shared = None if on_gpu else open_shared_sums(number, count, lambda text: on_first(lambda: text))
     try:
         yield device
     finally:
+        _shared = None
         distributed.destroy_process_group()
 
 
-def is_loss(error: RuntimeError) -> bool:
-    """Whether an error of a message says that its receiver is gone."""
-    return n_processes() > 1 and (
-        "gloo" in str(error).lower() or isinstance(error, distributed.DistBackendError)
-    )
+def _add_up(tensor: Tensor) -> None:
+    """Replace a tensor by its sum over all processes."""
+    if _shared is not None:
+        _shared.add_up(tensor)
+    else:
+        distributed.all_reduce(tensor)
+
+
+def is_loss(error: Exception) -> bool:
+    """Whether an error says that another process is gone."""
+    if isinstance(error, LostProcessError | distributed.DistBackendError):
+        return True
+    return isinstance(error, RuntimeError) and "gloo" in str(error).lower()
 
 
 def own_share(rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -89,7 +102,7 @@ def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
     tensor = torch.from_numpy(np.array(values, dtype=np.float64))
     if distributed.get_backend() == "nccl":
         tensor = tensor.cuda()
-    distributed.all_reduce(tensor)
+    _add_up(tensor)
     return tensor.cpu().numpy()
 
 
@@ -109,13 +122,13 @@ class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:  # type: ignore[override]
         summed = tensor.contiguous().clone()
-        distributed.all_reduce(summed)
+        _add_up(summed)
         return summed
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
         summed = gradient.contiguous().clone()
-        distributed.all_reduce(summed)
+        _add_up(summed)
         return summed
 
 
@@ -144,7 +157,7 @@ def add_gradients(network: nn.Module, numbers: NDArray[np.float64]) -> NDArray[n
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
     n_gradients = len(flat)
     flat = torch.cat((flat, torch.from_numpy(numbers).to(flat)))
-    distributed.all_reduce(flat)
+    _add_up(flat)
     start = 0
     for parameter in parameters:
         assert parameter.grad is not None

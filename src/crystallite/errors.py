@@ -11,6 +11,10 @@ class WriteError(CrystalliteError):
     """A file cannot be written: the disk is full or read-only, or a permission is missing."""
 
 
+class LostProcessError(CrystalliteError):
+    """Another process of the same training ended while this one waited for it."""
+
+
 class CrystalError(CrystalliteError):
     """One crystal cannot be used.
 

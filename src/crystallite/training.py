@@ -17,7 +17,7 @@ from . import distributed, run_folder
 from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
 from .config import Task
 from .dataset import Dataset
-from .errors import CrystalliteError, WriteError
+from .errors import CrystalliteError, LostProcessError, WriteError
 from .evaluation import test_run
 from .files import write_json
 from .prediction import Predictor
@@ -142,7 +142,7 @@ def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
         yield
     except WriteError as error:
         raise WriteError(f"{error}; mend that, then {how}") from error
-    except RuntimeError as error:
+    except (RuntimeError, LostProcessError) as error:
         if not distributed.is_loss(error):
             raise
         raise CrystalliteError(f"another process was lost: {str(error).splitlines()[0]}; {how}") from error

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -195,23 +197,29 @@ def assert_shown(folder: Path, tracker: str) -> None:
 def tracked(place, data) -> Path:
     """A training that every tracker shows, and what it did to the process and the network."""
     connections: list[Any] = []
-    before = process_state()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, undisturbed():
         patch.setattr(socket.socket, "connect", lambda self, address: connections.append(address))
         patch.setattr(socket, "getaddrinfo", lambda *words, **options: connections.append(words))
         folder = train(data, place / "tracked", TWO, track=TRACKERS).folder
     assert connections == []
-    assert process_state() == before
     return folder
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Check that the block leaves the process as it was, and no thread that holds up its end."""
+    state, threads = process_state(), threading.enumerate()
+    yield
+    assert process_state() == state
+    assert [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon] == []
+
+
 def process_state() -> list[Any]:
-    """What ClearML likes to change: handlers, hooks, streams, generators and threads."""
+    """What ClearML likes to change: handlers, hooks, streams, generators."""
     return [
         [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGABRT)],
         [sys.excepthook, sys.stdout.write, sys.stderr.write],
         [np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()],
-        [thread for thread in threading.enumerate() if not thread.daemon],
         torch.nn.Module.__call__,
         torch.save,
     ]
@@ -315,6 +323,11 @@ def test_a_resumed_training_shows_every_epoch_once(how, place, data, plain):
     assert same_weights(folder, plain)
 
 
+def test_tensorboard_has_one_file(tracked):
+    """Of two, a reader may take the second for the first and drop what is in it."""
+    assert len(list((tracked / "tensorboard").iterdir())) == 1
+
+
 def test_a_resume_of_a_finished_training_adds_nothing(place, data):
     folder = train(data, place / "finished", TWO, track=TRACKERS).folder
     training.resume(folder, progress=False)
@@ -324,18 +337,16 @@ def test_a_resume_of_a_finished_training_adds_nothing(place, data):
 
 def test_ctrl_c_stops_as_ever(data, plain, place, monkeypatch, recwarn):
     step = Trainer.train_step
-    before = process_state()
 
     def interrupt(self, rows):
         if self.step == 4:
             signal.raise_signal(signal.SIGINT)
         return step(self, rows)
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, undisturbed():
         patch.setattr(Trainer, "train_step", interrupt)
         with pytest.raises(TrainingInterruptedError, match="--resume"):
             train(data, place / "stopped", TWO, track=TRACKERS)
-    assert process_state() == before
     run = mlflow_client().get_run(identity(place / "stopped")["mlflow"]["run_id"])
     assert run.info.status == "KILLED"
     training.resume(place / "stopped", progress=False)
@@ -449,7 +460,7 @@ def test_an_unknown_tracker_is_an_error(data, tmp_path):
 
 @pytest.mark.parametrize(
     ("group", "parallel", "trackers"),
-    [({"members": 2}, 2, ("mlflow",)), ({"sizes": [20, 40]}, 1, ("tensorboard", "mlflow"))],
+    [({"members": 2}, 2, ("tensorboard",)), ({"sizes": [20, 40]}, 1, ("tensorboard", "mlflow"))],
 )
 def test_every_run_of_a_group_is_tracked(group, parallel, trackers, place, data):
     settings = {**SMALL, "epochs": 1, "out": place / next(iter(group))}
@@ -461,8 +472,9 @@ def test_every_run_of_a_group_is_tracked(group, parallel, trackers, place, data)
     for run in runs:
         for tracker in trackers:
             assert_shown(run, tracker)
-        info = mlflow_client().get_run(identity(run)["mlflow"]["run_id"]).info
-        assert info.run_name == f"{folder.name}/{run.name}"
+        if "mlflow" in trackers:
+            info = mlflow_client().get_run(identity(run)["mlflow"]["run_id"]).info
+            assert info.run_name == f"{folder.name}/{run.name}"
 
 
 def test_only_the_first_of_several_processes_tracks(tmp_path, tracked, monkeypatch):

@@ -49,10 +49,13 @@ class Tracker:
         self.writer.flush()
 
     def finish(self, epoch: int, summary: Numbers, figures: Sequence[Path], files: Sequence[Path]) -> None:
-        from matplotlib.pyplot import imread
+        from matplotlib.image import imread
+        from torch.utils.tensorboard.summary import hparams
 
-        # The table of the HPARAMS tab, and the numbers as scalars.
-        self.writer.add_hparams(self.settings, summary, run_name=".", global_step=epoch)
+        # As add_hparams, which would write a second file, read before this one if its name sorts so.
+        for table in hparams(self.settings, summary):  # type: ignore[no-untyped-call]  # the HPARAMS tab
+            self.writer.file_writer.add_summary(table)
+        self._add(epoch, summary, time.time())
         for figure in figures:
             self.writer.add_image(figure.stem, imread(figure), epoch, dataformats="HWC")
         self.writer.flush()

@@ -200,12 +200,16 @@ def test_a_stopped_training_goes_on_in_one_process(data, whole, tmp_path):
     stopped = Finished(process)
     assert stopped.status != 0
     assert f"crystallite train --resume {tmp_path / 'run'}" in stopped.err
-    assert 2 <= len(metrics(tmp_path / "run")) < 40
+    done = len(metrics(tmp_path / "run"))
+    assert 2 <= done < 37
     finished = command("train", "--resume", tmp_path / "run")
     assert finished.status == 0, finished.err
-    for ours, theirs in zip(metrics(tmp_path / "run"), metrics(whole), strict=True):
-        # The rounding of one process against two, amplified by up to 320 steps.
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-2)
+    ours, theirs = metrics(tmp_path / "run"), metrics(whole)
+    assert [epoch["epoch"] for epoch in ours] == list(range(1, 41))
+    assert [epoch["loss"] for epoch in ours[:done]] == [epoch["loss"] for epoch in theirs[:done]]
+    for after in range(done, done + 3):
+        # The rounding of one process against two, amplified by up to 24 steps.
+        assert ours[after]["loss"] == pytest.approx(theirs[after]["loss"], rel=1e-3)
 
 
 def test_two_machines_compute_what_one_does(data, two, tmp_path):

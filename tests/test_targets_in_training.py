@@ -16,6 +16,8 @@ from training_runs import (
 )
 
 from crystallite.dataset import Dataset
+from crystallite.errors import CrystalliteError
+from crystallite.inference import network_outputs
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +98,31 @@ def test_a_validation_part_of_one_class_says_nothing(stiff, tmp_path):
         run = train(dataset.with_property("part", labels), tmp_path / "run", "stiff", **settings)
     assert [epoch["validation_auc"] for epoch in metrics(run.folder)] == [None] * 3
     assert summary(run.folder)["best_epoch"] == 3
+
+
+@pytest.mark.parametrize("row", range(0, 60, 20))
+def test_a_logarithm_of_what_is_not_positive_is_named(row, elastic, tmp_path):
+    """Wherever the crystal is, training part or not, and whatever the other targets are."""
+    dataset = elastic.select(range(60))
+    moduli = np.where(np.arange(60) == row, -1.0, dataset.values("shear_modulus"))
+    targets = ["bulk_modulus:log10", "shear_modulus:log10", "poisson_ratio"]
+    message = "target shear_modulus: log10 needs positive values, 1 are not"
+    with pytest.raises(CrystalliteError, match=message):
+        train(dataset.with_property("shear_modulus", moduli, "GPa"), tmp_path / "run", targets)
+    assert not (tmp_path / "run").exists()
+
+
+def test_logarithms_are_declared_target_by_target(elastic, tmp_path):
+    dataset = elastic.select(range(60))
+    hidden = np.where(np.arange(60) % 4 == 0, np.nan, dataset.values("shear_modulus"))
+    dataset = dataset.with_property("shear_modulus", hidden, "GPa")
+    run = train(dataset, tmp_path / "run", ["bulk_modulus", "shear_modulus:log10"], epochs=1)
+    trained = np.isin(dataset.ids, parts_of(run.folder)["train"])
+    bulk, shear = (dataset.values(name)[trained] for name in ("bulk_modulus", "shear_modulus"))
+    means = [bulk.mean(), np.nanmean(np.log10(shear))]
+    assert run.model.targets.mean == pytest.approx(means)
+    assert run.summary["unit"] == ["GPa", "GPa"]
+    outputs = network_outputs(run.model.network, run.graphs(dataset), np.arange(60))
+    scaled = outputs * run.model.targets.std + run.model.targets.mean
+    expected = np.column_stack([scaled[:, 0], 10 ** scaled[:, 1]])
+    np.testing.assert_allclose(run.predict(dataset), expected, rtol=1e-5)

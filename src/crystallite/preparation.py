@@ -129,12 +129,12 @@ def _sample_weights(dataset: Dataset, column: str, split: Split) -> NDArray[np.f
         return None
     weights = dataset.values(column)
     used = weights[split.train]
-    wrong = split.train[~(np.isfinite(used) & (used >= 0))]
+    wrong = split.train[~(used >= 0)]
     if len(wrong):
         row = int(wrong.min())
         what = "missing" if np.isnan(weights[row]) else f"{weights[row]:g}"
         raise CrystalliteError(
-            f"sample weights {column}: {what} for {dataset.ids[row]} (row {row + 1}); "
+            f"sample weights {column}: {what} for {dataset.ids[row]}; "
             f"{len(wrong)} of {len(used)} training crystals have no weight of 0 or more"
         )
     if not used.any():

@@ -32,6 +32,16 @@ _OPTIONS = [
     click.option("--batch-size", type=click.IntRange(1), help="Crystals a step."),
     click.option("--lr", "learning_rate", type=float, help="Largest learning rate."),
     click.option(
+        "--readout",
+        type=click.Choice(["pooled", "per-atom"]),
+        help="per-atom: linear, the mean of the atoms' contributions.  [default: pooled]",
+    ),
+    click.option(
+        "--convolution",
+        type=click.Choice(["gated", "plain"]),
+        help="The article's eq. 5 or its eq. 4.  [default: gated]",
+    ),
+    click.option(
         "--patience",
         type=click.IntRange(0),
         help="Stop after this many epochs without a better validation error.",

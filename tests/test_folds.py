@@ -145,7 +145,7 @@ def test_the_command_says_what_came_out_also_when_resumed(tmp_path, capsys):
     figures = f"{found['test_mae']:.4f} ± {found['test_mae_confidence']:.4f}"
     assert second == f"  test MAE            {figures} log10(GPa)"
     assert last == f"Everything is in {tmp_path / 'run'}"
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/*/*.safetensors")}
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/*/*")}
     assert Said(capsys, "train", "--resume", tmp_path / "run").out == said.out
     assert {path: path.stat().st_mtime_ns for path in written} == written
 

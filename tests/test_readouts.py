@@ -134,7 +134,7 @@ def test_the_command_trains_both(tmp_path, capsys):
         "--out",
         tmp_path / "run",
     ]
-    said = Said(capsys, *words, "--set", "readout=per-atom", "--set", "convolution=plain")
+    said = Said(capsys, *words, "--readout", "per-atom", "--convolution", "plain")
     assert (said.status, said.err) == (0, "")
     config = RunConfig.read(tmp_path / "run").model
     assert (config.readout, config.convolution) == ("per-atom", "plain")

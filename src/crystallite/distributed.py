@@ -70,6 +70,7 @@ def process_group(device: str) -> Iterator[str]:
     _shared = None if on_gpu else open_shared_sums(number, count, lambda text: on_first(lambda: text))
     try:
         yield device
+        distributed.barrier()  # nobody leaves while another is still being told something
     finally:
         _shared = None
         distributed.destroy_process_group()

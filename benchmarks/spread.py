@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +22,7 @@ MODULES = {
 
 def spread_rows(settings: Settings) -> list[Row]:
     """Training epochs of one and of two processes, one thread each, at equal global batch."""
-    rows = []
+    rows, settings = [], replace(settings, threads=1)
     for batch in (256, 1024):
         seconds: dict[str, list[float]] = {name: [] for name in MODULES}
         for repeat in range(settings.repeats):
@@ -45,6 +46,6 @@ def _epoch(program: list[str], folder: Path, batch: int, settings: Settings) -> 
         "--out",
         str(folder),
     ]
-    run_process([*program, *words], settings, OMP_NUM_THREADS="1")
+    run_process([*program, *words], settings)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return median(json.loads(line)["seconds"] for line in lines[1:])

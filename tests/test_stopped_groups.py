@@ -153,6 +153,14 @@ def test_when_one_fails_the_others_stop_and_no_more_are_started(tmp_path, monkey
         assert children(os.getpid()) == []
 
 
+def test_what_a_training_warns_of_is_passed_on(tmp_path, monkeypatch):
+    (tmp_path / "warns.py").write_text("import sys; print('beware', file=sys.stderr)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(side_by_side, "__name__", "warns")
+    with pytest.warns(UserWarning, match="^only: beware$"):
+        train_side_by_side([tmp_path / "only"], 2, device="cpu", after_each=lambda: None)
+
+
 def test_a_training_that_fails_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(side_by_side, "_stop_with_parent", lambda: None)
     monkeypatch.setattr("sys.argv", ["-m", str(tmp_path), "cpu"])

@@ -28,8 +28,8 @@ from .errors import LostProcessError
 CAPACITY = 2**18  # bytes a process adds at once: more than the gradients of the default network
 _LINE = 8  # counters lie 64 bytes apart, so that no two share a line of the cache
 _LOOKS = 2_000  # looks at the others' counters between two at the clock, some 0.01 ms
-# Seconds of looking before sleeping: on a busy machine a process that only looks takes the time of the one that
-# it waits for.
+# Seconds of looking before sleeping: on a busy machine a process that only looks takes the time of the one
+# that it waits for.
 _PATIENCE, _SLEEP = 3e-4, 1e-4
 _CHECK_EVERY = 0.2  # seconds between questions whether the others still live
 _MEMORY = Path("/dev/shm")

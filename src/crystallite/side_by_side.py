@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
@@ -41,13 +42,15 @@ class _Child:
         self.process.stdin.close()
 
     def finish(self) -> None:
-        """Wait for its end; raise CrystalliteError with what it said if it failed."""
+        """Wait for its end; what it said is a warning, or a CrystalliteError if it failed."""
         status = self.process.wait()
         self.errors.seek(0)
         said = self.errors.read().decode(errors="replace").strip()[-2000:]
         self.errors.close()
         if status:
             raise CrystalliteError(f"{self.folder.name}: {said or f'ended with status {status}'}")
+        if said:
+            warnings.warn(f"{self.folder.name}: {said}", stacklevel=2)
 
 
 def train_side_by_side(

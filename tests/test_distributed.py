@@ -15,6 +15,7 @@ import torch
 from training_runs import (
     ENERGY,
     Finished,
+    children,
     command,
     energies,
     metrics,
@@ -160,11 +161,6 @@ def test_each_process_reads_only_its_part(data, tmp_path):
     assert all(abs(len(a) - len(b)) < 2 for a, b in zip(*read, strict=False))
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
-    """Process ids of the children of a running process."""
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
 def is_second(pid: int) -> bool:
     return b"\0RANK=1\0" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
 
@@ -182,7 +178,7 @@ def test_a_killed_process_is_started_again_and_the_run_goes_on(data, whole, tmp_
     agent = ("--standalone", "--nproc-per-node", 2, "--max-restarts", 1, "--monitor-interval", 0.1)
     process = torchrun(*training_words(data, tmp_path / "run", epochs=40), agent=agent)
     wait_for_epoch(tmp_path / "run", 3, process)
-    (second,) = filter(is_second, children(process))
+    (second,) = filter(is_second, children(process.pid))
     os.kill(second, signal.SIGKILL)
     finished = Finished(process)
     assert finished.status == 0, finished.err

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli, part_of_rows, start, train_group
 from scipy import stats
-from training_runs import one_thread, same_weights, strict_json, summary, table  # noqa: F401
+from training_runs import one_thread, same_weights, strict_json, summary, table, with_gaps  # noqa: F401
 
 from crystallite import load_predictor
 from crystallite.dataset import Dataset
@@ -115,10 +115,8 @@ def test_the_summary_has_errors_coverage_and_confidence(folder):
 
 
 def test_several_targets_with_missing_values(tmp_path, capsys):
-    names, dataset = ["bulk_modulus", "shear_modulus"], moduli()
-    missing = np.random.default_rng(0).random((60, 2)) < 0.3
-    for name, hidden in zip(names, missing.T, strict=True):
-        dataset = dataset.with_property(name, np.where(hidden, np.nan, dataset.values(name)), "GPa")
+    names = ["bulk_modulus", "shear_modulus"]
+    dataset, _ = with_gaps(moduli(), names)
     dataset.write(tmp_path / "data.parquet")
     words = ["--target", "bulk_modulus:log10", "--target", "shear_modulus", "--members", 2, "--split", SPLIT]
     said = Said(capsys, "train", tmp_path / "data.parquet", *words, *TINY_OPTIONS, "--out", tmp_path / "run")

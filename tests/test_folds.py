@@ -7,7 +7,7 @@ import pytest
 from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli, part_of_rows, runs_of, start, train_group
 from scipy import stats
 from strategies import SUPERCELLS, in_cell, reordered, rotated, shifted
-from training_runs import one_thread, summary, table  # noqa: F401
+from training_runs import one_thread, summary, table, with_gaps  # noqa: F401
 
 from crystallite import experiments
 from crystallite.checkpoint import load_model
@@ -98,10 +98,8 @@ def test_what_some_runs_do_not_have_is_averaged_over_the_others():
 
 
 def test_several_targets_each_have_their_own(tmp_path, capsys):
-    names, dataset = ["bulk_modulus", "shear_modulus"], moduli()
-    missing = np.random.default_rng(0).random((60, 2)) < 0.3
-    for name, hidden in zip(names, missing.T, strict=True):
-        dataset = dataset.with_property(name, np.where(hidden, np.nan, dataset.values(name)), "GPa")
+    names = ["bulk_modulus", "shear_modulus"]
+    dataset, missing = with_gaps(moduli(), names)
     dataset.write(tmp_path / "data.parquet")
     words = ["--target", "bulk_modulus:log10", "--target", "shear_modulus", "--folds", 3, *TINY_OPTIONS]
     said = Said(capsys, "train", tmp_path / "data.parquet", *words, "--out", tmp_path / "run")

@@ -12,6 +12,7 @@ from grouped_runs import MODULUS, assert_same_group, moduli, runs_of, train_grou
 from grouped_runs import start as start_group
 from training_runs import (
     Finished,
+    children,
     metrics,
     one_thread,  # noqa: F401
     small_options,
@@ -56,10 +57,6 @@ def words(data, folder, *more):
         folder,
         *more,
     ]
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_running(pid: int) -> bool:

@@ -13,6 +13,7 @@ from training_runs import (
     summary,
     table,
     train,
+    with_gaps,
 )
 
 from crystallite.dataset import Dataset
@@ -55,11 +56,8 @@ def test_truth_values_are_classes_too(stiff, tmp_path):
 
 
 def test_several_targets_with_missing_values(elastic, tmp_path):
-    dataset = elastic.select(range(200))
     names = ["bulk_modulus", "shear_modulus"]
-    missing = np.random.default_rng(0).random((200, 2)) < 0.3
-    for name, hidden in zip(names, missing.T, strict=True):
-        dataset = dataset.with_property(name, np.where(hidden, np.nan, dataset.values(name)), "GPa")
+    dataset, missing = with_gaps(elastic.select(range(200)), names)
     run = train(dataset, tmp_path / "run", names, epochs=6)
     assert run.predict(dataset).shape == (200, 2)
     found = summary(run.folder)

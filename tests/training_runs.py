@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 # Idle threads sleep instead of spinning: on a busy machine small steps are then ten times faster. Read when
@@ -48,6 +49,15 @@ def one_thread() -> Iterator[None]:
 def energies(n_crystals: int = 300) -> Dataset:
     """The first crystals of the built-in formation energies."""
     return Dataset.read("formation").select(range(n_crystals))
+
+
+def with_gaps(dataset: Dataset, names: list[str]) -> tuple[Dataset, np.ndarray]:
+    """The dataset with 30 % of the values of each property missing, and (crystals, names) which."""
+    missing = np.random.default_rng(0).random((len(dataset), len(names))) < 0.3
+    for name, hidden in zip(names, missing.T, strict=True):
+        values = np.where(hidden, np.nan, dataset.values(name))
+        dataset = dataset.with_property(name, values, dataset.units[name])
+    return dataset, missing
 
 
 def train(data: Any, out: Path, target: Any = ENERGY, **settings: Any) -> Run:
@@ -91,6 +101,11 @@ def wait_for_epoch(folder: Path, epoch: int, process: subprocess.Popen[str]) -> 
     path = folder / "metrics.jsonl"
     while process.poll() is None and not (path.exists() and path.read_text().count("\n") >= epoch):
         time.sleep(0.003)
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a running process (Linux)."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def same_weights(a: Path, b: Path, names: tuple[str, ...] = ("best", "last")) -> bool:

@@ -23,11 +23,13 @@ class Bonds(NamedTuple):
 
     topology: (blocks, edge_offsets, neighbors, weights, multiplicities) of the GraphBatch. first: (edges,)
     index of a bond's first Gaussian that is not zero. values: (edges, WINDOW) Gaussians from there on.
+    block_weights: (blocks,) sums of weight x multiplicity over the edges of each block.
     """
 
     topology: tuple[NDArray[Any], ...]
     first: NDArray[np.int32]
     values: NDArray[np.float32]
+    block_weights: NDArray[np.float64]
 
 
 class Moments(NamedTuple):
@@ -44,7 +46,10 @@ def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
     values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
     kernels.gaussians(batch.distances, np.float32(step), n_centers, first, values)
     topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
-    return Bonds(topology, first, values)
+    of_nodes = (
+        np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64) * batch.multiplicities
+    )
+    return Bonds(topology, first, values, np.add.reduceat(of_nodes, batch.blocks[:-1]))
 
 
 def gated_messages(
@@ -176,13 +181,8 @@ def _combined_moments(
     bonds: Bonds, n_bonds: float, means: NDArray[np.float32], squares: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Combine the moments of all blocks and processes in double precision (Chan, Golub and LeVeque 1983)."""
-    blocks, edge_offsets, _, weights, multiplicities = bonds.topology
-    per_node = np.add.reduceat(weights, edge_offsets[:-1], dtype=np.float64) * multiplicities
-    block_weights = np.add.reduceat(per_node, blocks[:-1])[:, None]
-    sums = (block_weights * means).sum(0)
-    sums_of_squares = squares.sum(0, dtype=np.float64) + (block_weights * means.astype(np.float64) ** 2).sum(
-        0
-    )
+    weighted = bonds.block_weights[:, None] * means
+    sums, sums_of_squares = weighted.sum(0), squares.sum(0, dtype=np.float64) + (weighted * means).sum(0)
     mean, mean_square = distributed.total(np.stack((sums, sums_of_squares))) / n_bonds
     variance = np.maximum(mean_square - mean**2, 0)
     return mean.astype(np.float32), variance.astype(np.float32)

@@ -85,10 +85,14 @@ def train(
         if out is not None and distributed.is_restart() and (Path(out) / run_folder.CONFIG).exists():
             return resume(out, data=dataset, workers=workers, device=device, progress=progress)
         trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
-        folder = distributed.on_first(lambda: run_folder.new_folder(out, run_name(dataset, config)))
-        distributed.on_first(lambda: set_trackers(folder, track))
-        distributed.on_first(lambda: start_folder(folder, dataset, config, trainer.split))
-        return _finish(trainer, dataset, config, folder, progress)
+
+        def begin() -> Path:
+            folder = run_folder.new_folder(out, run_name(dataset, config))
+            set_trackers(folder, track)
+            start_folder(folder, dataset, config, trainer.split)
+            return folder
+
+        return _finish(trainer, dataset, config, distributed.on_first(begin), progress)
 
 
 def resume(

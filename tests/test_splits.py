@@ -12,7 +12,8 @@ from crystallite.config import GraphConfig
 from crystallite.crystal import Crystal
 from crystallite.errors import CrystalliteError
 from crystallite.graphs import build_graphs
-from crystallite.splits import Split, column_split, fold_split, material_groups, parse_parts, random_split
+from crystallite.materials import material_groups
+from crystallite.splits import Parts, Split, column_split, fold_split, parse_parts, random_split
 
 
 def sizes(split: Split) -> tuple[int, ...]:
@@ -77,10 +78,10 @@ def test_groups_stay_together_and_nothing_is_lost(groups, parts, seed) -> None:
 @given(GROUPS, st.integers(0, 9))
 def test_counts_are_never_exceeded(groups, seed) -> None:
     """Numbers that leave some crystals unused are upper bounds for every part, whole groups kept together."""
-    wanted = (len(groups) // 2, len(groups) // 8, len(groups) // 8)
+    wanted = Parts(len(groups) // 2, len(groups) // 8, len(groups) // 8, "crystals")
     split = random_split(groups, wanted, seed)
     check_disjoint(split, groups)
-    assert all(size <= limit for size, limit in zip(sizes(split), wanted, strict=True))
+    assert all(size <= limit for size, limit in zip(sizes(split), wanted[:3], strict=True))
 
 
 @pytest.mark.parametrize("parts", [(4000, 0, 0), (3000, 500, 439), (0.8, 0.8, 0.1), (50.5, 20, 20)])

@@ -19,7 +19,8 @@ from crystallite.crystal import Crystal
 from crystallite.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.graph_store import dataset_graphs
-from crystallite.splits import material_groups, random_split
+from crystallite.materials import material_groups
+from crystallite.splits import random_split
 
 
 def sizes(run):

@@ -16,7 +16,7 @@ from .files import read_json, write_json
 from .metrics import mean_absolute_error
 from .preparation import prepare, run_dataset
 from .run_folder import DataConfig, RunConfig
-from .run_group import spread, train_all
+from .run_group import spread, start_all, train_all
 
 
 def fold_configs(config: RunConfig, n_folds: int) -> dict[str, RunConfig]:
@@ -43,7 +43,12 @@ def cross_validate(
     """
     config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["folds"]
     dataset = run_dataset(config, folder, data)
-    summaries = train_all(dataset, fold_configs(config, count), folder, parallel=parallel, **options)
+    configs = fold_configs(config, count)
+    splits = start_all(dataset, configs, folder, workers=options.get("workers", 1))
+    tested = np.concatenate([split.test for split in splits.values()])
+    if len(np.unique(tested)) < len(tested):
+        raise CrystalliteError(f"{folder}: its folds test crystals twice, as begun by 0.1.0; train anew")
+    summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
     tables = [run_folder.read_predictions(folder / name / run_folder.PREDICTIONS) for name in summaries]
     first = next(iter(summaries.values()))
     names, units, task = first["target"], first["unit"], first["task"]

@@ -19,7 +19,7 @@ from .dataset import Dataset
 from .errors import CrystalliteError
 from .files import write_text
 from .graphs import build_graphs
-from .splits import material_groups
+from .materials import material_groups
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOVERS = 5  # crystals named for each property

@@ -22,7 +22,7 @@ from .metrics import accuracy, area_under_curve, mean_absolute_error
 from .prediction import ENSEMBLE, EnsemblePredictor
 from .preparation import prepare, run_dataset
 from .run_folder import BEST, RunConfig
-from .run_group import spread, train_all
+from .run_group import spread, start_all, train_all
 from .uncertainty import LEVELS, Calibration, coverage, fit_calibration
 
 Values = NDArray[np.float64]
@@ -30,10 +30,15 @@ Values = NDArray[np.float64]
 
 def member_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
     """Return the settings of each member: one split, different initial weights and order of crystals."""
-    seeds = {f"member-{k}": config.training.seed + k - 1 for k in range(1, n_members + 1)}
+    seeds = {f"member-{k}": member_seed(config.training.seed, k) for k in range(1, n_members + 1)}
     return {
         name: replace(config, training=replace(config.training, seed=seed)) for name, seed in seeds.items()
     }
+
+
+def member_seed(seed: int, member: int) -> int:
+    """Return the seed of a member, counted from 1; another ensemble shares it by 32-bit chance only."""
+    return int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
 
 
 def plan_members(dataset: Dataset, config: RunConfig, n_members: int, *, workers: int = 1) -> int:
@@ -53,9 +58,12 @@ def train_ensemble(
     config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["members"]
     dataset = run_dataset(config, folder, data)
     configs = member_configs(config, count)
+    split, *others = start_all(dataset, configs, folder, workers=options.get("workers", 1)).values()
+    if not all(np.array_equal(*parts) for other in others for parts in zip(split, other, strict=True)):
+        raise CrystalliteError(f"{folder}: its members do not share one split; train anew")
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
     models = [load_model(folder / name / BEST) for name in configs]
-    trainer = prepare(dataset, config)
+    trainer = prepare(dataset, config, split=split)
     graphs = dataset_graphs(dataset, config.graph)
 
     def members(rows: NDArray[np.int64]) -> Values:

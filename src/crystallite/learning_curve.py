@@ -18,7 +18,7 @@ from .figures import plot_power_law
 from .files import read_json, write_json, write_text
 from .preparation import prepare, run_dataset
 from .run_folder import RunConfig
-from .run_group import train_all
+from .run_group import start_all, train_all
 
 TABLE, FIGURE = "learning_curve.csv", "learning_curve.png"
 
@@ -60,7 +60,9 @@ def learning_curve(
     """
     config, sizes = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["sizes"]
     dataset = run_dataset(config, folder, data)
-    summaries = train_all(dataset, size_configs(config, sizes), folder, parallel=parallel, **options)
+    configs = size_configs(config, sizes)
+    start_all(dataset, configs, folder, workers=options.get("workers", 1))
+    summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
     errors = np.array([summary["test_mae"] for summary in summaries.values()])
     fit = fit_power_law(np.array(sizes, dtype=np.float64), errors)
     first = next(iter(summaries.values()))

@@ -14,12 +14,38 @@ from .dataset import Dataset
 from .errors import CrystalliteError
 from .files import read_json
 from .preparation import prepare, start_folder
-from .run_folder import RunConfig
+from .run_folder import DataConfig, RunConfig
+from .run_split import read_split
 from .side_by_side import train_side_by_side
+from .splits import Split
 from .tracking import hand_trackers_on
 from .training import TrainingInterruptedError, resume
 
 FIGURES = ("test_", "baseline_", "validation_")  # beginnings of the numbers of a summary that are averaged
+
+
+def start_all(
+    dataset: Dataset, configs: dict[str, RunConfig], folder: Path, *, workers: int = 1
+) -> dict[str, Split]:
+    """Make the run folders below `folder` that are not there yet; return the split of each run.
+
+    Runs of the same data settings have one split.
+    """
+    splits: dict[str, Split] = {}
+    of_settings: dict[DataConfig, Split] = {}
+    for name, config in configs.items():
+        run = folder / name
+        if (run / run_folder.CONFIG).exists():
+            splits[name] = read_split(run, dataset.ids, RunConfig.read(run).data)
+            of_settings.setdefault(config.data, splits[name])
+    for name, config in configs.items():
+        if name not in splits:
+            split = of_settings.get(config.data) or prepare(dataset, config, workers=workers).split
+            splits[name] = of_settings.setdefault(config.data, split)
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            hand_trackers_on(folder, folder / name)
+            start_folder(folder / name, dataset, config, split)
+    return splits
 
 
 def train_all(
@@ -32,7 +58,7 @@ def train_all(
     device: str = "cpu",
     progress: bool = True,
 ) -> dict[str, dict[str, Any]]:
-    """Train every configuration in its own run folder below `folder` and return their summaries.
+    """Train in the run folders below `folder` that `start_all` made, and return their summaries.
 
     Finished ones are left as they are, interrupted ones go on. parallel: how many train side by side, each
     in a process with its share of the threads; needs a dataset that is on disk. Raises
@@ -42,12 +68,6 @@ def train_all(
         raise CrystalliteError(
             "trainings side by side read the dataset from disk: write it to a Parquet file and give its path"
         )
-    for name, config in configs.items():
-        if not (folder / name / run_folder.CONFIG).exists():
-            trainer = prepare(dataset, config, workers=workers)
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            hand_trackers_on(folder, folder / name)
-            start_folder(folder / name, dataset, config, trainer.split)
     missing = [folder / name for name in configs if not (folder / name / run_folder.SUMMARY).exists()]
     done = len(configs) - len(missing)
     try:

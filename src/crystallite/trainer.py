@@ -22,6 +22,7 @@ from .config import TrainConfig
 from .errors import CrystalliteError
 from .graphs import PackedGraphs
 from .inference import network_outputs
+from .materials import Seen
 from .metrics import area_under_curve, mean_absolute_error
 from .model import CrystalNetwork
 from .optimization import learning_rate, loss_of, make_optimizer, update_average
@@ -32,8 +33,8 @@ from .targets import Targets
 class Trainer:
     """A network, its optimiser and where they are in the training.
 
-    values: (crystals, targets) in units, NaN where unknown. sample_weights: (crystals,). `step` counts all
-    steps taken; `history` holds a
+    values: (crystals, targets) in units, NaN where unknown. sample_weights: (crystals,). seen: the materials
+    that the network will have met, to be kept with it. `step` counts all steps taken; `history` holds a
     dictionary an epoch.
     """
 
@@ -46,11 +47,12 @@ class Trainer:
         targets: Targets,
         config: TrainConfig,
         sample_weights: NDArray[np.float64] | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.network = network.train()
         self.average = copy.deepcopy(network).eval() if config.averaging else None
         self.graphs, self.values, self.split = placed(graphs, network), values, split
-        self.targets, self.config = targets, config
+        self.targets, self.config, self.seen = targets, config, seen
         self.normalized = torch.from_numpy(targets.normalized(values))
         self.weights = None if sample_weights is None else torch.from_numpy(sample_weights).float()
         self.optimizer = make_optimizer(network, config)
@@ -94,9 +96,9 @@ class Trainer:
         `after_step` is called with each step's loss; an exception from it leaves a state that can be saved.
         """
         order = np.random.default_rng([self.config.seed, self.epoch]).permutation(self.split.train)
-        for position in range(self.step - self.epoch * self.steps_per_epoch, self.steps_per_epoch):
-            size = self.config.batch_size
-            after_step(self.train_step(order[position * size : (position + 1) * size]))
+        batches = equal_batches(order, self.config.batch_size)
+        for rows in batches[self.step - self.epoch * self.steps_per_epoch :]:
+            after_step(self.train_step(rows))
         entry = {
             "epoch": self.epoch + 1,
             "learning_rate": self._learning_rate(self.step - 1),
@@ -218,6 +220,15 @@ class Trainer:
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate(self.config, step, self.steps_per_epoch)
+
+
+def equal_batches(rows: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Cut rows into the fewest batches of at most `batch_size`, which differ by one row at most.
+
+    Cut at `batch_size`, an epoch would end with a batch of what is left, such as one crystal, whose gradient
+    and batch-norm moments would count as much as those of a whole batch.
+    """
+    return np.array_split(rows, math.ceil(len(rows) / batch_size))
 
 
 def _mixed_seed(seed: int, step: int, rank: int) -> int:

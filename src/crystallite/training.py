@@ -23,6 +23,7 @@ from .files import write_json
 from .prediction import Predictor
 from .preparation import prepare, run_config, run_dataset, run_name, start_folder
 from .run_folder import BEST, LAST, RunConfig
+from .run_split import read_split
 from .tracking import Tracking, known_trackers, open_trackers, set_trackers
 from .trainer import Trainer
 
@@ -92,7 +93,9 @@ def train(
             start_folder(folder, dataset, config, trainer.split)
             return folder
 
-        return _finish(trainer, dataset, config, distributed.on_first(begin), progress)
+        folder = distributed.on_first(begin)
+        with run_folder.locked(folder):
+            return _finish(trainer, dataset, RunConfig.read(folder), folder, progress)
 
 
 def resume(
@@ -111,8 +114,9 @@ def resume(
     folder = Path(folder)
     config = RunConfig.read(folder)
     dataset = run_dataset(config, folder, data)
-    with distributed.process_group(device) as device:
-        trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
+    split = read_split(folder, dataset.ids, config.data)
+    with distributed.process_group(device) as device, run_folder.locked(folder):
+        trainer = prepare(dataset, config, split=split, workers=workers, device=device, progress=progress)
         if (folder / LAST).exists():
             trainer.load_state(*read_tensors(folder / LAST))
         return _finish(trainer, dataset, config, folder, progress)
@@ -212,7 +216,7 @@ def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
         "environment": run_folder.environment(),
         "history": trainer.history,
     }
-    return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info)
+    return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info, trainer.seen)
 
 
 @contextmanager

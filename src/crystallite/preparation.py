@@ -140,8 +140,9 @@ def prepare(
 
 def _usable(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.bool_]:
     """Tell which crystals have a value; a sample weight of 0 leaves a crystal out altogether."""
-    known: NDArray[np.bool_] = np.isfinite(values).any(axis=1)
-    return known if weights is None else known & (weights != 0)
+    known = np.isfinite(values)
+    known[weights == 0 if weights is not None else []] = False
+    return np.asarray(known.any(axis=1))
 
 
 def _network(config: RunConfig, targets: Targets, base: TrainedModel | None, device: str) -> CrystalNetwork:

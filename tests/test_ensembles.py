@@ -12,6 +12,7 @@ from training_runs import one_thread, same_weights, strict_json, summary, table,
 
 from crystallite import load_predictor
 from crystallite.dataset import Dataset
+from crystallite.ensembles import member_seed
 from crystallite.errors import CrystalliteError
 from crystallite.prediction import EnsemblePredictor
 from crystallite.run_folder import RunConfig
@@ -42,11 +43,17 @@ def member_predictions(folder, data):
 
 def test_members_differ_by_their_seed_alone(folder):
     configs = [RunConfig.read(folder / name) for name in MEMBERS]
-    assert [config.training.seed for config in configs] == [0, 1, 2]
+    assert [config.training.seed for config in configs] == [member_seed(0, k) for k in (1, 2, 3)]
     assert len({config.data for config in configs}) == 1
     parts = [(folder / name / "split.csv").read_bytes() for name in MEMBERS]
     assert len(set(parts)) == 1
     assert not same_weights(folder / "member-1", folder / "member-2", ("best",))
+
+
+def test_ensembles_of_different_seeds_share_no_member():
+    seeds = [member_seed(seed, member) for seed in range(30) for member in range(1, 31)]
+    assert len(set(seeds)) == len(seeds)
+    assert member_seed(0, 2) == np.random.SeedSequence([0, 2]).generate_state(1)[0]
 
 
 def test_predictions_are_mean_and_calibrated_spread(folder, data):

@@ -125,7 +125,8 @@ def parameters(folder, name="best"):
     return {
         key.removeprefix("network."): tensor
         for key, tensor in tensors.items()
-        if not key.startswith(("average.", "optimizer.")) and not key.endswith(("_mean", "_var", "_tracked"))
+        if not key.startswith(("average.", "optimizer.", "seen."))
+        and not key.endswith(("_mean", "_var", "_tracked"))
     }
 
 

@@ -32,7 +32,7 @@ def sizes(run):
     [
         ("60/20/20", (60, 20, 20, 0)),
         ("0.5/0.2/0.1", (50, 20, 10, 20)),
-        ("30/7/5", (30, 7, 5, 58)),
+        ("30/7/5 crystals", (30, 7, 5, 58)),
     ],
 )
 def test_splits_by_share_or_size(split, expected, tmp_path):
@@ -135,7 +135,7 @@ def test_different_materials_stay_apart(formation):
 
 def test_a_split_column_cannot_leak_either(repeating, tmp_path):
     dataset, same = repeating
-    labels = np.random.default_rng(1).choice(["train", "val", "test", "spare"], len(dataset))
+    labels = np.random.default_rng(1).choice(["train", "val", "test", "unused"], len(dataset))
     with pytest.warns(UserWarning, match="repeat materials"):
         run = train(
             dataset.with_property("part", labels), tmp_path / "run", "x", split_column="part", epochs=1

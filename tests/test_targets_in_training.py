@@ -124,3 +124,30 @@ def test_logarithms_are_declared_target_by_target(elastic, tmp_path):
     scaled = outputs * run.model.targets.std + run.model.targets.mean
     expected = np.column_stack([scaled[:, 0], 10 ** scaled[:, 1]])
     np.testing.assert_allclose(run.predict(dataset), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_class_other_than_0_and_1_is_named_wherever_it_is(part, stiff, tmp_path):
+    """In the test part a 2 once counted as class 0."""
+    parts = np.where(np.arange(300) < 200, "train", np.where(np.arange(300) < 250, "validation", "test"))
+    row = int(np.flatnonzero(parts == part)[3])
+    labels = np.where(np.arange(300) == row, 2.0, stiff.values("stiff"))
+    dataset = stiff.with_property("stiff", labels).with_property("part", parts.tolist())
+    message = rf"values 0 and 1 only, 1 are not, such as 2 of {stiff.ids[row]} \({part} part\)"
+    with pytest.raises(CrystalliteError, match=message):
+        train(dataset, tmp_path / "run", "stiff", task="classification", split_column="part")
+    unused = dataset.with_property("part", np.where(np.arange(300) == row, "", parts).tolist())
+    settings = {"task": "classification", "split_column": "part", "epochs": 1}
+    assert train(unused, tmp_path / "unused", "stiff", **settings).summary["test_accuracy"] > 0
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_value_without_a_logarithm_is_named_wherever_it_is(part, elastic, tmp_path):
+    parts = np.where(np.arange(60) < 40, "train", np.where(np.arange(60) < 50, "validation", "test"))
+    row = int(np.flatnonzero(parts == part)[3])
+    values = np.where(np.arange(60) == row, -665.0, elastic.values("bulk_modulus")[:60])
+    dataset = (
+        elastic.select(range(60)).with_property("K", values, "GPa").with_property("part", parts.tolist())
+    )
+    with pytest.raises(CrystalliteError, match=rf"such as -665 of {elastic.ids[row]} \({part} part\)"):
+        train(dataset, tmp_path / "run", "K:log10", split_column="part")

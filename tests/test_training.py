@@ -107,7 +107,7 @@ def test_the_folder_says_how_it_was_made(run):
 def test_only_finished_files_are_left(run):
     assert {path.name for path in run.folder.iterdir()} == {
         *("config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors", "split.csv"),
-        *("test_predictions.csv", "summary.json", "parity.png", "learning_curve.png"),
+        *("test_predictions.csv", "summary.json", "parity.png", "learning_curve.png", ".lock"),
     }
 
 

@@ -207,5 +207,5 @@ def _check_sample_weights(dataset: Dataset, column: str, weights: NDArray[np.flo
         what = "missing" if np.isnan(weights[row]) else f"{weights[row]:g}"
         raise CrystalliteError(
             f"sample weights {column}: {what} for {dataset.ids[row]}; "
-            f"{len(wrong)} of {len(split.train)} training crystals have no weight of 0 or more"
+            f"{len(wrong)} of {len(split.train)} training crystals have no positive weight"
         )

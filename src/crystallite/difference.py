@@ -224,8 +224,8 @@ def _property_rows(difference: Difference) -> Iterator[Sequence[Any]]:
         yield [change.name, change.unit, *(_cell(value) for value in statistics.values()), largest]
 
 
-def _cell(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.7g}"
+def _cell(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _file_name(name: str) -> str:

@@ -67,7 +67,7 @@ def learning_curve(
     fit = fit_power_law(np.array(sizes, dtype=np.float64), errors)
     first = next(iter(summaries.values()))
     text = StringIO()
-    rows = [[size, f"{error:.7g}"] for size, error in zip(sizes, errors, strict=True)]
+    rows = zip(sizes, errors.tolist(), strict=True)
     csv.writer(text, lineterminator="\n").writerows([["n_train", "test_mae"], *rows])
     write_text(folder / TABLE, text.getvalue())
     plot_power_law(folder / FIGURE, np.array(sizes, dtype=np.float64), errors, fit, first["unit"][0])

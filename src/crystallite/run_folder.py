@@ -189,7 +189,8 @@ def write_predictions(
 ) -> None:
     """Write a CSV of material_id, and NAME, NAME_predicted (and NAME_std, if given) for each target.
 
-    truth, predicted, deviation: (rows, targets); a missing value is an empty cell.
+    truth, predicted, deviation: (rows, targets); a missing value is an empty cell. Numbers have all the
+    digits they need to be read back equal.
     """
     parts = [("", truth), ("_predicted", predicted)] + (
         [("_std", deviation)] if deviation is not None else []
@@ -199,7 +200,7 @@ def write_predictions(
     writer.writerow(["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)])
     cells = np.stack([values for _, values in parts], axis=2).reshape(len(ids), len(parts) * len(names))
     for material_id, row in zip(ids, cells.tolist(), strict=True):
-        writer.writerow([material_id, *("" if math.isnan(x) else f"{x:.7g}" for x in row)])
+        writer.writerow([material_id, *("" if math.isnan(x) else x for x in row)])
     write_text(path, text.getvalue())
 
 

@@ -173,7 +173,7 @@ def _write_table(path: Path, study: Study) -> None:
         row += [outcome.get(name) for name in (*errors, "epoch")]
         row += [attributes.get("epochs"), attributes.get("seconds")]
         row += [trial.params.get(name) for name in names]
-        writer.writerow(["" if x is None else f"{x:.6g}" if isinstance(x, float) else x for x in row])
+        writer.writerow(row)
     write_text(path, text.getvalue())
 
 

@@ -103,9 +103,8 @@ def prepare(
     values = np.column_stack([dataset.values(name) for name in names])
     graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
     # One graph setting tells materials apart, so that the split depends on the seed alone.
-    same = (
-        graphs if config.graph == GraphConfig() else dataset_graphs(dataset, GraphConfig(), workers=workers)
-    )
+    usual = config.graph.effective() == GraphConfig()
+    same = graphs if usual else dataset_graphs(dataset, GraphConfig(), workers=workers)
     split = split_dataset(dataset, same, values, config.data)
     units = [dataset.units.get(name, "") for name in names]
     targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)

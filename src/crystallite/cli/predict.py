@@ -21,8 +21,8 @@ import click
 @click.option(
     "--ties",
     type=click.Choice(["shared", "first"]),
-    help="shared: predictions depend on the crystal alone. first: neighbours as the published code has them.  "
-    "[default: as the model was trained; shared for a .pth.tar]",
+    help="shared: predictions depend on the crystal alone. first: neighbours as the published code has them. "
+    " [default: as the model was trained; shared for a .pth.tar]",
 )
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some inputs could not be used.")
 @click.option(

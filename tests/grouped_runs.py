@@ -21,6 +21,9 @@ TINY: dict[str, Any] = {
     "hidden_width": 8,
     "n_convolutions": 1,
 }
+TINY_PER_ATOM = {
+    name: value for name, value in TINY.items() if name != "hidden_width"
+}  # has no hidden layers
 TINY_OPTIONS = [f"--set={name}={value}" for name, value in TINY.items()]
 
 
@@ -30,7 +33,8 @@ def moduli(n_crystals: int = 60) -> Dataset:
 
 
 def start(data: Any, group: dict[str, Any], out: Path, target: Any = MODULUS, **settings: Any) -> Path:
-    return experiments.start_group(data, target, group, out=out, **{**TINY, **settings})
+    tiny = TINY_PER_ATOM if settings.get("readout") == "per-atom" else TINY
+    return experiments.start_group(data, target, group, out=out, **{**tiny, **settings})
 
 
 def train_group(

@@ -227,7 +227,7 @@ def test_members_of_an_ensemble_start_from_one_model(first, tmp_path):
         ({"frozen": ("conv",)}, "no part 'conv'"),
         ({"frozen": ("embedding", "convolutions", "hidden", "output")}, "nothing is left to train"),
         ({"atom_width": 8}, "start from has atom_width = 16, not 8; leave that to the model"),
-        ({"readout": "per-atom", "n_hidden": 2}, "n_hidden = 1, not 2, readout = pooled, not per-atom"),
+        ({"convolution": "plain", "n_hidden": 2}, "n_hidden = 1, not 2, convolution = gated, not plain"),
         ({"start_from": "nowhere"}, "nowhere: no such model"),
     ],
 )

@@ -184,7 +184,7 @@ def test_settings_and_crystals_have_stores_of_their_own(dataset, tmp_path) -> No
         store_key(dataset.fingerprint, CONFIG),
         store_key(dataset.fingerprint, GraphConfig(ties="first")),
         store_key(dataset.fingerprint, GraphConfig(n_neighbors=11)),
-        store_key(dataset.fingerprint, GraphConfig(cutoff=7)),
+        store_key(dataset.fingerprint, GraphConfig(ties="first", cutoff=7)),
         store_key(dataset.fingerprint, GraphConfig(tolerance=1e-2)),
         store_key(dataset.select(range(149)).fingerprint, CONFIG),
     }
@@ -193,6 +193,12 @@ def test_settings_and_crystals_have_stores_of_their_own(dataset, tmp_path) -> No
     first = dataset_graphs(dataset, GraphConfig(ties="first"), folder=tmp_path)
     assert not np.array_equal(shared.weights, first.weights)
     assert store_key(dataset.select(range(150)).fingerprint, GraphConfig()) in keys
+
+
+def test_what_has_no_effect_has_no_store_of_its_own(dataset) -> None:
+    assert store_key(dataset.fingerprint, GraphConfig(cutoff=7)) == store_key(
+        dataset.fingerprint, GraphConfig()
+    )
 
 
 def test_algorithm_version_counts(dataset, monkeypatch) -> None:

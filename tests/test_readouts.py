@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from grouped_runs import MODULUS, TINY, TINY_OPTIONS, Said, moduli, train_group
+from grouped_runs import MODULUS, TINY, TINY_PER_ATOM, Said, moduli, train_group
 from networks import predictions, random_network
 from strategies import SUPERCELLS, in_cell, perovskite, reordered, rock_salt, rotated, shifted
 from torch.nn.functional import softplus
@@ -28,7 +28,7 @@ def sites(tmp_path_factory):
     """A trained model of two targets with the readout per atom."""
     out = tmp_path_factory.mktemp("sites") / "run"
     return crystallite.train(
-        moduli(), MODULI, readout="per-atom", out=out, progress=False, **{**TINY, "epochs": 3}
+        moduli(), MODULI, readout="per-atom", out=out, progress=False, **{**TINY_PER_ATOM, "epochs": 3}
     )
 
 
@@ -85,7 +85,8 @@ def test_those_of_an_ensemble_average_to_its_prediction(tmp_path):
 def test_other_models_have_no_contributions(target, settings, tmp_path):
     dataset = moduli(40)
     dataset = dataset.with_property("stiff", dataset.values("bulk_modulus") > 100)
-    run = crystallite.train(dataset, target, out=tmp_path / "run", progress=False, **TINY, **settings)
+    tiny = TINY_PER_ATOM if settings.get("readout") == "per-atom" else TINY
+    run = crystallite.train(dataset, target, out=tmp_path / "run", progress=False, **tiny, **settings)
     with pytest.raises(CrystalliteError, match="readout = per-atom, without log10"):
         run.site_contributions(dataset.crystal(0))
 
@@ -130,7 +131,7 @@ def test_the_command_trains_both(tmp_path, capsys):
         tmp_path / "data.parquet",
         "--target",
         MODULUS,
-        *TINY_OPTIONS,
+        *(f"--set={name}={value}" for name, value in TINY_PER_ATOM.items()),
         "--out",
         tmp_path / "run",
     ]

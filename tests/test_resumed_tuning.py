@@ -86,8 +86,16 @@ def test_ctrl_c_inside_a_trial_loses_only_that(tmp_path, monkeypatch):
 
 
 def test_a_lost_trial_of_default_settings_is_repeated(tmp_path, monkeypatch):
+    prepare, calls = tuning.prepare, iter(range(2))
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == 1:  # the first looks whether there is anything to train
+            signal.raise_signal(signal.SIGINT)
+            raise ZeroDivisionError
+        return prepare(*arguments, **options)
+
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "prepare", lambda *_, **__: signal.raise_signal(signal.SIGINT) or 1 / 0)
+        patch.setattr(tuning, "prepare", interrupted)
         with pytest.raises(ZeroDivisionError):
             search(tmp_path)
     assert search(tmp_path, trials=2).default is not None

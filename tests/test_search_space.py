@@ -22,7 +22,8 @@ def test_the_default_space_is_what_is_documented():
 
 def test_the_default_settings_lie_in_the_default_space():
     space = SearchSpace.default()
-    assert set(space.start()) == set(space.searched)
+    assert set(space.start("regression")) == set(space.searched)
+    assert space.outside("regression") == {}
 
 
 def test_classification_does_not_search_the_loss():

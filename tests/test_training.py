@@ -155,6 +155,13 @@ def test_divergence_is_said_plainly(tmp_path):
         )
 
 
+def test_what_has_diverged_is_not_kept(tmp_path):
+    """The loss of each step is finite, but no prediction is."""
+    with pytest.raises(CrystalliteError, match=r"diverged in epoch 1: .* not finite; lower .*--lr"):
+        train(energies(60), tmp_path / "run", learning_rate=1e6)
+    assert not {path.name for path in (tmp_path / "run").iterdir()} & {"best.safetensors", "summary.json"}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -21,8 +21,11 @@ import crystallite
 from crystallite import batches, graph_store, preparation, trainer, tuning
 from crystallite.cli import cli
 from crystallite.config import GraphConfig
-from crystallite.errors import CrystalliteError
+from crystallite.errors import CrystalliteError, DivergedError
+from crystallite.study import mark_diverged
 from crystallite.tuning import TuneResult
+
+SMALL_NETWORK = "n_convolutions = 1\natom_width = 8\nhidden_width = 8\nbatch_size = 64\n"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,8 @@ def test_trials_are_inside_the_space(found):
 def test_the_first_trial_takes_the_default_settings(found, tmp_path):
     first = rows(found.folder)[0]
     assert (first["default"], first["state"]) == ("yes", "complete")
-    run = crystallite.train(energies(120), ENERGY, epochs=2, out=tmp_path / "run", progress=False)
+    fixed = {"epochs": 2, **found.fixed}
+    run = crystallite.train(energies(120), ENERGY, out=tmp_path / "run", progress=False, **fixed)
     assert found.default == pytest.approx(run.summary["validation_mae"], rel=1e-6)
     assert float(first["validation_mae"]) == found.default
 
@@ -125,7 +129,7 @@ def test_rows_of_the_test_part_are_never_gathered(tmp_path, monkeypatch):
     monkeypatch.setattr(batches, "gather_batch", spy_gather)
     search(tmp_path)
     test = splits[0].test
-    assert len(splits) == 5
+    assert len(splits) == 6  # before the study, and one a trial
     assert set(gathered) == {*splits[0].train.tolist(), *splits[0].validation.tolist()}
     assert not set(gathered) & set(test.tolist())
 
@@ -161,14 +165,97 @@ def test_a_diverged_trial_is_counted_and_not_the_best(tmp_path, monkeypatch):
     run_epoch = trainer.Trainer.run_epoch
 
     def diverge(self: Any, after_step: Any) -> Any:
-        if self.config.learning_rate != 0.01:
-            raise CrystalliteError("the training diverged")
+        if self.config.learning_rate != 0.01 and self.epoch == 1:
+            raise DivergedError("the training diverged")
         return run_epoch(self, after_step)
 
     monkeypatch.setattr(trainer.Trainer, "run_epoch", diverge)
-    result = search(tmp_path)
-    assert result.trial == 0
+    monkeypatch.setattr("crystallite.study._pruner", lambda epochs: optuna.pruners.NopPruner())
+    said: list[str] = []
+    result = search(tmp_path, say=said.append)
+    assert (result.trial, result.n_finished) == (0, 5)
     assert [row["state"] for row in rows(tmp_path)] == ["complete"] + ["diverged"] * 4
+    assert {row["validation_error"] for row in rows(tmp_path)[1:]} == {""}
+    assert all("diverged in epoch 2" in line for line in said[1:])
+    assert matplotlib.image.imread(tmp_path / "history.png").shape[0] > 100
+
+
+def test_a_real_divergence_is_one(tmp_path):
+    """Rates of a million: the loss, the weights or what they predict are no numbers."""
+    space = 'learning_rate = [0.01, 1e6, 1e12]\noptimizer = "sgd"\n' + SMALL_NETWORK
+    result = search(tmp_path, space=space, trials=8)
+    states = {row["learning_rate"]: row["state"] for row in rows(tmp_path)}
+    assert states["1e+12"] == states["1e+06"] == "diverged"
+    assert result.config.training.learning_rate == 0.01
+
+
+def test_errors_before_a_divergence_are_the_worst_for_sampler_and_pruner():
+    """A trial that was best until it diverged: Hyperband must not let others compete with it."""
+    study = optuna.create_study(pruner=optuna.pruners.HyperbandPruner(1, 9))
+    trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    for step in range(1, 5):
+        trial.report(0.001, step)
+        trial.should_prune()
+    study.tell(trial, mark_diverged(trial, "the loss is nan"))
+    (frozen,) = study.trials
+    rungs = [value for name, value in frozen.system_attrs.items() if name.startswith("completed_rung")]
+    assert rungs
+    assert {*rungs, frozen.value} == {np.inf}
+    assert (frozen.state.name, frozen.user_attrs["best"]) == ("COMPLETE", {})
+
+
+# ---- inside the space
+
+
+def test_the_default_trial_takes_what_is_fixed(found):
+    assert found.fixed == {"n_convolutions": 1, "atom_width": 8, "hidden_width": 8, "batch_size": 64}
+    assert found.config.model.atom_width == 8
+
+
+def test_defaults_outside_the_space_are_no_trial(tmp_path):
+    said: list[str] = []
+    space = 'optimizer = ["sgd"]\nlearning_rate = { low = 1e-6, high = 1e-5 }\n' + SMALL_NETWORK
+    result = search(tmp_path, space=space, trials=2, say=said.append)
+    assert result.default is None
+    assert said[0] == (
+        "no trial takes the default settings: optimizer = adamw, learning_rate = 0.01 lies outside the space"
+    )
+    assert 1e-6 <= result.config.training.learning_rate <= 1e-5
+    assert result.config.training.optimizer == "sgd"
+    assert [row["default"] for row in rows(tmp_path)] == ["", ""]
+
+
+def test_a_setting_is_searched_where_it_has_its_effect(tmp_path):
+    space = (
+        'optimizer = ["adamw", "sgd"]\nmomentum = { low = 0.1, high = 0.8 }\nwarmup = 0.2\n' + SMALL_NETWORK
+    )
+    search(tmp_path, space=space, trials=8)
+    trials = rows(tmp_path)
+    assert {row["optimizer"] for row in trials} == {"adamw", "sgd"}
+    assert {row["optimizer"] for row in trials if row["momentum"]} == {"sgd"}
+    assert {row["optimizer"] for row in trials if not row["momentum"]} == {"adamw"}
+
+
+def test_what_is_fixed_counts_where_it_has_its_effect(tmp_path):
+    space = 'optimizer = ["adamw", "sgd"]\nmomentum = 0.5\n' + SMALL_NETWORK
+    result = search(tmp_path, space=space, trials=3)
+    assert result.config.training.momentum == (0.5 if result.config.training.optimizer == "sgd" else 0.9)
+
+
+@pytest.mark.parametrize("entry", ["{ low = 0.1, high = 0.3 }", "0.2"])
+@pytest.mark.parametrize("name", ["dropout", "momentum"])
+def test_a_space_without_effect_is_refused(entry, name, tmp_path):
+    with pytest.raises(CrystalliteError, match=f"{name} has an effect only with .*no trial here has"):
+        search(tmp_path / "out", space=f"{name} = {entry}\nbatch_size = [8, 16]\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [{"split": "x"}, {"device": "nowhere"}, {"split": "90/0/10"}])
+def test_mistakes_leave_no_study(options, tmp_path):
+    with pytest.raises(CrystalliteError):
+        search(tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    assert search(tmp_path / "out", trials=1).n_finished == 1
 
 
 def test_the_default_settings_are_never_pruned(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self
 
 from .errors import CrystalliteError
@@ -53,6 +53,10 @@ class GraphConfig(_Settings):
             raise CrystalliteError("cutoff and tolerance must be positive lengths in Å")
         if self.ties not in ("shared", "first"):
             raise CrystalliteError(f"ties must be 'shared' or 'first', not {self.ties!r}")
+
+    def effective(self) -> GraphConfig:
+        """Return the settings with those that have no effect at their defaults: equal for equal graphs."""
+        return replace(self, cutoff=GraphConfig.cutoff) if self.ties == "shared" else self
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,10 @@ class CrystalliteError(Exception):
     """A problem the user can act on; the command line prints it without a traceback."""
 
 
+class DivergedError(CrystalliteError):
+    """A training has arrived at numbers that are not finite: nothing of it can be kept."""
+
+
 class WriteError(CrystalliteError):
     """A file cannot be written: the disk is full or read-only, or a permission is missing."""
 

@@ -127,14 +127,29 @@ def plot_search(
     path: Path,
     complete: Sequence[tuple[int, float]],
     pruned: Sequence[tuple[int, float]],
+    diverged: Sequence[int],
     best_so_far: Sequence[tuple[int, float]],
     default: float | None,
     measure: str,
 ) -> None:
-    """Draw (trial, validation error) of complete and pruned trials, the best so far, and the default."""
+    """Draw (trial, validation error) of complete and pruned trials, the best so far, and the default.
+
+    diverged: trials without an error, marked at the upper edge.
+    """
     figure, axes = _canvas(width=5.2)
     if pruned:
         axes.plot(*zip(*pruned, strict=True), "x", color="0.6", markersize=4, label="pruned")
+    if diverged:
+        edge = axes.get_xaxis_transform()
+        axes.plot(
+            diverged,
+            [0.98] * len(diverged),
+            "^",
+            color=_ORANGE,
+            markersize=4,
+            transform=edge,
+            label="diverged",
+        )
     axes.plot(*zip(*complete, strict=True), "o", color=_BLUE, markersize=4, label="complete")
     axes.step(*zip(*best_so_far, strict=True), where="post", color=_BLUE, linewidth=1, label="best so far")
     if default is not None:

@@ -63,7 +63,7 @@ def dataset_graphs(
 
 def store_key(fingerprint: str, config: GraphConfig) -> str:
     """Return the name of the store of these crystals under these settings."""
-    identity = [ALGORITHM_VERSION, fingerprint, config.to_dict()]
+    identity = [ALGORITHM_VERSION, fingerprint, config.effective().to_dict()]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -20,19 +20,27 @@ from .errors import CrystalliteError
 from .files import read_json
 from .graphs import PackedGraphs, build_graph, build_graphs, pack_graphs
 from .inference import atom_contributions, predict_graphs
-from .published import load_published
+from .published import SOURCE, load_published
 from .run_folder import BEST, GROUP
 from .uncertainty import Calibration
 
+TIES_UNKNOWN = (
+    "published checkpoints do not say how they treat equally distant neighbours; their ties are shared "
+    "here, ties = first repeats the published code's choice"
+)
 ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their calibration
 
 
 class Predictor:
-    """A model that predicts properties of crystals."""
+    """A model that predicts properties of crystals, with the graph settings it was trained with.
+
+    notice: what a user should know about its settings, or "".
+    """
 
     def __init__(self, model: TrainedModel) -> None:
         self.model = model
         self.models = [model]
+        self.notice = TIES_UNKNOWN if model.info.get("source") == SOURCE else ""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {', '.join(self.columns)}>"
@@ -84,6 +92,7 @@ class Predictor:
         """Return the same model with another rule for equally distant neighbours."""
         changed = copy(self)
         changed.model = replace(self.model, graph=replace(self.model.graph, ties=ties))
+        changed.notice = ""
         return changed
 
 
@@ -119,18 +128,29 @@ class EnsemblePredictor(Predictor):
         return members.mean(axis=0), np.stack(columns, axis=1)
 
 
-def load_predictor(path: str | Path, *, ties: Ties = "shared") -> Predictor:
+def load_predictor(path: str | Path, *, ties: Ties | None = None) -> Predictor:
     """Load a model: the folder of a run or an ensemble, a .safetensors file or a published .pth.tar.
 
-    ties: `first` repeats the published code's choice among equally distant neighbours.
+    ties: the rule for equally distant neighbours, `shared` or `first`, instead of the one the model was
+    trained with. Published checkpoints do not say theirs: they share ties unless told otherwise.
     """
     path = Path(path)
-    if not (path / ENSEMBLE).is_file():
-        return Predictor(load_any_model(path)).with_ties(ties)
+    ensemble = (path / ENSEMBLE).is_file()
+    predictor = _load_ensemble(path) if ensemble else Predictor(load_any_model(path))
+    return predictor if ties is None else predictor.with_ties(ties)
+
+
+def _load_ensemble(path: Path) -> EnsemblePredictor:
     members = read_json(path / ENSEMBLE)
-    models = [load_model(path / Path(name).name / BEST) for name in members["members"]]
-    calibrations = [Calibration(*map(float, pair)) for pair in members["calibration"]]
-    return EnsemblePredictor(models, calibrations).with_ties(ties)
+    names = [Path(name).name for name in members["members"]]
+    models = [load_model(path / name / BEST) for name in names]
+    for name, model in zip(names, models, strict=True):
+        if model.graph.effective() != models[0].graph.effective():
+            raise CrystalliteError(
+                f"{path}: {name} was trained with other graph settings than {names[0]} "
+                f"({model.graph}, {models[0].graph}); they are no ensemble, train it anew"
+            )
+    return EnsemblePredictor(models, [Calibration(*map(float, pair)) for pair in members["calibration"]])
 
 
 def load_any_model(path: str | Path) -> TrainedModel:

@@ -24,7 +24,7 @@ from .graph_store import dataset_graphs
 from .materials import Seen, material_hashes, material_signatures
 from .model import CrystalNetwork
 from .prediction import load_any_model
-from .recipes import configure
+from .recipes import Configs, configure
 from .run_folder import DataConfig, RunConfig
 from .run_split import draw_split, split_fingerprint, write_split
 from .splits import Split
@@ -45,13 +45,34 @@ def run_config(
     declared = (target,) if isinstance(target, str) else tuple(target)
     source = "" if isinstance(data, Dataset) else run_folder.absolute_source(str(data))
     of_data = {field.name: settings.pop(field.name) for field in fields(DataConfig) if field.name in settings}
+    _refuse_without_effect(of_data)
     of_data.setdefault("split_seed", settings.get("seed", 0))
     if settings.get("start_from"):
-        settings = {**shape_of(load_any_model(settings["start_from"])), **settings}
         settings["start_from"] = run_folder.absolute_source(str(settings["start_from"]))
     data_config = DataConfig(source, "", declared, task, **of_data)
     data_config = replace(data_config, fingerprint=data_fingerprint(dataset, data_config))
-    return RunConfig(data_config, *configure(recipe, task, len(declared), settings))
+    return RunConfig(data_config, *complete_settings(recipe, task, len(declared), settings))
+
+
+def complete_settings(recipe: str, task: Task, n_targets: int, settings: dict[str, Any]) -> Configs:
+    """Return all settings of graph, network and training: what is not given, of the recipe.
+
+    A model to start from has its shape and graphs in place of the recipe's.
+    """
+    start = settings.get("start_from")
+    return configure(recipe, task, n_targets, settings, shape_of(load_any_model(start)) if start else {})
+
+
+def _refuse_without_effect(given: dict[str, Any]) -> None:
+    """Raise CrystalliteError for settings of the data that change nothing beside each other."""
+    if not given.get("split_column"):
+        return
+    if given.get("split", DataConfig.split) != DataConfig.split:
+        raise CrystalliteError(
+            "split has no effect beside split_column, which decides: leave one of them out"
+        )
+    if "split_seed" in given and not given.get("train_limit"):
+        raise CrystalliteError("split_seed has no effect beside split_column, which decides: leave it out")
 
 
 def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) -> Dataset:
@@ -114,9 +135,8 @@ def prepare(
     base = load_any_model(config.training.start_from) if config.training.start_from else None
     graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
     # One graph setting tells materials apart, so that the split depends on the seed alone.
-    same = (
-        graphs if config.graph == GraphConfig() else dataset_graphs(dataset, GraphConfig(), workers=workers)
-    )
+    usual = config.graph.effective() == GraphConfig()
+    same = graphs if usual else dataset_graphs(dataset, GraphConfig(), workers=workers)
     signatures = material_signatures(same)
     if split is None:
         usable = _usable(values, weights)

@@ -19,6 +19,7 @@ from .errors import CrystalliteError
 from .model import CrystalNetwork
 from .targets import Targets
 
+SOURCE = "github txie-93/cgcnn"  # in `info` of the models that come from there
 # The names of the properties the eight published models predict, and ours.
 _TARGETS = {
     "formation_energy_per_atom": ("formation_energy_per_atom", "eV/atom"),
@@ -62,7 +63,7 @@ def load_published(path: str | Path) -> TrainedModel:
         n_neighbors=int(arguments.get("max_num_nbr", 12)), cutoff=float(arguments.get("radius", 8.0))
     )
     targets = Targets((name,), (unit,), task, (scale[0],), (scale[1],))
-    return TrainedModel(network.eval(), graph, targets, {"source": "github txie-93/cgcnn"})
+    return TrainedModel(network.eval(), graph, targets, {"source": SOURCE})
 
 
 def _read(path: Path) -> dict[str, Any]:

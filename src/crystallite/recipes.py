@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from .config import GraphConfig, ModelConfig, Task, TrainConfig
+from .effects import refuse_without_effect
 from .errors import CrystalliteError
 
 # `paper`: the defaults of the published code. `modern`: chosen by measurement on
@@ -38,6 +39,8 @@ _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     tuple: ((tuple, list), "a list"),
 }
 
+Configs = tuple[GraphConfig, ModelConfig, TrainConfig]
+
 
 def setting_names() -> set[str]:
     """Return the names of the settings that `configure` accepts."""
@@ -46,12 +49,33 @@ def setting_names() -> set[str]:
 
 
 def configure(
-    recipe: str, task: Task, n_targets: int, settings: dict[str, Any]
-) -> tuple[GraphConfig, ModelConfig, TrainConfig]:
+    recipe: str,
+    task: Task,
+    n_targets: int,
+    settings: dict[str, Any],
+    inherited: dict[str, Any] | None = None,
+) -> Configs:
     """Return a recipe's settings with `settings` in place of its own.
 
-    Raises CrystalliteError for an unknown recipe, an unknown name or a value that makes no sense.
+    inherited: what another model has in place of the recipe's. Raises CrystalliteError for an unknown recipe,
+    an unknown name, and a value in `settings` that makes no sense or no difference.
     """
+    configs = _combined(recipe, task, n_targets, {**(inherited or {}), **settings})
+    refuse_without_effect(settings, setting_values(configs))
+    return configs
+
+
+def setting_values(configs: Configs) -> dict[str, Any]:
+    """Return the values of all settings by name."""
+    return {name: value for part in configs for name, value in part.to_dict().items()}
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Raise CrystalliteError unless the setting exists and takes this value."""
+    _combined("modern", "regression", 1, {name: value})
+
+
+def _combined(recipe: str, task: Task, n_targets: int, settings: dict[str, Any]) -> Configs:
     if recipe not in RECIPES:
         raise CrystalliteError(f"there is no recipe {recipe!r}; recipes: {', '.join(RECIPES)}")
     parts = (GraphConfig(), *RECIPES[recipe])

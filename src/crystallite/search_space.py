@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from .config import GraphConfig, ModelConfig, Task, TrainConfig
+from .config import Task
+from .effects import CONDITIONS, with_effect
 from .errors import CrystalliteError
-from .recipes import RECIPES, configure, setting_names
+from .recipes import check_setting, configure, setting_names, setting_values
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -57,11 +58,9 @@ class SearchSpace:
 
     @classmethod
     def default(cls, task: Task = "regression") -> Self:
-        """Return the documented space; classification has no choice of a loss."""
+        """Return the documented space, as far as it has an effect: classification has no choice of a loss."""
         space = cls.parse(DEFAULT_SPACE, "the default space")
-        if task == "classification":
-            del space.searched["loss"]
-        return space
+        return cls(with_effect(space.searched, _defaults(task)), {})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -96,7 +95,7 @@ class SearchSpace:
             elif isinstance(entry, list) and not isinstance(_defaults().get(name), tuple):
                 searched[name] = _choices(name, entry)
             else:
-                _check(name, entry)
+                check_setting(name, entry)
                 fixed[name] = entry
         if not searched:
             raise CrystalliteError("nothing to search: no setting has a range or choices")
@@ -110,12 +109,40 @@ class SearchSpace:
         }
         return {"searched": plain, "fixed": self.fixed}
 
-    def start(self) -> dict[str, Any]:
-        """Return the recipe's values of the searched settings; none if the recipe lies outside the space."""
-        recipe = _defaults()
-        inside = all(recipe[name] in where for name, where in self.searched.items())
-        same = all(recipe[name] == value for name, value in self.fixed.items())
-        return {name: recipe[name] for name in self.searched} if inside and same else {}
+    def check(self, task: Task) -> None:
+        """Raise CrystalliteError naming a setting that has no effect anywhere in the space."""
+        values = {**_defaults(task), **self.fixed}
+        for condition in CONDITIONS:
+            name, where = condition.setting, self.searched.get(condition.needs)
+            possible = where if isinstance(where, tuple) else (values[condition.needs],)
+            if (name in self.searched or name in self.fixed) and condition.value not in possible:
+                raise CrystalliteError(f"{condition}, which no trial here has: leave {name} out of the space")
+
+    def start(self, task: Task) -> dict[str, Any]:
+        """Return the recipe's values of the searched settings; none if they lie outside the space."""
+        recipe = self._recipe(task)
+        return {} if self.outside(task) else recipe
+
+    def outside(self, task: Task) -> dict[str, Any]:
+        """Return the recipe's values that lie outside the space."""
+        return {name: value for name, value in self._recipe(task).items() if value not in self.searched[name]}
+
+    def _recipe(self, task: Task) -> dict[str, Any]:
+        recipe = _defaults(task)
+        return with_effect({name: recipe[name] for name in self.searched}, {**recipe, **self.fixed})
+
+    def settings(self, params: dict[str, Any], task: Task) -> dict[str, Any]:
+        """Return what a trial with these values of searched settings departs from the recipe in."""
+        chosen = {**self.fixed, **params}
+        return with_effect(chosen, {**_defaults(task), **chosen})
+
+    def sample(self, trial: BaseTrial, task: Task) -> None:
+        """Suggest a trial's value of every searched setting that has an effect beside its others."""
+        values = {**_defaults(task), **self.fixed}
+        conditional = {condition.setting for condition in CONDITIONS}
+        for name in sorted(self.searched, key=conditional.__contains__):  # after what they depend on
+            if with_effect({name: None}, values):
+                values[name] = self.suggest(trial, name)
 
     def suggest(self, trial: BaseTrial, name: str) -> Any:
         """Return a trial's value of one searched setting."""
@@ -135,7 +162,7 @@ def _range(name: str, entry: dict[str, Any]) -> Range:
             f"{name}: a range is {{ low = ..., high = ... }} with log or step, not {entry}"
         )
     for value in (entry["low"], entry["high"]):
-        _check(name, value)
+        check_setting(name, value)
         if isinstance(value, str):
             raise CrystalliteError(f"{name}: a range needs numbers; list choices as [...] ")
     where = Range(**entry)
@@ -162,18 +189,12 @@ def _check_step(name: str, where: Range) -> None:
 
 def _choices(name: str, entry: list[Any]) -> tuple[Any, ...]:
     for value in entry:
-        _check(name, value)
+        check_setting(name, value)
     if len(set(entry)) < max(len(entry), 1):
         raise CrystalliteError(f"{name}: a list of choices must hold at least one, each once")
     return tuple(entry)
 
 
-def _check(name: str, value: Any) -> None:
-    """Raise CrystalliteError unless the setting exists and takes this value."""
-    configure("modern", "regression", 1, {name: value})
-
-
-def _defaults() -> dict[str, Any]:
+def _defaults(task: Task = "regression") -> dict[str, Any]:
     """Return the values of the default recipe by name."""
-    parts: tuple[GraphConfig | ModelConfig | TrainConfig, ...] = (GraphConfig(), *RECIPES["modern"])
-    return {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
+    return setting_values(configure("modern", task, 1, {}))

@@ -8,6 +8,7 @@ heartbeats.
 from __future__ import annotations
 
 import glob
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -35,8 +36,8 @@ def open_study(name: str, storage: str, search: dict[str, Any], start: dict[str,
     """Open the study `name`, or begin it with one trial of the default settings.
 
     storage: a journal file, or a database's URL. search: plain values that say what is searched. start: the
-    default settings inside the space. Raises CrystalliteError when the storage cannot be opened or the study
-    searches something else.
+    default settings, if they lie inside the space. Raises CrystalliteError when the storage cannot be opened
+    or the study searches something else.
     """
     optuna = import_optuna()
     where = _database(storage) if "://" in storage else _journal(Path(storage))
@@ -141,7 +142,27 @@ def is_default(trial: FrozenTrial | Trial) -> bool:
 
 
 def _enqueue(study: Study, start: dict[str, Any]) -> None:
-    study.enqueue_trial(start, user_attrs={"default": True})
+    if start:
+        study.enqueue_trial(start, user_attrs={"default": True})
+
+
+def mark_diverged(trial: Trial, reason: str) -> float:
+    """Say that a trial diverged, and return the error it counts with: the worst.
+
+    So do the errors it had before, which the pruner would otherwise hold against other trials.
+    """
+    trial.set_user_attr("diverged", reason)
+    trial.set_user_attr("best", {})
+    storage, number = trial.study._storage, trial._trial_id
+    for name in storage.get_trial_system_attrs(number):
+        if name.startswith("completed_rung_"):  # Hyperband's notes
+            storage.set_trial_system_attr(number, name, math.inf)
+    return math.inf
+
+
+def has_diverged(trial: FrozenTrial) -> bool:
+    """Whether a finished trial diverged."""
+    return "diverged" in trial.user_attrs
 
 
 def _check_same(study: Study, search: dict[str, Any]) -> None:
@@ -163,7 +184,7 @@ def _sampler(seed: int) -> BaseSampler:
     """Return the sampler chosen in docs/tuning.md; it draws by seed and number of the trial.
 
     So a search that goes on does not repeat what it drew before, nor do two processes draw the same. In
-    groups, as a trial of default settings outside the space has other settings than the rest.
+    groups, as trials have only those settings that have an effect beside their others.
     """
     from optuna.samplers import TPESampler
 

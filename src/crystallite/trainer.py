@@ -19,7 +19,7 @@ from torch import Tensor
 from . import distributed
 from .batches import batch_inputs, placed
 from .config import TrainConfig
-from .errors import CrystalliteError
+from .errors import DivergedError
 from .graphs import PackedGraphs
 from .inference import network_outputs
 from .materials import Seen
@@ -99,6 +99,8 @@ class Trainer:
         batches = equal_batches(order, self.config.batch_size)
         for rows in batches[self.step - self.epoch * self.steps_per_epoch :]:
             after_step(self.train_step(rows))
+        if not all(bool(tensor.isfinite().all()) for tensor in self.kept_network.state_dict().values()):
+            raise self._diverged("weights are not finite")
         entry = {
             "epoch": self.epoch + 1,
             "learning_rate": self._learning_rate(self.step - 1),
@@ -124,10 +126,7 @@ class Trainer:
         sums = distributed.add_gradients(self.network, np.array([float(loss.detach()), float(weight)]))
         value = float(sums[0] / max(sums[1], 1e-30))
         if not math.isfinite(value):
-            raise CrystalliteError(
-                f"the training diverged in epoch {self.epoch + 1}: the loss is {value}; "
-                f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
-            )
+            raise self._diverged(f"the loss is {value}")
         self._scale_gradients(len(rows) / max(sums[1], 1e-30))
         self.optimizer.step()
         if self.average is not None:
@@ -135,6 +134,12 @@ class Trainer:
         self.step += 1
         self.loss_sum += value * len(rows)
         return value
+
+    def _diverged(self, how: str) -> DivergedError:
+        return DivergedError(
+            f"the training diverged in epoch {self.epoch + 1}: {how}; "
+            f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
+        )
 
     def _scale_gradients(self, factor: float) -> None:
         """Make up for missing targets and sample weights, which move the mean's denominator."""
@@ -162,6 +167,8 @@ class Trainer:
             return {"validation_error": None}
         outputs = self._outputs(rows)
         truth, predicted = self.values[rows], self.targets.from_outputs(outputs)
+        if not np.isfinite(predicted).all():
+            raise self._diverged("predictions of validation crystals are not finite")
         if self.targets.task == "classification":
             auc = area_under_curve(truth[:, 0], predicted[:, 0])
             known = math.isfinite(auc)

@@ -19,12 +19,19 @@ import torch
 from . import tuning_results
 from .config import Task
 from .dataset import Dataset
-from .errors import CrystalliteError
-from .preparation import prepare, run_config, run_name
-from .recipes import configure
+from .errors import CrystalliteError, DivergedError
+from .preparation import complete_settings, prepare, run_config, run_name
 from .run_folder import RunConfig
 from .search_space import SearchSpace
-from .study import Workplace, import_optuna, is_default, open_study, restore_start, storage_errors
+from .study import (
+    Workplace,
+    import_optuna,
+    is_default,
+    mark_diverged,
+    open_study,
+    restore_start,
+    storage_errors,
+)
 from .targets import parse_target
 from .trainer import Trainer
 from .training import stop_requests
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
+_NO_VALIDATION = "the validation part cannot tell networks apart: choose another --split"
 POLL = 1.0  # seconds between looks at the trials of other processes
 
 
@@ -75,16 +83,19 @@ def tune(
     import_optuna()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     chosen = _space(space, task)
-    settings: dict[str, Any] = {"seed": seed, "split": split, "split_column": split_column, **chosen.fixed}
+    chosen.check(task)
+    settings: dict[str, Any] = {"seed": seed, "split": split, "split_column": split_column}
+    settings |= chosen.settings({}, task)
     if epochs is not None:
         settings["epochs"] = epochs
     base = run_config(data, dataset, target, task=task, **settings)
     name = run_name(dataset, base)
     folder = Path(out) if out else Path("runs") / f"tune-{name}"
     search = Search(dataset, base, chosen, {"workers": workers, "device": device}, say)
+    search.check()
     with _quiet_optuna():
         where = storage or str(folder / "study.journal")
-        opened = open_study(study or name, where, search.identity(), chosen.start(), seed)
+        opened = open_study(study or name, where, search.identity(), search.start, seed)
         return search.run(opened, Workplace(opened, where, folder), trials, folder)
 
 
@@ -101,8 +112,19 @@ class Search:
     ) -> None:
         self.dataset, self.base, self.space = dataset, base, space
         self.options, self.say = options, say
+        self.start = space.start(base.model.task)
         unit = dataset.units.get(parse_target(base.data.targets[0])[0], "")
         self.measure = tuning_results.measure_of(base, unit)
+
+    def check(self) -> None:
+        """Raise CrystalliteError for what no trial could be trained with, before there is a study."""
+        split = prepare(self.dataset, self.base, **self.options).split
+        if not len(split.validation):
+            raise CrystalliteError(_NO_VALIDATION)
+        outside = self.space.outside(self.base.model.task)
+        if outside:
+            listed = ", ".join(f"{name} = {value}" for name, value in outside.items())
+            self.say(f"no trial takes the default settings: {listed} lies outside the space")
 
     def identity(self) -> dict[str, Any]:
         """Return what must be equal in all processes and after a restart, for errors to be comparable."""
@@ -110,7 +132,7 @@ class Search:
         data["targets"] = list(data["targets"])
         kept = {name: data[name] for name in ("fingerprint", "targets", "task", "split", "split_column")}
         training = {"epochs": self.base.training.epochs, "seed": self.base.training.seed}
-        return {**kept, **training, "space": self.space.to_dict()}
+        return {**kept, **training, "space": self.space.to_dict(), "trial_of_defaults": self.start}
 
     def run(self, study: Study, place: Workplace, trials: int, folder: Path) -> TuneResult:
         """Add trials until `trials` have finished; write the results, also when stopped early."""
@@ -126,7 +148,7 @@ class Search:
                 ) from error
             place.fail_lost()
             n_finished = len(tuning_results.finished(study))
-            result = tuning_results.write(study, self.config, self.measure, folder)
+            result = tuning_results.write(study, self.config, self.measure, self.space.fixed, folder)
             if result is None and not stop.is_set():
                 raise CrystalliteError(
                     f"none of {n_finished} trials trained to its end: lower the learning rates in --space"
@@ -139,11 +161,11 @@ class Search:
         return result
 
     def config(self, trial: Trial | FrozenTrial) -> RunConfig:
-        """Return a trial's complete settings: of the recipe where it takes the default settings."""
-        data, training = self.base.data, self.base.training
-        settings = {} if is_default(trial) else self.space.fixed | trial.params
-        settings = {**settings, "epochs": training.epochs, "seed": training.seed}
-        return RunConfig(data, *configure("modern", self.base.model.task, len(data.targets), settings))
+        """Return a trial's complete settings: its own and the fixed ones, else those of the recipe."""
+        data, training, task = self.base.data, self.base.training, self.base.model.task
+        settings = self.space.settings(trial.params, task)
+        settings |= {"epochs": training.epochs, "seed": training.seed}
+        return RunConfig(data, *complete_settings("modern", task, len(data.targets), settings))
 
     def _search(self, study: Study, place: Workplace, trials: int, stop: threading.Event) -> None:
         optuna = import_optuna()
@@ -151,7 +173,7 @@ class Search:
         while not stop.is_set():
             with place.one_trial():
                 place.fail_lost()
-                restore_start(study, self.space.start())
+                restore_start(study, self.start)
                 if len(tuning_results.finished(study)) >= trials:
                     return
                 if len(tuning_results.finished(study)) + len(tuning_results.running(study)) < trials:
@@ -175,19 +197,17 @@ class Search:
     def _objective(self, trial: Trial, place: Workplace, stop: threading.Event) -> float:
         """Train one network; the validation error of the one that is kept."""
         place.started(trial.number)
-        for name in self.space.start() if is_default(trial) else self.space.searched:
-            self.space.suggest(trial, name)
+        self.space.sample(trial, self.base.model.task)
         config = self.config(trial)
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             trainer = prepare(self.dataset, config, **self.options)
             blank_test(trainer)
             try:
-                return self._train(trial, trainer, stop)
-            finally:
-                trial.set_user_attr("seconds", round(time.perf_counter() - started, 2))
-                trial.set_user_attr("epochs", trainer.epoch)
-                trial.set_user_attr("best", trainer.best or {})
+                with _noted(trial, trainer, started):
+                    return self._train(trial, trainer, stop)
+            except DivergedError as diverged:
+                return mark_diverged(trial, str(diverged))
 
     def _train(self, trial: Trial, trainer: Trainer, stop: threading.Event) -> float:
         optuna = import_optuna()
@@ -197,22 +217,25 @@ class Search:
                 raise SearchInterruptedError("stopped")
 
         while not trainer.finished:
-            try:
-                error = trainer.run_epoch(after_step)["validation_error"]
-            except SearchInterruptedError:
-                raise
-            except CrystalliteError as diverged:
-                trial.set_user_attr("diverged", str(diverged))
-                raise optuna.TrialPruned from diverged
+            error = trainer.run_epoch(after_step)["validation_error"]
             if error is None:
-                raise CrystalliteError(
-                    "the validation part cannot tell networks apart: choose another --split"
-                )
+                raise CrystalliteError(_NO_VALIDATION)
             trial.report(error, trainer.epoch)
             if trial.should_prune() and not is_default(trial):
                 raise optuna.TrialPruned
         assert trainer.best is not None
         return float(trainer.best["validation_error"])
+
+
+@contextmanager
+def _noted(trial: Trial, trainer: Trainer, started: float) -> Iterator[None]:
+    """Keep with the trial what came out, however the training ends."""
+    try:
+        yield
+    finally:
+        trial.set_user_attr("seconds", round(time.perf_counter() - started, 2))
+        trial.set_user_attr("epochs", trainer.epoch)
+        trial.set_user_attr("best", trainer.best or {})
 
 
 def _space(space: SearchSpace | str | Path | None, task: Task) -> SearchSpace:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
 from .files import write_text
 from .run_folder import RunConfig
-from .study import import_optuna, is_default
+from .study import has_diverged, import_optuna, is_default
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -39,7 +39,8 @@ class TuneResult:
     """The end of a search.
 
     config: the complete settings of the best trial. best, default: validation error of the best trial and of
-    the default settings (None if these have not finished), as `measure` says.
+    the recipe's values of what is searched (None if these have not finished or lie outside the space), as
+    `measure` says. fixed: what the space fixes for all trials, the default one included.
     """
 
     folder: Path
@@ -49,10 +50,11 @@ class TuneResult:
     best: float
     default: float | None
     measure: str
+    fixed: dict[str, Any]
 
 
 def finished(study: Study) -> list[FrozenTrial]:
-    """Return the trials that trained to their end or were pruned."""
+    """Return the trials that trained to their end, were pruned or diverged."""
     state = import_optuna().trial.TrialState
     return study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
 
@@ -64,7 +66,8 @@ def running(study: Study) -> list[FrozenTrial]:
 
 def complete(study: Study) -> list[FrozenTrial]:
     """Return the trials that trained to their end."""
-    return study.get_trials(deepcopy=False, states=(import_optuna().trial.TrialState.COMPLETE,))
+    trials = study.get_trials(deepcopy=False, states=(import_optuna().trial.TrialState.COMPLETE,))
+    return [trial for trial in trials if not has_diverged(trial)]
 
 
 def measure_of(config: RunConfig, unit: str) -> str:
@@ -87,7 +90,7 @@ def shown(trial: FrozenTrial) -> float | None:
 def line(study: Study, trial: FrozenTrial) -> str:
     """Return what to say when a trial has finished."""
     value, epochs = shown(trial), trial.user_attrs.get("epochs", 0)
-    if "diverged" in trial.user_attrs:
+    if has_diverged(trial):
         outcome = f"diverged in epoch {epochs + 1}"
     elif trial.state.name == "PRUNED":
         outcome = f"pruned in epoch {epochs}, {value:.4f}"
@@ -101,7 +104,11 @@ def line(study: Study, trial: FrozenTrial) -> str:
 
 
 def write(
-    study: Study, config_of: Callable[[FrozenTrial], RunConfig], measure: str, folder: Path
+    study: Study,
+    config_of: Callable[[FrozenTrial], RunConfig],
+    measure: str,
+    fixed: dict[str, Any],
+    folder: Path,
 ) -> TuneResult | None:
     """Write all results and return them; None if no trial has trained to its end."""
     _write_table(folder / TRIALS, study)
@@ -119,6 +126,7 @@ def write(
         value,
         next(iter(defaults), None),
         measure,
+        fixed,
     )
     _write_best(folder / BEST, study, result)
     _draw(study, result)
@@ -128,7 +136,8 @@ def write(
 def importances(study: Study) -> dict[str, float]:
     """Return how much each searched setting decides whether a trial is among the best; the sum is 1.
 
-    PED-ANOVA over the trials that trained to their end. Empty for fewer than four of them.
+    PED-ANOVA over the trials that trained to their end. Settings that were the same in all are left out, as
+    nothing can have depended on them. Empty for fewer than four trials.
     """
     optuna = import_optuna()
     n_trials = len(complete(study))
@@ -139,7 +148,8 @@ def importances(study: Study) -> dict[str, float]:
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
     with warnings.catch_warnings(action="ignore"):  # of few trials; the figure says how many there were
         values: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return values
+    seen = {name: {trial.params.get(name) for trial in complete(study)} for name in values}
+    return {name: value for name, value in values.items() if len(seen[name]) > 1}
 
 
 def _error(trial: FrozenTrial) -> float:
@@ -168,7 +178,7 @@ def _write_table(path: Path, study: Study) -> None:
     writer.writerow(["trial", "state", "default", *errors, "best_epoch", "epochs", "seconds", *names])
     for trial, outcome in zip(trials, outcomes, strict=True):
         attributes = trial.user_attrs
-        state = "diverged" if "diverged" in attributes else _WORDS[trial.state.name]
+        state = "diverged" if has_diverged(trial) else _WORDS[trial.state.name]
         row = [trial.number, state, "yes" if is_default(trial) else ""]
         row += [outcome.get(name) for name in (*errors, "epoch")]
         row += [attributes.get("epochs"), attributes.get("seconds")]
@@ -188,7 +198,16 @@ def _draw(study: Study, result: TuneResult) -> None:
         best_so_far.append(min(whole[: k + 1], key=_error))
     steps = [(trial.number, shown(best) or 0.0) for trial, best in zip(whole, best_so_far, strict=True)]
     pruned = [trial for trial in finished(study) if trial.state.name == "PRUNED"]
-    plot_search(result.folder / HISTORY, points(whole), points(pruned), steps, result.default, result.measure)
+    diverged = [trial.number for trial in finished(study) if has_diverged(trial)]
+    plot_search(
+        result.folder / HISTORY,
+        points(whole),
+        points(pruned),
+        diverged,
+        steps,
+        result.default,
+        result.measure,
+    )
     weights = importances(study)
     if weights:
         plot_importances(result.folder / IMPORTANCE, weights, len(whole))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,27 +129,40 @@ def only_target(data: str) -> str:
 
 
 def settings_of(options: dict[str, Any]) -> dict[str, Any]:
-    """Return keyword arguments of `train`: options left out keep the recipe's values."""
-    from ..recipes import setting_names
+    """Return keyword arguments of `train`: options left out keep the recipe's values.
+
+    A file given with --config has all settings, so what has no effect beside the options is not meant.
+    """
+    from ..effects import with_effect
 
     chosen = {
         name: value
         for name, value in options.items()
         if value not in (None, ()) and name not in ("settings", "config")
     }
-    if options.get("config"):
-        chosen |= {
-            name: value for name, value in _settings_in(options["config"]).items() if not _is_given(name)
-        }
+    assigned = _assigned(options["settings"])
+    if not options.get("config"):
+        return {**chosen, **assigned}
+    of_file = {name: value for name, value in _settings_in(options["config"]).items() if not _is_given(name)}
+    values = {**chosen, **of_file, **assigned}
+    idle = of_file.keys() - assigned.keys() - with_effect(of_file, values).keys()
+    return {name: value for name, value in values.items() if name not in idle}
+
+
+def _assigned(assignments: Sequence[str]) -> dict[str, Any]:
+    """Read the NAME=VALUE of --set."""
+    from ..recipes import setting_names
+
     known = setting_names() | {"split_seed", "train_limit"}
-    for assignment in options["settings"]:
+    assigned = {}
+    for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise click.UsageError(f"--set takes NAME=VALUE, not {assignment!r}")
         if name.strip() not in known:
             raise click.UsageError(f"--set {assignment}: settings are {', '.join(sorted(known))}")
-        chosen[name.strip()] = _parsed(text.strip())
-    return chosen
+        assigned[name.strip()] = _parsed(text.strip())
+    return assigned
 
 
 def _is_given(name: str) -> bool:

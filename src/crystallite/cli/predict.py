@@ -21,16 +21,15 @@ import click
 @click.option(
     "--ties",
     type=click.Choice(["shared", "first"]),
-    default="shared",
-    show_default=True,
-    help="shared: predictions depend on the crystal alone. first: neighbours as the published code has them.",
+    help="shared: predictions depend on the crystal alone. first: neighbours as the published code has them. "
+    " [default: as the model was trained; shared for a .pth.tar]",
 )
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some inputs could not be used.")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )
 def command(
-    model: Path, inputs: tuple[str, ...], output: Path | None, ties: str, skip_bad: bool, workers: int
+    model: Path, inputs: tuple[str, ...], output: Path | None, ties: str | None, skip_bad: bool, workers: int
 ) -> None:
     """Predict properties of crystals with MODEL.
 
@@ -51,6 +50,8 @@ def command(
     from ..screening import predict_files
 
     predictor = load_predictor(model, ties=ties)  # type: ignore[arg-type]
+    if predictor.notice:
+        click.echo(f"Notice: {predictor.notice}", err=True)
     report = predict_files(
         predictor,
         inputs,

@@ -57,6 +57,8 @@ def command(
         raise click.UsageError("give DATA, or --resume RUN; built-in datasets: crystallite data list")
     if folds and members:
         raise click.UsageError("choose --folds or --members, not both")
+    if parallel > 1 and not (folds or members):
+        raise click.UsageError("--parallel is for several trainings: it goes with --folds or --members")
     settings = settings_of(options)
     targets = targets or (only_target(data),)
     if folds or members:

@@ -73,9 +73,9 @@ def command(data: str | None, targets: tuple[str, ...], print_space: bool, **opt
       crystallite tune --print-space > space.toml
       crystallite tune mine.parquet --target band_gap --space space.toml
 
-    The first trial takes the default settings. The folder then holds best.toml (for crystallite train
-    --config), trials.csv and figures. The test crystals are never looked at. A stopped search goes on, and
-    more processes join it, by the same command.
+    The first trial takes the default settings, if they lie in the space. The folder then holds best.toml
+    (for crystallite train --config), trials.csv and figures. The test crystals are never looked at. A stopped
+    search goes on, and more processes join it, by the same command.
     """
     from ..search_space import DEFAULT_SPACE
 
@@ -95,7 +95,9 @@ def command(data: str | None, targets: tuple[str, ...], print_space: bool, **opt
 def _print_result(result: Any, train_command: str) -> None:
     click.echo(f"{result.measure} of {result.n_finished} trials:")
     if result.default is not None:
-        click.echo(f"  default settings  {result.default:.4f}")
+        fixed = ", ".join(f"{name} = {value}" for name, value in result.fixed.items())
+        beside = f"  (with {fixed}, as in all trials)" if fixed else ""
+        click.echo(f"  default settings  {result.default:.4f}{beside}")
     click.echo(f"  best              {result.best:.4f}  (trial {result.trial})")
     for name in ("best.toml", "trials.csv", "history.png", "importance.png"):
         if (result.folder / name).exists():

@@ -23,6 +23,7 @@ from .graphs import PackedGraphs
 N_NEIGHBORS = GraphConfig().n_neighbors
 SAME_DISTANCE = 0.01  # Å; twins are crystals whose bond lengths differ by less
 _SAME_DEPTH = N_NEIGHBORS * 2 * SAME_DISTANCE  # Å; that many bonds, each end of a difference off by that much
+_CHUNK = 4096  # crystals worked on at once
 Indices = NDArray[np.int64]
 
 
@@ -76,6 +77,17 @@ def groups_of(ids: Sequence[str], signatures: Signatures) -> Indices:
 
 def material_signatures(graphs: PackedGraphs) -> Signatures:
     """Return the signatures of all crystals; graphs: with the default settings."""
+    signatures = Signatures([], [], [])
+    for first in range(0, graphs.n_crystals, _CHUNK):
+        part = _signatures_of_part(graphs, first, min(first + _CHUNK, graphs.n_crystals))
+        for whole, piece in zip(signatures, part, strict=True):
+            whole.extend(piece)
+    return signatures
+
+
+def _signatures_of_part(graphs: PackedGraphs, first: int, last: int) -> Signatures:
+    """Return the signatures of the crystals first to last, all at once."""
+    graphs = _part(graphs, first, last)
     crystals = np.repeat(np.arange(graphs.n_crystals), np.diff(graphs.node_offsets))
     keys, species = np.unique(crystals * 128 + graphs.numbers, return_inverse=True)
     atoms = np.bincount(species, graphs.multiplicities)
@@ -126,6 +138,21 @@ def are_known(ids: Sequence[str], signatures: Signatures, hashes: Indices) -> ND
 def _hashed(composition: bytes, key: str | int) -> int:
     digest = hashlib.blake2b(composition + repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
+
+
+def _part(graphs: PackedGraphs, first: int, last: int) -> PackedGraphs:
+    """Return the graphs of the crystals first to last, sharing memory but for the offsets."""
+    nodes = slice(graphs.node_offsets[first], graphs.node_offsets[last])
+    edges = slice(graphs.edge_offsets[nodes.start], graphs.edge_offsets[nodes.stop])
+    return PackedGraphs(
+        node_offsets=graphs.node_offsets[first : last + 1] - nodes.start,
+        edge_offsets=graphs.edge_offsets[nodes.start : nodes.stop + 1] - edges.start,
+        numbers=graphs.numbers[nodes],
+        multiplicities=graphs.multiplicities[nodes],
+        neighbors=graphs.neighbors[edges],
+        distances=graphs.distances[edges],
+        weights=graphs.weights[edges],
+    )
 
 
 def _sorted_lengths(graphs: PackedGraphs) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from .config import GraphConfig
 from .graphs import PackedGraphs
 
 N_NEIGHBORS = GraphConfig().n_neighbors
-SAME_DISTANCE = 0.01  # Å; twins are crystals whose bond lengths differ by less
+SAME_DISTANCE = 0.01  # Å; twins are crystals whose sorted bond lengths differ by no more on average
 _SAME_DEPTH = N_NEIGHBORS * 2 * SAME_DISTANCE  # Å; that many bonds, each end of a difference off by that much
 _CHUNK = 4096  # crystals worked on at once
 Indices = NDArray[np.int64]
@@ -52,8 +52,9 @@ class Seen(NamedTuple):
 def material_groups(ids: Sequence[str], graphs: PackedGraphs) -> Indices:
     """Return (N,) group numbers: equal for the same id, or the same composition and bond lengths.
 
-    graphs: with the default settings. Copies of a crystal whose bond lengths differ by at most 0.01 Å are
-    always in one group, whatever the cell, origin, axes and order of the atoms.
+    graphs: with the default settings. Crystals whose sorted bond lengths differ by at most 0.01 Å on average
+    are in one group, and so is every copy of a crystal whose bonds changed by no more than that, whatever its
+    cell, origin, axes and order of the atoms.
     Cost: linear in edges; of each composition, sorting, and the pairs whose mean bond lengths agree.
     """
     return groups_of(ids, material_signatures(graphs))
@@ -204,7 +205,7 @@ def _twins(rows: Indices, signatures: Signatures) -> list[tuple[int, int]]:
     pairs = []
     for place, end in enumerate(ends):
         one, others = order[place], order[place + 1 : end]
-        near = (np.abs(lengths[others] - lengths[one]) <= SAME_DISTANCE).all(axis=1)
+        near = np.abs(lengths[others] - lengths[one]).mean(axis=1) <= SAME_DISTANCE
         near &= (np.abs(depths[others] - depths[one]) <= _SAME_DEPTH).all(axis=1)
         pairs += [(int(rows[one]), int(rows[other])) for other in others[near]]
     return pairs

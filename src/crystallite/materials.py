@@ -78,12 +78,13 @@ def groups_of(ids: Sequence[str], signatures: Signatures) -> Indices:
 
 def material_signatures(graphs: PackedGraphs) -> Signatures:
     """Return the signatures of all crystals; graphs: with the default settings."""
-    signatures = Signatures([], [], [])
-    for first in range(0, graphs.n_crystals, _CHUNK):
-        part = _signatures_of_part(graphs, first, min(first + _CHUNK, graphs.n_crystals))
-        for whole, piece in zip(signatures, part, strict=True):
-            whole.extend(piece)
-    return signatures
+    firsts = range(0, graphs.n_crystals, _CHUNK)
+    parts = [_signatures_of_part(graphs, first, min(first + _CHUNK, graphs.n_crystals)) for first in firsts]
+    return Signatures(
+        [composition for part in parts for composition in part.compositions],
+        [lengths for part in parts for lengths in part.lengths],
+        [depths for part in parts for depths in part.depths],
+    )
 
 
 def _signatures_of_part(graphs: PackedGraphs, first: int, last: int) -> Signatures:

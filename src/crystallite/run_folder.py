@@ -26,7 +26,8 @@ from . import __version__
 from .config import GraphConfig, ModelConfig, TrainConfig, _Settings
 from .distributed import n_processes, on_first
 from .errors import CrystalliteError, WriteError
-from .files import write_text
+from .files import read_json, write_text
+from .results import Result, upgraded
 
 CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
 PREDICTIONS, SUMMARY, SPLIT = "test_predictions.csv", "summary.json", "split.csv"
@@ -177,6 +178,11 @@ def append_metrics(folder: Path, entry: dict[str, Any]) -> None:
             file.write(json.dumps(entry, allow_nan=False) + "\n")
     except OSError as error:
         raise WriteError(f"cannot write {folder / METRICS}: {error.strerror}") from error
+
+
+def read_summary(folder: Path) -> Result:
+    """Read summary.json, also one of version 0.1.0."""
+    return upgraded(read_json(folder / SUMMARY))
 
 
 def write_predictions(

@@ -22,6 +22,7 @@ from .evaluation import test_run
 from .files import write_json
 from .prediction import Predictor
 from .preparation import prepare, run_config, run_dataset, run_name, start_folder
+from .results import Result, shown_error
 from .run_folder import BEST, LAST, RunConfig
 from .run_split import read_split
 from .tracking import Tracking, known_trackers, open_trackers, set_trackers
@@ -37,7 +38,7 @@ class TrainingInterruptedError(CrystalliteError):
 class Run(Predictor):
     """A finished training: predicts like any model, and knows its folder and summary."""
 
-    def __init__(self, model: TrainedModel, folder: Path, summary: dict[str, Any]) -> None:
+    def __init__(self, model: TrainedModel, folder: Path, summary: Result) -> None:
         super().__init__(model)
         self.folder = folder
         self.summary = summary
@@ -133,7 +134,7 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
         trainer.kept_network.load_state_dict(model.network.state_dict())
         predicted = trainer.predict(trainer.split.test)
 
-        def summarize() -> dict[str, Any]:
+        def summarize() -> Result:
             summary = {**test_run(trainer, dataset, folder, predicted), "training_seconds": round(seconds, 2)}
             write_json(folder / run_folder.SUMMARY, summary)
             trackers.finish(folder, summary)
@@ -189,8 +190,8 @@ def _train_epochs(
             before = time.perf_counter()
             entry = trainer.run_epoch(after_step)
             entry["seconds"] = round(time.perf_counter() - before, 4)
-            mae = entry.get("validation_mae", entry.get("validation_auc"))
-            shown = {"validation": f"{mae:.4f}"} if isinstance(mae, float) else {}
+            error = shown_error(entry)
+            shown = {} if error is None else {"validation": f"{error:.4f}"}
             distributed.on_first(lambda: _save_epoch(trainer, config, folder, trackers))
             saved = time.monotonic()
 

@@ -111,7 +111,7 @@ def test_files(tmp_path, old, new):
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["renamed", "kept", "merged", "merged", "removed", "added"]
     assert rows[0]["structure"] == "moved"
-    assert (rows[0]["gap old"], rows[0]["gap new"]) == ("1", "1.5")
+    assert (rows[0]["gap old"], rows[0]["gap new"]) == ("1.0", "1.5")
     assert rows[4]["old_id"] == "m9"
     with (tmp_path / "d" / "properties.csv").open() as file:
         table = list(csv.DictReader(file))

@@ -112,6 +112,7 @@ def test_perov5(mirror, tmp_path, elastic):
     assert dataset.ids == [str(1000 + row) for row in range(12)]
     assert dataset.labels("split") == ["train"] * 4 + ["val"] * 4 + ["test"] * 4
     np.testing.assert_allclose(dataset.values("heat_all"), np.arange(12) / 10)
+    assert dataset.units == dict.fromkeys(("heat_all", "heat_ref", "dir_gap", "ind_gap"), "eV")  # of the cell
     assert np.isnan(dataset.values("dir_gap")).tolist() == [row == 5 for row in range(12)]
     for found, expected in zip(dataset, elastic.select(range(12)), strict=True):
         np.testing.assert_array_equal(found.numbers, expected.numbers)

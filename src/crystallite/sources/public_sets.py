@@ -117,7 +117,8 @@ PUBLIC_SETS = {
     ),
     "castelli_perovskites": PublicSet(
         "matbench",
-        "18,928 perovskites of the Computational Materials Repository (CMR): energies, gaps, band edges.",
+        "18,928 perovskites of the Computational Materials Repository (CMR): formation energies (eV per cell "
+        "of 5 atoms), gaps, band edges.",
         (
             PublicFile(
                 "castelli_perovskites.json.gz",
@@ -130,7 +131,7 @@ PUBLIC_SETS = {
     ),
     "perov5": PublicSet(
         "perov5",
-        "The same 18,928 perovskites as split for CDVAE: heats of formation, gaps.",
+        "The same 18,928 perovskites as split for CDVAE: heats of formation (eV per cell of 5 atoms), gaps.",
         tuple(
             PublicFile(f"perov_5/{part}.csv", f"{CDVAE_ADDRESS}{part}.csv")
             for part in ("train", "val", "test")

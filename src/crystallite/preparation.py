@@ -26,6 +26,7 @@ from .model import CrystalNetwork
 from .prediction import load_any_model
 from .recipes import Configs, configure
 from .run_folder import DataConfig, RunConfig
+from .sources.located import located, stored
 from .splits import (
     Split,
     column_split,
@@ -50,12 +51,12 @@ def run_config(
 ) -> RunConfig:
     """Return the settings of a run; `settings` are those of the recipe and fields of DataConfig."""
     declared = (target,) if isinstance(target, str) else tuple(target)
-    source = "" if isinstance(data, Dataset) else run_folder.absolute_source(str(data))
+    source = "" if isinstance(data, Dataset) else located(data).name
     of_data = {field.name: settings.pop(field.name) for field in fields(DataConfig) if field.name in settings}
     _refuse_without_effect(of_data)
     of_data.setdefault("split_seed", settings.get("seed", 0))
     if settings.get("start_from"):
-        settings["start_from"] = run_folder.absolute_source(str(settings["start_from"]))
+        settings["start_from"] = run_folder.absolute_path(settings["start_from"])
     data_config = DataConfig(source, "", declared, task, **of_data)
     data_config = replace(data_config, fingerprint=data_fingerprint(dataset, data_config))
     return RunConfig(data_config, *complete_settings(recipe, task, len(declared), settings))
@@ -86,7 +87,7 @@ def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) ->
     """Return the dataset a run was started on; raises CrystalliteError if it is gone or has changed."""
     if data is None and not config.data.source:
         raise CrystalliteError(f"{folder} was trained on a dataset in memory: pass it as data=")
-    dataset = data if data is not None else Dataset.read(config.data.source)
+    dataset = data if data is not None else Dataset.read(stored(config.data.source))
     if data_fingerprint(dataset, config.data) != config.data.fingerprint:
         raise CrystalliteError(
             f"{folder}: crystals or values of {config.data.source or 'data'} have changed since; train anew"

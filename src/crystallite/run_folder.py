@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import platform
 import tomllib
 from collections.abc import Sequence
@@ -202,6 +201,6 @@ def write_split(path: Path, ids: Sequence[str], parts: dict[str, NDArray[np.int6
     write_text(path, text.getvalue())
 
 
-def absolute_source(source: str) -> str:
-    """Return a dataset's path made absolute, so that a run can be resumed from any folder; names stay."""
-    return str(Path(source).resolve()) if os.path.exists(source) else source  # noqa: PTH110
+def absolute_path(path: str | Path) -> str:
+    """Return a path that holds from any folder, so that a run can be resumed from there."""
+    return str(Path(path).resolve())

@@ -33,8 +33,8 @@ def main() -> None:
             run = crystallite.train(
                 DATA, TARGET, recipe=recipe, epochs=epochs, seed=options.seed, out=out, progress=False
             )
-            summary = run.summary
-            report(f"ours, recipe {recipe}", epochs, summary["test_mae"], summary["training_seconds"])
+            error, seconds = run.summary["targets"][TARGET]["test_mae"], run.summary["training_seconds"]
+            report(f"ours, recipe {recipe}", epochs, error, seconds)
         train_published(out / "split.csv", options.published_epochs, options.seed)
 
 

@@ -60,7 +60,7 @@ def validation_error(data: str, target: str, settings: dict[str, object], seed: 
         run = crystallite.train(
             data, target, out=Path(folder) / "run", seed=seed, epochs=epochs, progress=False, **settings
         )
-        return float(run.summary["validation_mae"])
+        return float(run.summary["targets"][target]["validation_mae"])
 
 
 def read_rows(path: Path) -> dict[tuple[str, str, int], float]:

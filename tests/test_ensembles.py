@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli, part_of_rows, start, train_group
 from scipy import stats
-from training_runs import one_thread, same_weights, strict_json, summary, table, with_gaps  # noqa: F401
+from training_runs import of_target, one_thread, same_weights, strict_json, summary, table, with_gaps  # noqa: F401
 
 from crystallite import load_predictor
 from crystallite.dataset import Dataset
+from crystallite.ensembles import member_seed
 from crystallite.errors import CrystalliteError
 from crystallite.prediction import EnsemblePredictor
 from crystallite.run_folder import RunConfig
@@ -42,11 +43,17 @@ def member_predictions(folder, data):
 
 def test_members_differ_by_their_seed_alone(folder):
     configs = [RunConfig.read(folder / name) for name in MEMBERS]
-    assert [config.training.seed for config in configs] == [0, 1, 2]
+    assert [config.training.seed for config in configs] == [member_seed(0, k) for k in (1, 2, 3)]
     assert len({config.data for config in configs}) == 1
     parts = [(folder / name / "split.csv").read_bytes() for name in MEMBERS]
     assert len(set(parts)) == 1
     assert not same_weights(folder / "member-1", folder / "member-2", ("best",))
+
+
+def test_ensembles_of_different_seeds_share_no_member():
+    seeds = [member_seed(seed, member) for seed in range(30) for member in range(1, 31)]
+    assert len(set(seeds)) == len(seeds)
+    assert member_seed(0, 2) == np.random.SeedSequence([0, 2]).generate_state(1)[0]
 
 
 def test_predictions_are_mean_and_calibrated_spread(folder, data):
@@ -78,9 +85,9 @@ def test_the_calibration_knows_nothing_of_the_test_part(folder, data, tmp_path):
     ours, theirs = ((f / "ensemble.json").read_text() for f in (folder, tmp_path / "tested"))
     assert ours == theirs
     before, after = summary(folder), summary(tmp_path / "tested")
-    assert after["test_mae"] > before["test_mae"] + 4
-    assert after["coverage_95"] < before["coverage_95"]
-    assert after["mean_deviation"] == before["mean_deviation"]
+    assert of_target(after)["test_mae"] > of_target(before)["test_mae"] + 4
+    assert of_target(after)["coverage_95"] < of_target(before)["coverage_95"]
+    assert of_target(after)["mean_deviation"] == of_target(before)["mean_deviation"]
 
 
 def test_the_calibration_follows_the_validation_part(folder, data, tmp_path):
@@ -90,7 +97,10 @@ def test_the_calibration_follows_the_validation_part(folder, data, tmp_path):
     train_group(
         dataset.with_property(MODULUS, worse, "log10(GPa)"), {"members": 3}, tmp_path / "run", split=SPLIT
     )
-    assert summary(tmp_path / "run")["mean_deviation"] > summary(folder)["mean_deviation"] + 3
+    assert (
+        of_target(summary(tmp_path / "run"))["mean_deviation"]
+        > of_target(summary(folder))["mean_deviation"] + 3
+    )
 
 
 def test_the_summary_has_errors_coverage_and_confidence(folder):
@@ -100,18 +110,22 @@ def test_the_summary_has_errors_coverage_and_confidence(folder):
     truth, mean, deviation = np.array([row[1:] for row in rows], float).T
     ratio = np.abs(truth - mean) / deviation
     assert found["n_test"] == len(rows) == 18
-    assert found["test_mae"] == pytest.approx(np.abs(truth - mean).mean(), rel=1e-5)
-    assert found["coverage_68"] == pytest.approx((ratio <= stats.norm.ppf((1 + 0.6827) / 2)).mean())
-    assert found["coverage_95"] == pytest.approx((ratio <= stats.norm.ppf((1 + 0.9545) / 2)).mean())
-    assert found["mean_deviation"] == pytest.approx(deviation.mean(), rel=1e-5)
-    assert {"coverage_68_uncalibrated", "coverage_95_uncalibrated"} < set(found)
+    assert of_target(found)["test_mae"] == pytest.approx(np.abs(truth - mean).mean(), rel=1e-5)
+    assert of_target(found)["coverage_68"] == pytest.approx(
+        (ratio <= stats.norm.ppf((1 + 0.6827) / 2)).mean()
+    )
+    assert of_target(found)["coverage_95"] == pytest.approx(
+        (ratio <= stats.norm.ppf((1 + 0.9545) / 2)).mean()
+    )
+    assert of_target(found)["mean_deviation"] == pytest.approx(deviation.mean(), rel=1e-5)
+    assert {"coverage_68_uncalibrated", "coverage_95_uncalibrated"} < set(of_target(found))
     assert (folder / f"reliability_{MODULUS}.png").is_file()
     assert (folder / f"parity_{MODULUS}.png").is_file()
-    errors = np.array([summary(folder / name)["test_mae"] for name in MEMBERS])
+    errors = np.array([of_target(summary(folder / name))["test_mae"] for name in MEMBERS])
     single = found["single_model"]
-    assert (single["n_runs"], single["test_mae"]) == (3, pytest.approx(errors.mean()))
+    assert (single["n_runs"], of_target(single)["test_mae"]) == (3, pytest.approx(errors.mean()))
     low, high = stats.t.interval(0.95, 2, errors.mean(), stats.sem(errors))
-    assert single["test_mae_confidence"] == pytest.approx((high - low) / 2, rel=1e-6)
+    assert of_target(single)["test_mae_confidence"] == pytest.approx((high - low) / 2, rel=1e-6)
 
 
 def test_several_targets_with_missing_values(tmp_path, capsys):
@@ -148,7 +162,7 @@ def test_a_target_without_test_values_has_no_figures(tmp_path):
     found = train_group(
         dataset, {"members": 2}, tmp_path / "run", ["x", MODULUS], split_column="part"
     )  # fmt: skip
-    assert found["targets"]["x"] == {"test_mae": None}
+    assert found["targets"]["x"] == {"unit": "", "n_known": 0, "test_mae": None}
     assert found["targets"][MODULUS]["test_mae"] > 0
     assert found["single_model"]["targets"]["x"]["test_mae"] is None
 
@@ -169,9 +183,9 @@ def test_classes_have_the_spread_of_their_probability(tmp_path, capsys):
         [row[1:] for row in table(tmp_path / "run/test_predictions.csv")[1]], float
     ).T
     better = predicted[truth == 1][:, None] > predicted[truth == 0]
-    assert found["test_auc"] == pytest.approx(better.mean())
-    assert found["test_accuracy"] == pytest.approx(((predicted > 0.5) == truth).mean())
-    assert f"test AUC            {found['test_auc']:.4f}\n" in said.out
+    assert of_target(found)["test_auc"] == pytest.approx(better.mean())
+    assert of_target(found)["test_accuracy"] == pytest.approx(((predicted > 0.5) == truth).mean())
+    assert f"test AUC            {of_target(found)['test_auc']:.4f}\n" in said.out
     assert "MAE" not in said.out
     assert (tmp_path / "run" / "roc.png").is_file()
     assert not list((tmp_path / "run").glob("reliability*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -93,6 +94,39 @@ def test_another_target_keeps_all_but_the_last_layer(source, target, task, first
     assert not torch.equal(ours["output.weight"], other["output.weight"])
 
 
+@pytest.fixture(scope="module")
+def absolute(tmp_path_factory):
+    """The published model of formation energies under the name of that of absolute energies."""
+    contents = torch.load(PUBLISHED, weights_only=True)
+    contents["args"]["data_options"] = ["final_energy_per_atom"]
+    path = tmp_path_factory.mktemp("published") / "final-energy-per-atom.pth.tar"
+    torch.save(contents, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("target", "unit", "taken_over", "warned"),
+    [
+        ("uncorrected_energy_per_atom", "eV/atom", True, None),
+        ("energy_per_atom", "eV/atom", False, None),
+        ("uncorrected_energy_per_atom", "meV/atom", False, "is in meV/atom here and in eV/atom in the model"),
+        ("uncorrected_energy_per_atom", None, False, "is without a unit here and in eV/atom in the model"),
+        ("uncorrected_energy_per_atom:log10", "eV/atom", False, "in eV/atom, learned as log10 here"),
+    ],
+)
+def test_the_last_layer_stays_for_the_same_name_in_the_same_unit(target, unit, taken_over, warned, absolute):
+    """Corrected energies start anew from the published model of uncorrected ones, up to 0.5 eV/atom away."""
+    dataset = energies(40).with_property(target.split(":")[0], np.linspace(1, 2, 40), unit)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        trainer = before_the_first_step(dataset, target, absolute)
+    expected = load_predictor(absolute).predict(dataset)
+    assert np.allclose(trainer.predict(ALL)[:, 0], expected, rtol=0, atol=2e-6) == taken_over
+    messages = [str(warning.message) for warning in said if "last layer" in str(warning.message)]
+    assert len(messages) == (warned is not None)
+    assert all("the last layer starts anew" in message and warned in message for message in messages)
+
+
 def test_graphs_are_those_of_the_model(tmp_path):
     run = train(energies(40), tmp_path / "run", epochs=1, n_neighbors=8, ties="first")
     assert before_the_first_step(energies(40), ENERGY, run.folder).graphs.weights.max() <= 8
@@ -125,7 +159,8 @@ def parameters(folder, name="best"):
     return {
         key.removeprefix("network."): tensor
         for key, tensor in tensors.items()
-        if not key.startswith(("average.", "optimizer.")) and not key.endswith(("_mean", "_var", "_tracked"))
+        if not key.startswith(("average.", "optimizer.", "seen."))
+        and not key.endswith(("_mean", "_var", "_tracked"))
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli, part_of_rows, runs_of, start, train_group
 from scipy import stats
 from strategies import SUPERCELLS, in_cell, reordered, rotated, shifted
-from training_runs import one_thread, summary, table, with_gaps  # noqa: F401
+from training_runs import of_target, one_thread, summary, table, with_gaps  # noqa: F401
 
 from crystallite import experiments
 from crystallite.checkpoint import load_model
@@ -73,13 +73,16 @@ def test_every_fold_has_the_scale_of_its_own_training_part(planted, folder):
 
 
 def test_the_summary_has_mean_and_confidence(folder):
-    found, errors = summary(folder), np.array([summary(run)["test_mae"] for run in runs_of(folder)])
+    found, errors = (
+        summary(folder),
+        np.array([of_target(summary(run))["test_mae"] for run in runs_of(folder)]),
+    )
     assert (found["n_runs"], found["folds"], found["n_test"]) == (FOLDS, FOLDS, 80)
-    assert found["test_mae"] == pytest.approx(errors.mean())
+    assert of_target(found)["test_mae"] == pytest.approx(errors.mean())
     low, high = stats.t.interval(0.95, FOLDS - 1, errors.mean(), stats.sem(errors))
-    assert found["test_mae_confidence"] == pytest.approx((high - low) / 2, rel=1e-6)
+    assert of_target(found)["test_mae_confidence"] == pytest.approx((high - low) / 2, rel=1e-6)
     truth, predicted = np.array([row[1:] for row in table(folder / "test_predictions.csv")[1]], float).T
-    assert found["pooled_test_mae"] == pytest.approx(np.abs(truth - predicted).mean(), rel=1e-5)
+    assert of_target(found)["pooled_test_mae"] == pytest.approx(np.abs(truth - predicted).mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("n_values", [2, 3, 4, 5, 10, 30, 1000])
@@ -90,11 +93,11 @@ def test_the_confidence_is_students(n_values):
 
 
 def test_what_some_runs_do_not_have_is_averaged_over_the_others():
-    runs = [{"test_auc": None, "test_r2": None}, {"test_auc": 0.5, "test_r2": None}]
-    assert spread(runs) == {
-        "n_runs": 2, "test_auc": 0.5, "test_auc_confidence": None, "test_r2": None, "test_r2_confidence": None
+    runs = [{"targets": {"x": {"unit": "", "test_auc": auc, "test_r2": None}}} for auc in (None, 0.5, 0.7)]
+    assert of_target(spread(runs[:2])) == {
+        "unit": "", "test_auc": 0.5, "test_auc_confidence": None, "test_r2": None, "test_r2_confidence": None
     }  # fmt: skip
-    assert spread([*runs, {"test_auc": 0.7, "test_r2": None}])["test_auc"] == pytest.approx(0.6)
+    assert of_target(spread(runs))["test_auc"] == pytest.approx(0.6)
 
 
 def test_several_targets_each_have_their_own(tmp_path, capsys):
@@ -125,8 +128,8 @@ def test_classification(tmp_path, capsys):
     words = ["--target", "stiff", "--task", "classification", "--folds", 3, *TINY_OPTIONS]
     said = Said(capsys, "train", tmp_path / "data.parquet", *words, "--out", tmp_path / "run")
     assert (said.status, said.err) == (0, "")
-    areas = [summary(run)["test_auc"] for run in runs_of(tmp_path / "run")]
-    assert summary(tmp_path / "run")["test_auc"] == pytest.approx(np.mean(areas))
+    areas = [of_target(summary(run))["test_auc"] for run in runs_of(tmp_path / "run")]
+    assert of_target(summary(tmp_path / "run"))["test_auc"] == pytest.approx(np.mean(areas))
     assert f"test AUC            {np.mean(areas):.4f} ± " in said.out
     assert "MAE" not in said.out
     assert (tmp_path / "run" / "roc.png").is_file()
@@ -140,7 +143,8 @@ def test_the_command_says_what_came_out_also_when_resumed(tmp_path, capsys):
     found = summary(tmp_path / "run")
     first, second, *_, last = said.out.splitlines()
     assert first == f"{MODULUS}: 60 crystals tested in 3 folds (mean ± 95 % confidence)"
-    figures = f"{found['test_mae']:.4f} ± {found['test_mae_confidence']:.4f}"
+    of_all = of_target(found)
+    figures = f"{of_all['test_mae']:.4f} ± {of_all['test_mae_confidence']:.4f}"
     assert second == f"  test MAE            {figures} log10(GPa)"
     assert last == f"Everything is in {tmp_path / 'run'}"
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/*/*")}

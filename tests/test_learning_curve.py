@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli, part_of_rows, runs_of, start, train_group
-from training_runs import one_thread, strict_json, summary, table  # noqa: F401
+from training_runs import of_target, one_thread, strict_json, summary, table  # noqa: F401
 
 from crystallite.errors import CrystalliteError
 from crystallite.learning_curve import fit_power_law
@@ -36,15 +36,15 @@ def test_sizes_are_nested_and_share_validation_and_test(folder):
 
 def test_table_figure_and_fit(folder):
     found = summary(folder)
-    errors = [summary(folder / f"size-{size}")["test_mae"] for size in SIZES]
-    assert (found["sizes"], found["test_mae"], found["n_test"]) == (SIZES, errors, 6)
+    errors = [of_target(summary(folder / f"size-{size}"))["test_mae"] for size in SIZES]
+    assert (found["sizes"], of_target(found)["test_mae"], found["n_test"]) == (SIZES, errors, 6)
     header, rows = table(folder / "learning_curve.csv")
     assert header == ["n_train", "test_mae"]
     assert [int(size) for size, _ in rows] == SIZES
     np.testing.assert_allclose([float(error) for _, error in rows], errors, rtol=1e-6)
     slope, intercept = np.polyfit(np.log(SIZES), np.log(errors), 1)
-    assert found["exponent"] == pytest.approx(-slope)
-    assert found["factor"] == pytest.approx(np.exp(intercept))
+    assert of_target(found)["exponent"] == pytest.approx(-slope)
+    assert of_target(found)["factor"] == pytest.approx(np.exp(intercept))
     assert (folder / "learning_curve.png").stat().st_size > 1000
 
 
@@ -67,7 +67,7 @@ def test_the_command(tmp_path, capsys):
     words = ["--target", MODULUS, "--size", 20, "--size", 10, "--size", 20, *TINY_OPTIONS]
     said = Said(capsys, "learning-curve", tmp_path / "data.parquet", *words, "--out", tmp_path / "run")
     assert (said.status, said.err) == (0, "")
-    found = summary(tmp_path / "run")
+    found = of_target(summary(tmp_path / "run"))
     assert [run.name for run in runs_of(tmp_path / "run")] == ["size-10", "size-20"]
     assert said.out.splitlines() == [
         f"{MODULUS}: test MAE of 6 crystals",
@@ -87,7 +87,7 @@ def test_the_command(tmp_path, capsys):
         ([1, 20], {}, "between 2 and the 48 training crystals, not 1, 20"),
         ([20], {}, "at least two different sizes"),
         ([20, 20], {}, "at least two different sizes"),
-        ([], {"split": "3/20/20"}, "at least two different sizes"),
+        ([], {"split": "3/20/20 crystals"}, "at least two different sizes"),
         ([10, 20], {"split": "80/20/0"}, "needs test crystals"),
         ([10, 20], {"target": [MODULUS, "poisson_ratio"]}, "one regression target"),
         ([10, 20], {"target": "stiff", "task": "classification"}, "one regression target"),

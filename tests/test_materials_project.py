@@ -74,8 +74,11 @@ def test_rows_hold_what_the_server_has(server: Replay, tmp_path: Path, thermo_ty
         np.testing.assert_array_equal(crystal.frac_coords, material["frac_coords"])
         energies = material["thermo"].get(stored)
         assert dataset.labels("thermo_type")[index] == (thermo_type if energies else None)
-        for energy in ("formation_energy_per_atom", "energy_per_atom", "energy_above_hull"):
+        names = ("formation_energy_per_atom", "energy_per_atom", "uncorrected_energy_per_atom")
+        for energy in (*names, "energy_above_hull"):
             assert missing_as_none(dataset, energy, index) == (energies and energies[energy])
+        if energies:
+            assert energies["uncorrected_energy_per_atom"] > energies["energy_per_atom"]
     assert 0 < dataset.labels("thermo_type").count(None) < len(dataset)
 
 

@@ -32,7 +32,7 @@ EXPECTED = {
     "band-gap": ("band_gap", "eV"),
     "bulk-moduli": ("log10_bulk_modulus", "log10(GPa)"),
     "efermi": ("fermi_energy", "eV"),
-    "final-energy-per-atom": ("energy_per_atom", "eV/atom"),
+    "final-energy-per-atom": ("uncorrected_energy_per_atom", "eV/atom"),
     "formation-energy-per-atom": ("formation_energy_per_atom", "eV/atom"),
     "poisson-ratio": ("poisson_ratio", ""),
     "semi-metal-classification": ("is_metal", "probability"),
@@ -96,6 +96,14 @@ def test_what_a_published_checkpoint_says(energy_model) -> None:
     assert metal.network.config.task == metal.targets.task == "classification"
     assert metal.targets.names == ("is_metal",)
     assert metal.targets.mean == (0.0,)
+
+
+def test_the_published_absolute_energies_are_uncorrected(tmp_path) -> None:
+    contents = torch.load(GOLDEN / "formation-energy-per-atom.pth.tar", weights_only=True)
+    contents["args"]["data_options"] = ["final_energy_per_atom"]
+    torch.save(contents, tmp_path / "final-energy-per-atom.pth.tar")
+    targets = load_published(tmp_path / "final-energy-per-atom.pth.tar").targets
+    assert (targets.names, targets.units) == (("uncorrected_energy_per_atom",), ("eV/atom",))
 
 
 def test_unknown_property_is_named_after_the_file(tmp_path) -> None:

@@ -108,6 +108,47 @@ def test_every_way_to_store_moduli_is_recognised(swapped, scale):
     assert ("k is the shear" in notices[0]) == swapped
 
 
+@pytest.mark.parametrize(
+    ("stored", "named", "said"),
+    [
+        (["energy_per_atom"], ["energy_per_atom"], ["energy_per_atom is kept as it is, and nothing here"]),
+        (
+            ["final_energy_per_atom"],
+            ["uncorrected_energy_per_atom"],
+            ["final_energy_per_atom is now uncorrected_energy_per_atom"],
+        ),
+        (
+            ["energy_per_atom", "uncorrected_energy_per_atom"],
+            ["energy_per_atom", "uncorrected_energy_per_atom"],
+            [],
+        ),
+        (
+            ["energy_per_atom", "final_energy_per_atom"],  # both uncorrected: the old interface
+            ["energy_per_atom", "uncorrected_energy_per_atom"],
+            ["final_energy_per_atom is now", "energy_per_atom is kept as it is, and nothing here"],
+        ),
+    ],
+)
+def test_energies_with_and_without_corrections_keep_apart(stored, named, said, tmp_path):
+    some = Dataset.read("formation").select(range(3))
+    dataset = Dataset.from_arrays(some.arrays, some.ids, {name: [-1.0, -2.0, -3.0] for name in stored})
+    export_dataset(dataset, tmp_path / "list.json")
+    imported = read(tmp_path / "list.json")
+    assert imported.dataset.properties == named
+    assert set(imported.dataset.units.values()) == {"eV/atom"}
+    assert len(imported.notices) == len(said)
+    assert all(start in notice for start, notice in zip(said, imported.notices, strict=True))
+
+
+def test_a_table_with_energies_says_that_their_kind_is_not_known(tmp_path):
+    some = Dataset.read("formation").select(range(3))
+    export_dataset(some.with_property("y", [0.0, 1.0, 2.0]), tmp_path / "cifs", target="y")
+    rows = "".join(f"{name},-1.5\n" for name in some.ids)
+    (tmp_path / "props.csv").write_text(f"material_id,energy_per_atom\n{rows}")
+    (notice,) = read(tmp_path / "cifs", table=tmp_path / "props.csv").notices
+    assert "energy_per_atom is kept as it is" in notice
+
+
 def test_moduli_nothing_is_known_of_are_kept():
     columns = {"k_vrh": [5.0, 4.0], "g_vrh": [4.5, 4.2]}
     table, notices = with_known_names(pa.table(columns))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from grouped_runs import MODULUS, TINY, TINY_OPTIONS, Said, moduli, train_group
-from training_runs import metrics, one_thread, parts_of, same_weights, summary, table, train  # noqa: F401
+from training_runs import metrics, of_target, one_thread, parts_of, same_weights, summary, table, train  # noqa: F401
 
 from crystallite.errors import CrystalliteError
 from crystallite.graphs import gather_batch
@@ -97,14 +97,30 @@ def test_weights_of_one_change_no_bit(tmp_path):
     assert not same_weights(plain.folder, changed.folder, ("last",))
 
 
-def test_a_crystal_of_weight_0_has_no_say():
-    """Its value may be anything; what it looks like still enters the batch norms' statistics."""
-    weights = np.where(np.arange(40) % 4 == 0, 0.0, 1.0)
-    ours, theirs = (trainer_of(weighted(weights)) for _ in range(2))
-    theirs.normalized = torch.where(torch.from_numpy(weights[:, None] == 0), 7.0, ours.normalized)
-    found, expected = gradients_of_a_step(theirs), gradients_of_a_step(ours)
-    for name in expected:
-        assert torch.equal(found[name], expected[name]), name
+def test_a_crystal_of_weight_0_is_left_out_altogether(tmp_path):
+    """Normaliser, batch norms, loss, validation and test: as if the crystal were not there."""
+    out = np.arange(60) % 6 == 0
+    labels = np.where(np.arange(60) % 3 == 1, "val", np.where(np.arange(60) % 3 == 2, "test", "train"))
+    out |= np.isin(np.arange(60), (1, 2))  # one crystal of each held-out part as well
+    dataset = moduli(60)
+    wild = dataset.with_property(MODULUS, np.where(out, -60_000, dataset.values(MODULUS)), "log10(GPa)")
+    wild = wild.with_property("part", labels.tolist()).with_property("importance", np.where(out, 0.0, 1.0))
+    settings = {"split_column": "part", "weight_column": "importance"}
+    run = train(wild, tmp_path / "run", MODULUS, **settings)
+    fewer = train(wild.select(~out), tmp_path / "fewer", MODULUS, **settings)
+    assert same_weights(run.folder, fewer.folder, ("last",))
+    assert (run.folder / "test_predictions.csv").read_bytes() == (
+        fewer.folder / "test_predictions.csv"
+    ).read_bytes()
+    assert run.model.targets == fewer.model.targets
+    assert set(parts_of(run.folder)[""]) == {name for name, gone in zip(wild.ids, out, strict=True) if gone}
+
+
+def test_a_random_split_is_of_the_crystals_with_a_weight(tmp_path):
+    run = train(
+        weighted(np.arange(60) % 2, 60), tmp_path / "run", MODULUS, weight_column="importance", epochs=1
+    )
+    assert [len(part) for part in parts_of(run.folder).values()] == [24, 3, 3, 30]
 
 
 def test_errors_are_not_weighted(tmp_path):
@@ -113,11 +129,11 @@ def test_errors_are_not_weighted(tmp_path):
         split="60/20/20", epochs=1, averaging=0.0,
     )  # fmt: skip
     truth, predicted = np.array([row[1:] for row in table(run.folder / "test_predictions.csv")[1]], float).T
-    assert run.summary["test_mae"] == pytest.approx(np.abs(truth - predicted).mean(), rel=1e-5)
+    assert of_target(run.summary)["test_mae"] == pytest.approx(np.abs(truth - predicted).mean(), rel=1e-5)
     validated = np.isin(moduli(40).ids, parts_of(run.folder)["validation"])
     dataset = moduli(40).select(validated)
     error = np.abs(dataset.values(MODULUS) - run.predict(dataset)).mean()
-    assert metrics(run.folder)[0]["validation_mae"] == pytest.approx(error, rel=1e-5)
+    assert of_target(metrics(run.folder)[0])["validation_mae"] == pytest.approx(error, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +158,11 @@ def test_only_training_crystals_need_a_weight(tmp_path):
     labels = ["train"] * 32 + ["val"] * 4 + ["test"] * 4
     dataset = weighted(np.where(np.arange(40) < 32, 1.0, np.nan)).with_property("part", labels)
     run = train(dataset, tmp_path / "run", MODULUS, weight_column="importance", split_column="part", epochs=1)
-    assert run.summary["test_mae"] > 0
+    assert of_target(run.summary)["test_mae"] > 0
 
 
 def test_all_of_0_is_an_error(tmp_path):
-    with pytest.raises(CrystalliteError, match="all training crystals have weight 0"):
+    with pytest.raises(CrystalliteError, match="of 0 crystals with a value leaves none for training"):
         train(weighted(np.zeros(40)), tmp_path / "run", MODULUS, weight_column="importance")
 
 

@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SUPERCELLS, diamond, in_cell, reordered, rock_salt, rotated, shifted
 
-from crystallite.config import GraphConfig
-from crystallite.crystal import Crystal
 from crystallite.errors import CrystalliteError
-from crystallite.graphs import build_graphs
-from crystallite.splits import Split, column_split, fold_split, material_groups, parse_parts, random_split
+from crystallite.splits import Parts, Split, column_split, fold_split, parse_parts, random_split
 
 
 def sizes(split: Split) -> tuple[int, ...]:
@@ -77,10 +73,10 @@ def test_groups_stay_together_and_nothing_is_lost(groups, parts, seed) -> None:
 @given(GROUPS, st.integers(0, 9))
 def test_counts_are_never_exceeded(groups, seed) -> None:
     """Numbers that leave some crystals unused are upper bounds for every part, whole groups kept together."""
-    wanted = (len(groups) // 2, len(groups) // 8, len(groups) // 8)
+    wanted = Parts(len(groups) // 2, len(groups) // 8, len(groups) // 8, "crystals")
     split = random_split(groups, wanted, seed)
     check_disjoint(split, groups)
-    assert all(size <= limit for size, limit in zip(sizes(split), wanted, strict=True))
+    assert all(size <= limit for size, limit in zip(sizes(split), wanted[:3], strict=True))
 
 
 @pytest.mark.parametrize("parts", [(4000, 0, 0), (3000, 500, 439), (0.8, 0.8, 0.1), (50.5, 20, 20)])
@@ -94,13 +90,40 @@ def test_impossible_parts(parts) -> None:
     [("80/10/10", (80, 10, 10)), ("0.8/0.1/0.1", (0.8, 0.1, 0.1)), ("3150/394/394", (3150, 394, 394))],
 )
 def test_parse_parts(text: str, parts) -> None:
-    assert parse_parts(text) == parts
+    assert parse_parts(text) == Parts(*parts)
 
 
 @pytest.mark.parametrize("text", ["", "80", "80/20", "80/10/5/5", "a/b/c", "-1/50/50", "0/50/50", "80:10:10"])
 def test_parse_parts_errors(text: str) -> None:
     with pytest.raises(CrystalliteError, match="80/10/10"):
         parse_parts(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("70/15/10 %", (827, 177, 118)),
+        ("70/15/10 crystals", (70, 15, 10)),
+        ("0.7/0.15/0.1", (827, 177, 118)),
+        ("7/3/1 crystals", (7, 3, 1)),
+    ],
+)
+def test_a_unit_tells_what_numbers_mean(text: str, expected) -> None:
+    assert sizes(random_split(np.arange(1181), parse_parts(text), seed=0)) == expected
+
+
+@pytest.mark.parametrize("text", ["70/15/10", "80/10/9", "2/1/1", "50/0/0"])
+def test_numbers_that_may_mean_two_things_are_refused_with_both(text: str) -> None:
+    with pytest.raises(CrystalliteError) as error:
+        random_split(np.arange(1181), parse_parts(text), seed=0)
+    assert f"'{text} %'" in str(error.value)
+    assert f"'{text} crystals'" in str(error.value)
+
+
+def test_numbers_of_all_crystals_mean_one_thing() -> None:
+    assert sizes(random_split(np.arange(20), parse_parts("18/1/1"), seed=0)) == (18, 1, 1)
+    with pytest.raises(CrystalliteError, match="110 %"):
+        random_split(np.arange(20), parse_parts("80/20/10 %"), seed=0)
 
 
 # ---- folds
@@ -135,69 +158,13 @@ def test_impossible_folds(fold: int, n_folds: int) -> None:
 
 
 def test_column_split() -> None:
-    labels = ["train", "Test", None, "val", "validation", " training ", "testing", "valid", "other"]
+    labels = ["train", "Test", None, "val", "validation", " training ", "testing", "valid", "unused", ""]
     split = column_split(labels)
     assert [part.tolist() for part in split] == [[0, 5], [3, 4, 7], [1, 6]]
     with pytest.raises(CrystalliteError, match="no row that says 'train'"):
         column_split(["test", "val", None])
 
 
-# ---- which crystals are the same material
-
-
-def groups_of(crystals: list[Crystal], ids: list[str] | None = None) -> np.ndarray:
-    names = ids or [f"mp-{k}" for k in range(len(crystals))]
-    return material_groups(names, build_graphs(crystals, GraphConfig()))
-
-
-def test_planted_duplicates_of_real_crystals(formation) -> None:
-    """Every crystal written in four other ways is in the group of the first; groups are otherwise kept."""
-    rng = np.random.default_rng(0)
-    chosen = list(formation.select(range(0, 3938, 40)))
-    copies = [
-        chosen,
-        [in_cell(crystal, SUPERCELLS["2x1x1"]) for crystal in chosen],
-        [rotated(crystal, rng, mirrored=True) for crystal in chosen],
-        [reordered(shifted(crystal, rng), rng) for crystal in chosen],
-        [in_cell(crystal, SUPERCELLS["turned x2"]) for crystal in chosen],
-        [Crystal(c.numbers, c.lattice * 1.001, c.frac_coords) for c in chosen],  # relaxed a little more
-    ]
-    alone = groups_of(chosen)
-    together = groups_of([crystal for copy in copies for crystal in copy]).reshape(len(copies), -1)
-    near = together[:-1]
-    assert (near == near[0]).all()
-    assert len(np.unique(near[0])) == len(np.unique(alone))
-    assert (together[-1] == near[0]).mean() > 0.9  # a cut shell may change which elements are bonded
-
-
-def test_few_real_crystals_are_alike(formation) -> None:
-    """Ids are unique here; what is grouped (1.1 %) are mirror images and polytypes such as those of CdI2."""
-    groups = material_groups(formation.ids, build_graphs(formation.arrays, GraphConfig()))
-    assert 0 < len(formation) - len(np.unique(groups)) < 0.015 * len(formation)
-
-
-def test_same_id_is_the_same_material() -> None:
-    crystals = [rock_salt(5.0), diamond(5.4), rock_salt(6.0), diamond(3.6, 6)]
-    assert groups_of(crystals, ["a", "b", "a", "c"]).tolist() == [0, 1, 0, 2]
-    assert groups_of(crystals).tolist() == [0, 1, 2, 3]
-
-
-def test_other_elements_and_lengths_are_other_materials() -> None:
-    crystals = [
-        rock_salt(5.64),
-        rock_salt(5.64, 19),
-        rock_salt(5.64, 17, 11),
-        rock_salt(5.70),
-        rock_salt(5.645),
-    ]
-    assert groups_of(crystals).tolist() == [0, 1, 0, 2, 0]
-
-
-def test_groups_are_transitive() -> None:
-    """A chain of crystals, each within the tolerance of the next, is one group; ids join chains too."""
-    chain = [rock_salt(5.64 + 0.01 * k) for k in range(5)]
-    assert len(set(groups_of(chain))) == 1
-    assert (
-        len(set(groups_of([rock_salt(5), rock_salt(5.001), rock_salt(6), rock_salt(6.001)], list("abbc"))))
-        == 1
-    )
+def test_unknown_words_of_a_column_are_named() -> None:
+    with pytest.raises(CrystalliteError, match=r"'validaton' \(2 rows\), 'holdout' \(1 rows\)"):
+        column_split(["train", "validaton", "test", "holdout", "validaton"])

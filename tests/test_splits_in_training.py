@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from grouped_runs import Said
 from training_runs import (
     energies,
     metrics,
+    of_target,
     one_thread,  # noqa: F401
     parts_of,
     summary,
@@ -19,7 +21,8 @@ from crystallite.crystal import Crystal
 from crystallite.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.graph_store import dataset_graphs
-from crystallite.splits import material_groups, random_split
+from crystallite.materials import material_groups
+from crystallite.splits import random_split
 
 
 def sizes(run):
@@ -31,7 +34,7 @@ def sizes(run):
     [
         ("60/20/20", (60, 20, 20, 0)),
         ("0.5/0.2/0.1", (50, 20, 10, 20)),
-        ("30/7/5", (30, 7, 5, 58)),
+        ("30/7/5 crystals", (30, 7, 5, 58)),
     ],
 )
 def test_splits_by_share_or_size(split, expected, tmp_path):
@@ -65,19 +68,26 @@ def test_without_a_validation_part_the_last_epoch_is_kept(tmp_path):
     found = summary(run.folder)
     assert (found["best_epoch"], found["n_validation"]) == (3, 0)
     assert found["validation_error"] is None
-    assert found["test_mae"] > 0
+    assert of_target(found)["test_mae"] > 0
     assert [epoch["validation_error"] for epoch in metrics(run.folder)] == [None] * 3
     assert (run.folder / "learning_curve.png").is_file()
 
 
 @pytest.mark.parametrize("split", ["80/20/0", "100/0/0"])
-def test_without_a_test_part_the_errors_are_null(split, tmp_path):
-    run = train(energies(60), tmp_path / "run", split=split)
+def test_without_a_test_part_the_errors_are_null(split, tmp_path, capsys):
+    energies(60).write(tmp_path / "data.parquet")
+    run = train(tmp_path / "data.parquet", tmp_path / "run", split=split)
     found = summary(run.folder)
-    assert (found["n_test"], found["test_mae"], found["baseline_mae"]) == (0, None, None)
+    figures = {name: value for name, value in of_target(found).items() if name not in ("unit", "n_known")}
+    validated = figures.pop("validation_mae")
+    assert (found["n_test"], of_target(found)["n_known"], {*figures.values()}) == (0, 0, {None})
+    assert (validated is None) == (split == "100/0/0")
     assert table(run.folder / "test_predictions.csv")[1] == []
     assert not (run.folder / "parity.png").exists()
     assert np.isfinite(run.predict(energies(5))).all()
+    said = Said(capsys, "train", "--resume", run.folder)
+    assert "  test MAE            unknown\n" in said.out
+    assert ("the last is kept" in said.out) == (split == "100/0/0")
 
 
 # ---- no leaks
@@ -134,7 +144,7 @@ def test_different_materials_stay_apart(formation):
 
 def test_a_split_column_cannot_leak_either(repeating, tmp_path):
     dataset, same = repeating
-    labels = np.random.default_rng(1).choice(["train", "val", "test", "spare"], len(dataset))
+    labels = np.random.default_rng(1).choice(["train", "val", "test", "unused"], len(dataset))
     with pytest.warns(UserWarning, match="repeat materials"):
         run = train(
             dataset.with_property("part", labels), tmp_path / "run", "x", split_column="part", epochs=1

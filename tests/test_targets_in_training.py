@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from training_runs import (
     metrics,
+    of_target,
     one_thread,  # noqa: F401
     parts_of,
     summary,
@@ -33,7 +34,7 @@ def stiff(elastic):
 
 def test_classification(stiff, tmp_path):
     run = train(stiff, tmp_path / "run", "stiff", task="classification", epochs=5)
-    assert run.summary["test_auc"] > 0.8
+    assert of_target(run.summary)["test_auc"] > 0.8
     assert run.summary["n_train"] + run.summary["n_validation"] + run.summary["n_test"] == 285
     assert (run.folder / "roc.png").is_file()
     probabilities = run.predict(stiff)
@@ -43,16 +44,20 @@ def test_classification(stiff, tmp_path):
     header, rows = table(run.folder / "test_predictions.csv")
     assert header == ["material_id", "stiff", "stiff_predicted"]
     truth, predicted = np.array([row[1:] for row in rows], float).T
-    assert run.summary["test_accuracy"] == pytest.approx(((predicted > 0.5) == (truth == 1)).mean())
+    assert of_target(run.summary)["test_accuracy"] == pytest.approx(
+        ((predicted > 0.5) == (truth == 1)).mean()
+    )
     outranked = predicted[truth == 1][:, None] - predicted[truth == 0]
-    assert run.summary["test_auc"] == pytest.approx((outranked > 0).mean() + (outranked == 0).mean() / 2)
+    assert of_target(run.summary)["test_auc"] == pytest.approx(
+        (outranked > 0).mean() + (outranked == 0).mean() / 2
+    )
 
 
 def test_truth_values_are_classes_too(stiff, tmp_path):
     columns = {"hard": stiff.values("bulk_modulus") > 100}
     dataset = Dataset.from_arrays(stiff.arrays, stiff.ids, columns).select(range(80))
     run = train(dataset, tmp_path / "run", "hard", task="classification", epochs=1)
-    assert 0 <= run.summary["test_accuracy"] <= 1
+    assert 0 <= of_target(run.summary)["test_accuracy"] <= 1
 
 
 def test_several_targets_with_missing_values(elastic, tmp_path):
@@ -71,7 +76,8 @@ def test_several_targets_with_missing_values(elastic, tmp_path):
         assert found["targets"][name]["test_mae"] < found["targets"][name]["baseline_mae"]
         assert [not row[column] for row in rows] == [hidden[row[0]][(column - 1) // 2] for row in rows]
         assert (run.folder / f"parity_{name}.png").is_file()
-    assert set(found["validation_mae"]) == set(names)
+        assert found["targets"][name]["validation_mae"] > 0
+        assert found["targets"][name]["n_known"] == len(known) < found["n_test"]
 
 
 def test_missing_values_do_not_move_the_scale(elastic, tmp_path):
@@ -94,7 +100,7 @@ def test_a_validation_part_of_one_class_says_nothing(stiff, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the few near-repetitions
         run = train(dataset.with_property("part", labels), tmp_path / "run", "stiff", **settings)
-    assert [epoch["validation_auc"] for epoch in metrics(run.folder)] == [None] * 3
+    assert [of_target(epoch)["validation_auc"] for epoch in metrics(run.folder)] == [None] * 3
     assert summary(run.folder)["best_epoch"] == 3
 
 
@@ -119,8 +125,36 @@ def test_logarithms_are_declared_target_by_target(elastic, tmp_path):
     bulk, shear = (dataset.values(name)[trained] for name in ("bulk_modulus", "shear_modulus"))
     means = [bulk.mean(), np.nanmean(np.log10(shear))]
     assert run.model.targets.mean == pytest.approx(means)
-    assert run.summary["unit"] == ["GPa", "GPa"]
+    assert [figures["unit"] for figures in run.summary["targets"].values()] == ["GPa", "GPa"]
     outputs = network_outputs(run.model.network, run.graphs(dataset), np.arange(60))
     scaled = outputs * run.model.targets.std + run.model.targets.mean
     expected = np.column_stack([scaled[:, 0], 10 ** scaled[:, 1]])
     np.testing.assert_allclose(run.predict(dataset), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_class_other_than_0_and_1_is_named_wherever_it_is(part, stiff, tmp_path):
+    """In the test part a 2 once counted as class 0."""
+    parts = np.where(np.arange(300) < 200, "train", np.where(np.arange(300) < 250, "validation", "test"))
+    row = int(np.flatnonzero(parts == part)[3])
+    labels = np.where(np.arange(300) == row, 2.0, stiff.values("stiff"))
+    dataset = stiff.with_property("stiff", labels).with_property("part", parts.tolist())
+    message = rf"values 0 and 1 only, 1 are not, such as 2 of {stiff.ids[row]} \({part} part\)"
+    with pytest.raises(CrystalliteError, match=message):
+        train(dataset, tmp_path / "run", "stiff", task="classification", split_column="part")
+    unused = dataset.with_property("part", np.where(np.arange(300) == row, "", parts).tolist())
+    settings = {"task": "classification", "split_column": "part", "epochs": 1}
+    run = train(unused, tmp_path / "unused", "stiff", **settings)
+    assert of_target(run.summary)["test_accuracy"] > 0
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_value_without_a_logarithm_is_named_wherever_it_is(part, elastic, tmp_path):
+    parts = np.where(np.arange(60) < 40, "train", np.where(np.arange(60) < 50, "validation", "test"))
+    row = int(np.flatnonzero(parts == part)[3])
+    values = np.where(np.arange(60) == row, -665.0, elastic.values("bulk_modulus")[:60])
+    dataset = (
+        elastic.select(range(60)).with_property("K", values, "GPa").with_property("part", parts.tolist())
+    )
+    with pytest.raises(CrystalliteError, match=rf"such as -665 of {elastic.ids[row]} \({part} part\)"):
+        train(dataset, tmp_path / "run", "K:log10", split_column="part")

@@ -141,7 +141,7 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
 def test_changed_data_is_refused(run, data, tmp_path):
     moduli(39).write(tmp_path / "other.parquet")
     replace_in_config(run, str(data), str(tmp_path / "other.parquet"))
-    with pytest.raises(CrystalliteError, match="have changed since"):
+    with pytest.raises(CrystalliteError, match="have changed; train anew"):
         verify(run)
 
 

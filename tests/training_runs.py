@@ -132,6 +132,12 @@ def summary(folder: Path) -> dict[str, Any]:
     return strict_json((folder / "summary.json").read_text())
 
 
+def of_target(result: dict[str, Any]) -> dict[str, Any]:
+    """What a result (summary, or line of metrics.jsonl) says of its only target."""
+    (found,) = result["targets"].values()
+    return found
+
+
 def table(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a CSV file."""
     with path.open(newline="") as file:

@@ -20,7 +20,8 @@ from .elements import PROPERTIES, feature_table, symbols
 from .errors import CrystalliteError
 from .files import write_text
 from .graph_store import dataset_graphs
-from .splits import Indices, Split, column_split, material_groups
+from .materials import material_groups
+from .splits import Indices, Split, column_split
 
 
 @dataclass(frozen=True)

@@ -18,25 +18,29 @@ from torch import Tensor
 from .config import GraphConfig, ModelConfig
 from .errors import CrystalliteError
 from .files import atomic_path
+from .materials import Seen
 from .model import CrystalNetwork
 from .targets import Targets
 
-FORMAT = 1
+FORMAT = 2  # 1: without the materials that were seen (crystallite 0.1.0)
 _HEADER = "crystallite"
+_SEEN = "seen."  # beginning of the names of the tensors that are not the network's
 
 
 @dataclass
 class TrainedModel:
     """A network with everything needed to predict: graph settings, targets with units and scale.
 
-    network is in evaluation mode. info: free-form facts such as the training history and the fingerprint of
-    the data; element features are part of the network's weights.
+    network is in evaluation mode; element features are part of its weights. info: free-form facts such as the
+    training history and the fingerprint of the data. seen: hashes of the materials it was trained on and
+    chosen by; None if it cannot say.
     """
 
     network: CrystalNetwork
     graph: GraphConfig
     targets: Targets
     info: dict[str, Any] = field(default_factory=dict)
+    seen: Seen | None = None
 
 
 def save_model(path: str | Path, model: TrainedModel) -> None:
@@ -48,7 +52,9 @@ def save_model(path: str | Path, model: TrainedModel) -> None:
         "targets": model.targets.to_dict(),
         "info": model.info,
     }
-    write_tensors(path, model.network.state_dict(), header)
+    seen = {} if model.seen is None else model.seen._asdict()
+    tensors = {f"{_SEEN}{part}": torch.from_numpy(hashes) for part, hashes in seen.items()}
+    write_tensors(path, model.network.state_dict() | tensors, header)
 
 
 def load_model(path: str | Path) -> TrainedModel:
@@ -62,12 +68,14 @@ def load_model(path: str | Path) -> TrainedModel:
             raise CrystalliteError(f"{path} was written by a newer version; update crystallite to read it")
         with torch.random.fork_rng(devices=[]):  # its first, random weights are none of the caller's
             network = CrystalNetwork(ModelConfig.from_dict(header["model"]))
-        network.load_state_dict(tensors)
+        network.load_state_dict({k: tensor for k, tensor in tensors.items() if not k.startswith(_SEEN)})
+        hashes = [tensors[_SEEN + part].numpy() for part in Seen._fields if _SEEN + part in tensors]
         graph = GraphConfig.from_dict(header["graph"])
         targets = Targets.from_dict(header["targets"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise CrystalliteError(f"{path} is not a Crystallite model: {error}") from error
-    return TrainedModel(network.eval(), graph, targets, header.get("info", {}))
+    seen = Seen(*hashes) if len(hashes) == len(Seen._fields) else None
+    return TrainedModel(network.eval(), graph, targets, header.get("info", {}), seen)
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:

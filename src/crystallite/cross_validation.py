@@ -15,8 +15,9 @@ from .figures import plot_parity, plot_roc
 from .files import read_json, write_json
 from .metrics import mean_absolute_error
 from .preparation import prepare, run_dataset
+from .results import Result
 from .run_folder import DataConfig, RunConfig
-from .run_group import spread, train_all
+from .run_group import spread, start_all, train_all
 
 
 def fold_configs(config: RunConfig, n_folds: int) -> dict[str, RunConfig]:
@@ -34,37 +35,38 @@ def plan_folds(dataset: Dataset, config: RunConfig, n_folds: int, *, workers: in
     return n_folds
 
 
-def cross_validate(
-    folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any
-) -> dict[str, Any]:
+def cross_validate(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
     """Train all folds of a cross-validation folder, or go on with it, and return its summary.
 
     Every crystal with a known target is tested exactly once, by a model that saw none of its material.
     """
     config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["folds"]
     dataset = run_dataset(config, folder, data)
-    summaries = train_all(dataset, fold_configs(config, count), folder, parallel=parallel, **options)
+    configs = fold_configs(config, count)
+    splits = start_all(dataset, configs, folder, workers=options.get("workers", 1))
+    tested = np.concatenate([split.test for split in splits.values()])
+    if len(np.unique(tested)) < len(tested):
+        raise CrystalliteError(f"{folder}: its folds test crystals twice, as begun by 0.1.0; train anew")
+    summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
     tables = [run_folder.read_predictions(folder / name / run_folder.PREDICTIONS) for name in summaries]
-    first = next(iter(summaries.values()))
-    names, units, task = first["target"], first["unit"], first["task"]
-    ids = [material_id for table in tables for material_id in table.ids]
-    truth, predicted = (np.concatenate([table[k] for table in tables]) for k in (1, 2))
-    run_folder.write_predictions(folder / run_folder.PREDICTIONS, ids, names, truth, predicted)
-    for k, (name, unit) in enumerate(zip(names, units, strict=True)):
-        if task == "regression":
-            plot_parity(folder / f"parity_{name}.png", truth[:, k], predicted[:, k], name, unit)
-        else:
-            plot_roc(folder / "roc.png", truth[:, k], predicted[:, k], name)
-    summary = {
-        "folds": count,
-        "target": names,
-        "unit": units,
-        "task": task,
-        **spread(list(summaries.values())),
-        "n_test": len(ids),
-    }
-    if task == "regression":
-        maes = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(len(names))]
-        summary["pooled_test_mae"] = maes[0] if len(maes) == 1 else dict(zip(names, maes, strict=True))
+    summary = {"folds": count, **_tested(folder, list(summaries.values()), tables)}
     write_json(folder / run_folder.SUMMARY, summary)
     return summary
+
+
+def _tested(folder: Path, summaries: list[Result], tables: list[run_folder.PredictionTable]) -> Result:
+    """Write the table of all crystals, draw it, and return the mean errors beside those of all at once."""
+    found, task = spread(summaries), summaries[0]["task"]
+    ids = [material_id for table in tables for material_id in table.ids]
+    truth, predicted = (np.concatenate([table[k] for table in tables]) for k in (1, 2))
+    run_folder.write_predictions(
+        folder / run_folder.PREDICTIONS, ids, list(found["targets"]), truth, predicted
+    )
+    for k, (name, figures) in enumerate(found["targets"].items()):
+        figures["n_known"] = int(np.isfinite(truth[:, k]).sum())
+        if task == "regression":
+            figures["pooled_test_mae"] = mean_absolute_error(truth[:, k], predicted[:, k])
+            plot_parity(folder / f"parity_{name}.png", truth[:, k], predicted[:, k], name, figures["unit"])
+        else:
+            plot_roc(folder / "roc.png", truth[:, k], predicted[:, k], name)
+    return {"task": task, **found, "n_test": len(ids)}

@@ -90,7 +90,7 @@ class Dataset:
         columns = dict(properties.items()) if properties is not None else {}
         if ids is None:
             ids = columns.pop("material_id", None)
-        names = [str(i) for i in range(len(crystals))] if ids is None else [str(i) for i in ids]
+        names = [str(i) for i in range(len(crystals))] if ids is None else _id_texts(ids)
         _check_length("ids", len(names), len(crystals))
         arrays = pack_crystals(as_crystal(crystal, i) for crystal, i in zip(crystals, names, strict=True))
         return cls.from_arrays(arrays, names, columns, units, name=name, metadata=metadata)
@@ -108,7 +108,7 @@ class Dataset:
     ) -> Dataset:
         """Make a dataset of CrystalArrays; the other arguments are those of from_crystals."""
         _check_length("ids", len(ids), arrays.n_crystals)
-        columns = [pa.array([str(i) for i in ids], pa.string()), *structure_arrays(*arrays)]
+        columns = [pa.array(_id_texts(ids), pa.string()), *structure_arrays(*arrays)]
         table = pa.table(columns, schema=STRUCTURE)
         dataset = cls(checked_table(table, name or "crystals"), name).with_metadata(metadata or {})
         units = dict(units or {})
@@ -260,6 +260,15 @@ def iter_batches(path: str | Path, batch_size: int) -> Iterator[Dataset]:
     if kind != "dataset":
         raise CrystalliteError(f"{path}: CIFs; make a dataset of them with: crystallite data import")
     return (Dataset(table, found.stem) for table in iter_tables(found, batch_size))
+
+
+def _id_texts(ids: Iterable[Any]) -> list[str]:
+    """Return ids as text; numbers are written in full. Raises CrystalliteError for a missing id."""
+    given = list(ids)
+    for row, name in enumerate(given):
+        if name is None or name != name:  # NaN alone is not itself
+            raise CrystalliteError(f"crystal {row} (counted from 0) has no id")
+    return [str(name) for name in given]
 
 
 def _check_length(what: str, found: int, expected: int) -> None:

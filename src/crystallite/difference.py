@@ -19,7 +19,7 @@ from .dataset import Dataset
 from .errors import CrystalliteError
 from .files import write_text
 from .graphs import build_graphs
-from .splits import material_groups
+from .materials import material_groups
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOVERS = 5  # crystals named for each property
@@ -224,8 +224,8 @@ def _property_rows(difference: Difference) -> Iterator[Sequence[Any]]:
         yield [change.name, change.unit, *(_cell(value) for value in statistics.values()), largest]
 
 
-def _cell(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.7g}"
+def _cell(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _file_name(name: str) -> str:

@@ -21,8 +21,9 @@ from .inference import predict_graphs
 from .metrics import accuracy, area_under_curve, mean_absolute_error
 from .prediction import ENSEMBLE, EnsemblePredictor
 from .preparation import prepare, run_dataset
+from .results import Result, known_or_none
 from .run_folder import BEST, RunConfig
-from .run_group import spread, train_all
+from .run_group import spread, start_all, train_all
 from .uncertainty import LEVELS, Calibration, coverage, fit_calibration
 
 Values = NDArray[np.float64]
@@ -30,10 +31,15 @@ Values = NDArray[np.float64]
 
 def member_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
     """Return the settings of each member: one split, different initial weights and order of crystals."""
-    seeds = {f"member-{k}": config.training.seed + k - 1 for k in range(1, n_members + 1)}
+    seeds = {f"member-{k}": member_seed(config.training.seed, k) for k in range(1, n_members + 1)}
     return {
         name: replace(config, training=replace(config.training, seed=seed)) for name, seed in seeds.items()
     }
+
+
+def member_seed(seed: int, member: int) -> int:
+    """Return the seed of a member, counted from 1; another ensemble shares it by 32-bit chance only."""
+    return int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
 
 
 def plan_members(dataset: Dataset, config: RunConfig, n_members: int, *, workers: int = 1) -> int:
@@ -46,16 +52,17 @@ def plan_members(dataset: Dataset, config: RunConfig, n_members: int, *, workers
     return n_members
 
 
-def train_ensemble(
-    folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any
-) -> dict[str, Any]:
+def train_ensemble(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
     """Train all members of an ensemble folder, or go on with it, calibrate it and return its summary."""
     config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["members"]
     dataset = run_dataset(config, folder, data)
     configs = member_configs(config, count)
+    split, *others = start_all(dataset, configs, folder, workers=options.get("workers", 1)).values()
+    if not all(np.array_equal(*parts) for other in others for parts in zip(split, other, strict=True)):
+        raise CrystalliteError(f"{folder}: its members do not share one split; train anew")
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
     models = [load_model(folder / name / BEST) for name in configs]
-    trainer = prepare(dataset, config)
+    trainer = prepare(dataset, config, split=split)
     graphs = dataset_graphs(dataset, config.graph)
 
     def members(rows: NDArray[np.int64]) -> Values:
@@ -74,11 +81,9 @@ def train_ensemble(
     )  # fmt: skip
     summary = {
         "members": count,
-        "target": list(models[0].targets.names),
-        "unit": list(models[0].targets.units),
         "task": config.model.task,
+        "targets": _measured(folder, models[0], trainer.values[test], tested, predictor),
         "single_model": spread(list(summaries.values())),
-        **_measured(folder, models[0], trainer.values[test], tested, predictor),
         "n_train": len(trainer.split.train),
         "n_validation": len(validation),
         "n_test": len(test),
@@ -101,42 +106,48 @@ def calibrate(task: Task, truth: Values, members: Values) -> list[Calibration]:
 
 def _measured(
     folder: Path, model: TrainedModel, truth: Values, members: Values, predictor: EnsemblePredictor
-) -> dict[str, Any]:
-    """Return the ensemble's test errors and coverage, and draw them."""
+) -> dict[str, Result]:
+    """Return the ensemble's test errors and coverage for every target, and draw them."""
     mean, deviation = predictor.combined(members)
-    if model.targets.task == "classification":
-        return _measured_classes(folder, model.targets.names[0], truth[:, 0], mean[:, 0], deviation[:, 0])
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, Result] = {}
     for k, (name, unit) in enumerate(zip(model.targets.names, model.targets.units, strict=True)):
-        error = truth[:, k] - mean[:, k]
-        if not np.isfinite(error).any():
-            results[name] = {"test_mae": None}
-            continue
-        raw = coverage(error, members[:, :, k].std(axis=0, ddof=1))
-        calibrated = coverage(error, deviation[:, k])
-        plot_parity(folder / f"parity_{name}.png", truth[:, k], mean[:, k], name, unit)
-        plot_reliability(folder / f"reliability_{name}.png", LEVELS, raw, calibrated)
-        results[name] = {
-            "test_mae": mean_absolute_error(truth[:, k], mean[:, k]),
-            "mean_deviation": float(deviation[:, k].mean()),
-            "coverage_68": float(calibrated[LEVELS == 0.6827][0]),
-            "coverage_95": float(calibrated[LEVELS == 0.9545][0]),
-            "coverage_68_uncalibrated": float(raw[LEVELS == 0.6827][0]),
-            "coverage_95_uncalibrated": float(raw[LEVELS == 0.9545][0]),
-        }
-    return {"targets": results} if len(results) > 1 else results[model.targets.names[0]]
+        columns = truth[:, k], mean[:, k], deviation[:, k]
+        if model.targets.task == "classification":
+            figures = _measured_class(folder, name, *columns)
+        else:
+            figures = _measured_number(folder, name, unit, *columns, members[:, :, k])
+        results[name] = {"unit": unit, "n_known": int(np.isfinite(truth[:, k]).sum()), **figures}
+    return results
 
 
-def _measured_classes(
-    folder: Path, name: str, truth: Values, probability: Values, deviation: Values
-) -> dict[str, Any]:
+def _measured_number(
+    folder: Path, name: str, unit: str, truth: Values, mean: Values, deviation: Values, members: Values
+) -> Result:
+    """Return the ensemble's error and coverage for one target, and draw them."""
+    error = truth - mean
+    if not np.isfinite(error).any():
+        return {"test_mae": None}
+    raw = coverage(error, members.std(axis=0, ddof=1))
+    calibrated = coverage(error, deviation)
+    plot_parity(folder / f"parity_{name}.png", truth, mean, name, unit)
+    plot_reliability(folder / f"reliability_{name}.png", LEVELS, raw, calibrated)
+    return {
+        "test_mae": mean_absolute_error(truth, mean),
+        "mean_deviation": float(deviation.mean()),
+        "coverage_68": float(calibrated[LEVELS == 0.6827][0]),
+        "coverage_95": float(calibrated[LEVELS == 0.9545][0]),
+        "coverage_68_uncalibrated": float(raw[LEVELS == 0.6827][0]),
+        "coverage_95_uncalibrated": float(raw[LEVELS == 0.9545][0]),
+    }
+
+
+def _measured_class(folder: Path, name: str, truth: Values, probability: Values, deviation: Values) -> Result:
     """Return the ensemble's test figures as a classifier, and draw its operating characteristic."""
     if not len(truth):
         return {"test_auc": None, "test_accuracy": None}
     plot_roc(folder / "roc.png", truth, probability, name)
-    auc = area_under_curve(truth, probability)
     return {
-        "test_auc": auc if np.isfinite(auc) else None,
+        "test_auc": known_or_none(area_under_curve(truth, probability)),
         "test_accuracy": accuracy(truth, probability),
         "mean_deviation": float(deviation.mean()),
     }

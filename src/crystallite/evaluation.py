@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,32 +11,34 @@ from . import run_folder
 from .config import Task
 from .dataset import Dataset
 from .metrics import accuracy, area_under_curve, mean_absolute_error, r_squared, root_mean_square_error
+from .results import Result, known_or_none
 from .trainer import Trainer
 
 
-def test_run(
-    trainer: Trainer, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]
-) -> dict[str, Any]:
+def test_run(trainer: Trainer, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]) -> Result:
     """Write the table and figures of the test part, (rows, targets) predicted, and return the summary."""
-    rows, names, best = trainer.split.test, trainer.targets.names, trainer.best
+    rows, targets, best = trainer.split.test, trainer.targets, trainer.best
+    assert best is not None
     truth = trainer.values[rows]
     ids = dataset.ids
     run_folder.write_predictions(
-        folder / run_folder.PREDICTIONS, [ids[row] for row in rows], names, truth, predicted
+        folder / run_folder.PREDICTIONS, [ids[row] for row in rows], targets.names, truth, predicted
     )
     _draw(trainer, folder, truth, predicted)
     train_values = trainer.values[trainer.split.train]
-    results = [
-        _test_errors(trainer.targets.task, truth[:, k], predicted[:, k], train_values[:, k])
-        for k in range(len(names))
-    ]
-    assert best is not None
+    of_targets = {
+        name: {
+            "unit": unit,
+            "n_known": int(np.isfinite(truth[:, k]).sum()),
+            **_test_errors(targets.task, truth[:, k], predicted[:, k], train_values[:, k]),
+            **best["targets"][name],
+        }
+        for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True))
+    }
     return {
-        **(results[0] if len(names) == 1 else {"targets": dict(zip(names, results, strict=True))}),
-        "target": list(names),
-        "unit": list(trainer.targets.units),
-        "task": trainer.targets.task,
-        **{key: value for key, value in best.items() if key.startswith("validation_")},
+        "task": targets.task,
+        "targets": of_targets,
+        "validation_error": best["validation_error"],
         "best_epoch": best["epoch"],
         "epochs": trainer.epoch,
         "n_train": len(trainer.split.train),
@@ -64,7 +65,7 @@ def _test_errors(
             "test_rmse": root_mean_square_error(truth, predicted),
             "test_r2": r_squared(truth, predicted),
         }
-    return {name: value if np.isfinite(value) else None for name, value in errors.items()}
+    return {name: known_or_none(value) for name, value in errors.items()}
 
 
 def _draw(trainer: Trainer, folder: Path, truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> None:

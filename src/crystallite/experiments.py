@@ -62,7 +62,8 @@ def resume_group(folder: Path, *, data: Dataset | None = None, **options: Any) -
     options: parallel (trainings side by side), workers, device, progress.
     """
     kind = next(iter(read_json(folder / run_folder.GROUP)))
-    return KINDS[kind][1](folder, data=data, **options)
+    with run_folder.locked(folder):
+        return KINDS[kind][1](folder, data=data, **options)
 
 
 def is_group(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,8 +24,9 @@ def shape_of(model: TrainedModel) -> dict[str, Any]:
 def start_from(network: CrystalNetwork, targets: Targets, model: TrainedModel) -> None:
     """Copy the model's weights into the network.
 
-    The last layer is copied when both predict the same targets, rescaled so that predictions in units stay
-    the same; otherwise it keeps its random weights. Raises CrystalliteError for a network of another shape.
+    The last layer is copied when both predict the same targets (names, units and transforms), rescaled so
+    that predictions in units stay the same; otherwise it keeps its random weights, with a warning if only
+    units or transforms differ. Raises CrystalliteError for a network of another shape.
     """
     ours, theirs = network.config.to_dict(), model.network.config.to_dict()
     names = [name for name in ours if name not in ("task", "n_outputs", "dropout")]
@@ -37,7 +39,7 @@ def start_from(network: CrystalNetwork, targets: Targets, model: TrainedModel) -
 def _copy_weights(network: CrystalNetwork, targets: Targets, model: TrainedModel) -> None:
     state = model.network.state_dict()
     theirs = model.targets
-    same = (theirs.names, theirs.task, theirs.transforms) == (targets.names, targets.task, targets.transforms)
+    same = _same_targets(targets, theirs)
     for name in ("output.weight", "output.bias"):
         if not same:
             state[name] = network.state_dict()[name]
@@ -47,6 +49,28 @@ def _copy_weights(network: CrystalNetwork, targets: Targets, model: TrainedModel
         mean, std, their_mean, their_std = (torch.tensor(scale, dtype=torch.float64) for scale in scales)
         network.output.weight.mul_((their_std / std).unsqueeze(1))
         network.output.bias.mul_(their_std / std).add_((their_mean - mean) / std)
+
+
+def _same_targets(ours: Targets, theirs: Targets) -> bool:
+    """Return whether the last layer fits; warn if the names do and units or transforms do not."""
+    if (ours.names, ours.task) != (theirs.names, theirs.task):
+        return False
+    if ours.task == "classification":
+        return True
+    scales = [list(zip(targets.units, targets.transforms, strict=True)) for targets in (ours, theirs)]
+    for name, (unit, transform), (their_unit, their_transform) in zip(ours.names, *scales, strict=True):
+        if (unit, transform) != (their_unit, their_transform):
+            warnings.warn(
+                f"the last layer starts anew: {name} is {_scale(unit, transform)} here and "
+                f"{_scale(their_unit, their_transform)} in the model to start from",
+                stacklevel=2,
+            )
+    return scales[0] == scales[1]
+
+
+def _scale(unit: str, transform: str) -> str:
+    named = f"in {unit}" if unit else "without a unit"
+    return named if transform == "standard" else f"{named}, learned as {transform}"
 
 
 def freeze(network: CrystalNetwork, parts: Sequence[str]) -> None:

@@ -17,8 +17,9 @@ from .errors import CrystalliteError
 from .figures import plot_power_law
 from .files import read_json, write_json, write_text
 from .preparation import prepare, run_dataset
+from .results import Result
 from .run_folder import RunConfig
-from .run_group import train_all
+from .run_group import start_all, train_all
 
 TABLE, FIGURE = "learning_curve.csv", "learning_curve.png"
 
@@ -51,31 +52,31 @@ def plan_sizes(dataset: Dataset, config: RunConfig, sizes: Sequence[int], *, wor
     return sizes
 
 
-def learning_curve(
-    folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any
-) -> dict[str, Any]:
+def learning_curve(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
     """Train on growing parts of one training set, test all on one test set, and fit error = a N^-b.
 
     The folder holds config.toml and the sizes; finished sizes are kept when it goes on.
     """
     config, sizes = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["sizes"]
     dataset = run_dataset(config, folder, data)
-    summaries = train_all(dataset, size_configs(config, sizes), folder, parallel=parallel, **options)
-    errors = np.array([summary["test_mae"] for summary in summaries.values()])
+    configs = size_configs(config, sizes)
+    start_all(dataset, configs, folder, workers=options.get("workers", 1))
+    summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
+    first, (target,) = next(iter(summaries.values())), next(iter(summaries.values()))["targets"]
+    unit = first["targets"][target]["unit"]
+    errors = np.array([summary["targets"][target]["test_mae"] for summary in summaries.values()])
     fit = fit_power_law(np.array(sizes, dtype=np.float64), errors)
-    first = next(iter(summaries.values()))
     text = StringIO()
-    rows = [[size, f"{error:.7g}"] for size, error in zip(sizes, errors, strict=True)]
+    rows = zip(sizes, errors.tolist(), strict=True)
     csv.writer(text, lineterminator="\n").writerows([["n_train", "test_mae"], *rows])
     write_text(folder / TABLE, text.getvalue())
-    plot_power_law(folder / FIGURE, np.array(sizes, dtype=np.float64), errors, fit, first["unit"][0])
+    plot_power_law(folder / FIGURE, np.array(sizes, dtype=np.float64), errors, fit, unit)
     summary = {
-        "target": first["target"],
-        "unit": first["unit"],
         "sizes": list(sizes),
-        "test_mae": errors.tolist(),
-        "factor": fit[0],
-        "exponent": fit[1],
+        "task": first["task"],
+        "targets": {
+            target: {"unit": unit, "test_mae": errors.tolist(), "factor": fit[0], "exponent": fit[1]}
+        },
         "n_test": first["n_test"],
     }
     write_json(folder / run_folder.SUMMARY, summary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -16,26 +15,20 @@ import torch
 from numpy.typing import NDArray
 
 from . import run_folder
+from .checkpoint import TrainedModel
 from .config import GraphConfig, Task
 from .dataset import Dataset
 from .errors import CrystalliteError
 from .fine_tuning import freeze, shape_of, start_from
 from .graph_store import dataset_graphs
-from .graphs import PackedGraphs
+from .materials import Seen, material_hashes, material_signatures
 from .model import CrystalNetwork
 from .prediction import load_any_model
 from .recipes import Configs, configure
 from .run_folder import DataConfig, RunConfig
+from .run_split import draw_split, split_fingerprint, write_split
 from .sources.located import located, stored
-from .splits import (
-    Split,
-    column_split,
-    fold_split,
-    material_groups,
-    parse_parts,
-    random_split,
-    without_repeats,
-)
+from .splits import Split
 from .targets import Targets, parse_target
 from .trainer import Trainer
 
@@ -88,17 +81,22 @@ def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) ->
     if data is None and not config.data.source:
         raise CrystalliteError(f"{folder} was trained on a dataset in memory: pass it as data=")
     dataset = data if data is not None else Dataset.read(stored(config.data.source))
-    if data_fingerprint(dataset, config.data) != config.data.fingerprint:
+    known = {data_fingerprint(dataset, config.data), data_fingerprint(dataset, config.data, ids=False)}
+    if config.data.fingerprint not in known:
         raise CrystalliteError(
-            f"{folder}: crystals or values of {config.data.source or 'data'} have changed since; train anew"
+            f"{folder}: crystals, ids or values of {config.data.source or 'data'} have changed; train anew"
         )
     return dataset
 
 
-def start_folder(folder: Path, dataset: Dataset, config: RunConfig, split: Split) -> None:
-    """Write what a run folder holds before the first step."""
-    run_folder.write_split(folder / run_folder.SPLIT, dataset.ids, split._asdict())
+def start_folder(folder: Path, dataset: Dataset, config: RunConfig, split: Split) -> RunConfig:
+    """Write what a run folder holds before the first step; return the settings, which now name the split."""
+    ids = dataset.ids
+    data = replace(config.data, split_fingerprint=split_fingerprint(ids, split))
+    config = replace(config, data=data)
+    write_split(folder, ids, split)
     config.write(folder)
+    return config
 
 
 def run_name(dataset: Dataset, config: RunConfig) -> str:
@@ -106,9 +104,14 @@ def run_name(dataset: Dataset, config: RunConfig) -> str:
     return f"{dataset.name or 'dataset'}-{parse_target(config.data.targets[0])[0]}"
 
 
-def data_fingerprint(dataset: Dataset, data: DataConfig) -> str:
-    """Return SHA-256 (hexadecimal) of what a training reads: crystals, targets, weights, split column."""
+def data_fingerprint(dataset: Dataset, data: DataConfig, *, ids: bool = True) -> str:
+    """Return SHA-256 (hexadecimal) of what a training reads: crystals, ids, targets, weights, split column.
+
+    ids: False is the fingerprint of version 0.1.0, whose runs keep their split in split.csv all the same.
+    """
     digest = hashlib.sha256(dataset.fingerprint.encode())
+    if ids:
+        digest.update(json.dumps(dataset.ids).encode())
     columns = [parse_target(text)[0] for text in data.targets]
     for name in columns + [data.weight_column] * bool(data.weight_column):
         digest.update(dataset.values(name).tobytes())
@@ -118,80 +121,112 @@ def data_fingerprint(dataset: Dataset, data: DataConfig) -> str:
 
 
 def prepare(
-    dataset: Dataset, config: RunConfig, *, workers: int = 1, device: str = "cpu", progress: bool = False
+    dataset: Dataset,
+    config: RunConfig,
+    *,
+    split: Split | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+    progress: bool = False,
 ) -> Trainer:
-    """Return a trainer before its first step."""
+    """Return a trainer before its first step; split: of a run that has one, else drawn from the settings."""
     names, transforms = zip(*map(parse_target, config.data.targets), strict=True)
     values = np.column_stack([dataset.values(name) for name in names])
+    weights = dataset.values(config.data.weight_column) if config.data.weight_column else None
+    base = load_any_model(config.training.start_from) if config.training.start_from else None
     graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
     # One graph setting tells materials apart, so that the split depends on the seed alone.
     usual = config.graph.effective() == GraphConfig()
     same = graphs if usual else dataset_graphs(dataset, GraphConfig(), workers=workers)
-    split = split_dataset(dataset, same, values, config.data)
+    signatures = material_signatures(same)
+    if split is None:
+        usable = _usable(values, weights)
+        split = draw_split(dataset, signatures, usable, config.data, base.seen if base else None)
+        if base is not None and base.seen is None:
+            warnings.warn(
+                f"{config.training.start_from} does not say which crystals it was trained on; if test "
+                "crystals are among them, the test error is too small",
+                stacklevel=2,
+            )
+    values = _checked_values(dataset, config, values, split)
     units = [dataset.units.get(name, "") for name in names]
     targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)
-    weights = _sample_weights(dataset, config.data.weight_column, split)
+    if weights is not None:
+        _check_sample_weights(dataset, config.data.weight_column, weights, split)
+    hashes = material_hashes(dataset.ids, signatures)
+    seen = Seen(hashes[split.train].ravel(), hashes[split.validation].ravel())
+    network = _network(config, targets, base, device)
+    return Trainer(network, graphs, values, split, targets, config.training, weights, _joined(seen, base))
+
+
+def _usable(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.bool_]:
+    """Tell which crystals have a value; a sample weight of 0 leaves a crystal out altogether."""
+    known = np.isfinite(values)
+    known[weights == 0 if weights is not None else []] = False
+    return np.asarray(known.any(axis=1))
+
+
+def _network(config: RunConfig, targets: Targets, base: TrainedModel | None, device: str) -> CrystalNetwork:
+    """Return the network with its first weights: random ones of the seed, or those of the base model."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         network = CrystalNetwork(config.model)
-    if config.training.start_from:
-        start_from(network, targets, load_any_model(config.training.start_from))
+    if base is not None:
+        start_from(network, targets, base)
     freeze(network, config.training.frozen)
     try:
-        network.to(device)
+        return network.to(device)
     except (RuntimeError, AssertionError) as error:
         raise CrystalliteError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
-    return Trainer(network, graphs, values, split, targets, config.training, weights)
 
 
-def _sample_weights(dataset: Dataset, column: str, split: Split) -> NDArray[np.float64] | None:
-    """Return (crystals,) weights, or None without a column of them; all in training need one."""
-    if not column:
+def _joined(seen: Seen, base: TrainedModel | None) -> Seen | None:
+    """Add what the base model has seen; None if it cannot say."""
+    if base is None:
+        return seen
+    if base.seen is None:
         return None
-    weights = dataset.values(column)
-    used = weights[split.train]
-    wrong = split.train[~(used >= 0)]
+    return Seen(*(np.union1d(ours, theirs) for ours, theirs in zip(seen, base.seen, strict=True)))
+
+
+def _checked_values(
+    dataset: Dataset, config: RunConfig, values: NDArray[np.float64], split: Split
+) -> NDArray[np.float64]:
+    """Return the values of the crystals in use, others unknown.
+
+    Raises CrystalliteError for one that cannot be a class or has no logarithm, in whatever part it is.
+    """
+    used = np.full(values.shape, np.nan)
+    for rows in split:
+        used[rows] = values[rows]
+    for column, (name, transform) in enumerate(map(parse_target, config.data.targets)):
+        known = np.isfinite(used[:, column])
+        if config.model.task == "classification":
+            wrong, what = (
+                known & ~np.isin(used[:, column], (0, 1)),
+                "classification needs values 0 and 1 only",
+            )
+        elif transform == "log10":
+            wrong, what = known & (used[:, column] <= 0), "log10 needs positive values"
+        else:
+            continue
+        if wrong.any():
+            row = int(wrong.argmax())
+            part = next(part for part, rows in split._asdict().items() if row in rows)
+            raise CrystalliteError(
+                f"target {name}: {what}, {wrong.sum()} are not, such as {used[row, column]:g} of "
+                f"{dataset.ids[row]} ({part} part)"
+            )
+    return used
+
+
+def _check_sample_weights(dataset: Dataset, column: str, weights: NDArray[np.float64], split: Split) -> None:
+    """Raise CrystalliteError unless all crystals in training have a positive weight."""
+    wrong = split.train[~(weights[split.train] > 0)]
     if len(wrong):
         row = int(wrong.min())
         what = "missing" if np.isnan(weights[row]) else f"{weights[row]:g}"
         raise CrystalliteError(
             f"sample weights {column}: {what} for {dataset.ids[row]}; "
-            f"{len(wrong)} of {len(used)} training crystals have no weight of 0 or more"
+            f"{len(wrong)} of {len(split.train)} training crystals have no positive weight"
         )
-    if not used.any():
-        raise CrystalliteError(f"sample weights {column}: all training crystals have weight 0")
-    return weights
-
-
-def split_dataset(
-    dataset: Dataset, graphs: PackedGraphs, values: NDArray[np.float64], config: DataConfig
-) -> Split:
-    """Return the run's split of the crystals that have a value."""
-    known = np.flatnonzero(np.isfinite(values).any(axis=1))
-    groups = material_groups(dataset.ids, graphs)
-    fold = re.fullmatch(r"fold (\d+) of (\d+)", config.split)
-    if config.split_column:
-        parts = column_split(dataset.labels(config.split_column))
-        declared = Split(*(part[np.isin(part, known)] for part in parts))
-        split = without_repeats(declared, groups)
-        n_left_out = sum(map(len, declared)) - sum(map(len, split))
-        if n_left_out:
-            warnings.warn(
-                f"{config.split_column}: {n_left_out} training or validation crystals repeat materials of "
-                "a part that is held out from them and are not used",
-                stacklevel=2,
-            )
-    else:
-        groups = np.unique(groups[known], return_inverse=True)[1]
-        if fold:
-            parts = fold_split(groups, int(fold[1]), int(fold[2]), config.split_seed)
-        else:
-            parts = random_split(groups, parse_parts(config.split), config.split_seed)
-        split = Split(*(known[part] for part in parts))
-    if config.train_limit:
-        # A column's rows come in the order of the file, which may mean something.
-        order = np.random.default_rng(config.split_seed).permutation(split.train)
-        split = split._replace(train=order[: config.train_limit])
-    if not len(split.train):
-        raise CrystalliteError(f"the split {config.split} of {len(known)} crystals leaves none for training")
-    return split

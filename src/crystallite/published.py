@@ -23,7 +23,7 @@ SOURCE = "github txie-93/cgcnn"  # in `info` of the models that come from there
 # The names of the properties the eight published models predict, and ours.
 _TARGETS = {
     "formation_energy_per_atom": ("formation_energy_per_atom", "eV/atom"),
-    "final_energy_per_atom": ("energy_per_atom", "eV/atom"),
+    "final_energy_per_atom": ("uncorrected_energy_per_atom", "eV/atom"),
     "band_gap": ("band_gap", "eV"),
     "efermi": ("fermi_energy", "eV"),
     "bulk_moduli": ("log10_bulk_modulus", "log10(GPa)"),

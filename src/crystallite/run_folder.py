@@ -7,7 +7,8 @@ import json
 import math
 import platform
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import StringIO
@@ -17,16 +18,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import tomli_w
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from . import __version__
 from .config import GraphConfig, ModelConfig, TrainConfig, _Settings
-from .distributed import n_processes
+from .distributed import n_processes, on_first
 from .errors import CrystalliteError, WriteError
-from .files import write_text
+from .files import read_json, write_text
+from .results import Result, upgraded
 
 CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
 PREDICTIONS, SUMMARY, SPLIT = "test_predictions.csv", "summary.json", "split.csv"
+LOCK = ".lock"  # held by the training at work in the folder
 PARITY, LEARNING_CURVE = "parity.png", "learning_curve.png"
 GROUP = "group.json"  # in the folder of several runs: {"folds": k} or {"members": k}
 
@@ -35,7 +39,8 @@ GROUP = "group.json"  # in the folder of several runs: {"folds": k} or {"members
 class DataConfig(_Settings):
     """What a run was trained on.
 
-    fingerprint: of the crystals and the target values. targets: NAME or NAME:TRANSFORM. split: shares or
+    fingerprint: of the crystals, their ids and the target values. split_fingerprint: of split.csv (none for
+    several runs, each has its own). targets: NAME or NAME:TRANSFORM. split: shares or
     sizes of train/validation/test, or `fold K of N`; split_column, if given, decides instead. train_limit:
     how many of the training crystals are used (0: all). weight_column: sample weights.
     """
@@ -49,6 +54,7 @@ class DataConfig(_Settings):
     split_seed: int = 0
     train_limit: int = 0
     weight_column: str = ""
+    split_fingerprint: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", tuple(self.targets))
@@ -136,6 +142,29 @@ def new_folder(out: str | Path | None, name: str) -> Path:
     return folder
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder while the block runs; processes of one training share it.
+
+    Raises CrystalliteError if another training is at work in it. The lock ends with the process.
+    """
+    lock = FileLock(folder / LOCK)
+
+    def acquire() -> None:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise CrystalliteError(f"{folder}: another training is at work in this folder") from None
+        except OSError as error:
+            raise WriteError(f"cannot lock {folder / LOCK}: {error.strerror or error}") from error
+
+    on_first(acquire)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def write_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
     """Write metrics.jsonl, one line an epoch."""
     write_text(folder / METRICS, "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in history))
@@ -150,6 +179,11 @@ def append_metrics(folder: Path, entry: dict[str, Any]) -> None:
         raise WriteError(f"cannot write {folder / METRICS}: {error.strerror}") from error
 
 
+def read_summary(folder: Path) -> Result:
+    """Read summary.json, also one of version 0.1.0."""
+    return upgraded(read_json(folder / SUMMARY))
+
+
 def write_predictions(
     path: Path,
     ids: Sequence[str],
@@ -160,7 +194,8 @@ def write_predictions(
 ) -> None:
     """Write a CSV of material_id, and NAME, NAME_predicted (and NAME_std, if given) for each target.
 
-    truth, predicted, deviation: (rows, targets); a missing value is an empty cell.
+    truth, predicted, deviation: (rows, targets); a missing value is an empty cell. Numbers have all the
+    digits they need to be read back equal.
     """
     parts = [("", truth), ("_predicted", predicted)] + (
         [("_std", deviation)] if deviation is not None else []
@@ -170,7 +205,7 @@ def write_predictions(
     writer.writerow(["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)])
     cells = np.stack([values for _, values in parts], axis=2).reshape(len(ids), len(parts) * len(names))
     for material_id, row in zip(ids, cells.tolist(), strict=True):
-        writer.writerow([material_id, *("" if math.isnan(x) else f"{x:.7g}" for x in row)])
+        writer.writerow([material_id, *("" if math.isnan(x) else x for x in row)])
     write_text(path, text.getvalue())
 
 
@@ -189,16 +224,6 @@ def read_predictions(path: Path) -> PredictionTable:
     values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
     values = values.reshape(len(rows), len(header) - 1)
     return PredictionTable([row[0] for row in rows], values[:, 0::2], values[:, 1::2])
-
-
-def write_split(path: Path, ids: Sequence[str], parts: dict[str, NDArray[np.int64]]) -> None:
-    """Write a CSV of material_id and split, in the order of the dataset."""
-    labels = {int(row): part for part, rows in parts.items() for row in rows}
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["material_id", "split"])
-    writer.writerows([ids[row], labels.get(row, "")] for row in range(len(ids)))
-    write_text(path, text.getvalue())
 
 
 def absolute_path(path: str | Path) -> str:

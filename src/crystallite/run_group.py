@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -12,14 +11,40 @@ from tqdm import tqdm
 from . import run_folder
 from .dataset import Dataset
 from .errors import CrystalliteError
-from .files import read_json
 from .preparation import prepare, start_folder
-from .run_folder import RunConfig
+from .results import Result
+from .run_folder import DataConfig, RunConfig
+from .run_split import read_split
 from .side_by_side import train_side_by_side
+from .splits import Split
 from .tracking import hand_trackers_on
 from .training import TrainingInterruptedError, resume
 
 FIGURES = ("test_", "baseline_", "validation_")  # beginnings of the numbers of a summary that are averaged
+
+
+def start_all(
+    dataset: Dataset, configs: dict[str, RunConfig], folder: Path, *, workers: int = 1
+) -> dict[str, Split]:
+    """Make the run folders below `folder` that are not there yet; return the split of each run.
+
+    Runs of the same data settings have one split.
+    """
+    splits: dict[str, Split] = {}
+    of_settings: dict[DataConfig, Split] = {}
+    for name, config in configs.items():
+        run = folder / name
+        if (run / run_folder.CONFIG).exists():
+            splits[name] = read_split(run, dataset.ids, RunConfig.read(run).data)
+            of_settings.setdefault(config.data, splits[name])
+    for name, config in configs.items():
+        if name not in splits:
+            split = of_settings.get(config.data) or prepare(dataset, config, workers=workers).split
+            splits[name] = of_settings.setdefault(config.data, split)
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            hand_trackers_on(folder, folder / name)
+            start_folder(folder / name, dataset, config, split)
+    return splits
 
 
 def train_all(
@@ -31,8 +56,8 @@ def train_all(
     workers: int = 1,
     device: str = "cpu",
     progress: bool = True,
-) -> dict[str, dict[str, Any]]:
-    """Train every configuration in its own run folder below `folder` and return their summaries.
+) -> dict[str, Result]:
+    """Train in the run folders below `folder` that `start_all` made, and return their summaries.
 
     Finished ones are left as they are, interrupted ones go on. parallel: how many train side by side, each
     in a process with its share of the threads; needs a dataset that is on disk. Raises
@@ -42,12 +67,6 @@ def train_all(
         raise CrystalliteError(
             "trainings side by side read the dataset from disk: write it to a Parquet file and give its path"
         )
-    for name, config in configs.items():
-        if not (folder / name / run_folder.CONFIG).exists():
-            trainer = prepare(dataset, config, workers=workers)
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            hand_trackers_on(folder, folder / name)
-            start_folder(folder / name, dataset, config, trainer.split)
     missing = [folder / name for name in configs if not (folder / name / run_folder.SUMMARY).exists()]
     done = len(configs) - len(missing)
     try:
@@ -62,29 +81,29 @@ def train_all(
         raise TrainingInterruptedError(
             f"stopped, nothing is lost; go on with: crystallite train --resume {folder}"
         ) from stopped
-    return {name: read_json(folder / name / run_folder.SUMMARY) for name in configs}
+    return {name: run_folder.read_summary(folder / name) for name in configs}
 
 
-def spread(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return mean and 95 % confidence half-width (Student's t) over runs of every test figure.
+def spread(summaries: Sequence[Result]) -> Result:
+    """Return mean and 95 % confidence half-width (Student's t) over runs of the figures of every target.
 
     The half-width of NAME is NAME_confidence, None where less than two runs have the figure; the mean is None
-    where none has. Several targets have a dictionary each, in `targets`.
+    where none has.
     """
-    return {"n_runs": len(summaries), **_spread(summaries)}
+    targets = {
+        name: {"unit": figures["unit"], **_spread([summary["targets"][name] for summary in summaries])}
+        for name, figures in summaries[0]["targets"].items()
+    }
+    return {"n_runs": len(summaries), "targets": targets, **_spread(summaries)}
 
 
-def _spread(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name in summaries[0].get("targets", {}):
-        of_target = _spread([summary["targets"][name] for summary in summaries])
-        result.setdefault("targets", {})[name] = of_target
-    for key in summaries[0]:
-        found = [summary[key] for summary in summaries if summary[key] is not None]
-        if key.startswith(FIGURES) and not any(isinstance(value, dict) for value in found):
-            result[key] = float(np.mean(found)) if found else None
-            result[f"{key}_confidence"] = half_width(np.array(found)) if len(found) > 1 else None
-    return result
+def _spread(results: Sequence[Result]) -> Result:
+    spread: Result = {}
+    for key in (key for key in results[0] if key.startswith(FIGURES)):
+        found = [result[key] for result in results if result[key] is not None]
+        spread[key] = float(np.mean(found)) if found else None
+        spread[f"{key}_confidence"] = half_width(np.array(found)) if len(found) > 1 else None
+    return spread
 
 
 def half_width(values: np.ndarray) -> float:

@@ -162,9 +162,7 @@ def _csv_rows(file: IO[str], names: Sequence[str]) -> Write:
     writer.writerow(["material_id", *names])
 
     def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
-        writer.writerows(
-            [name, *(f"{x:.7g}" for x in row)] for name, row in zip(ids, predicted.tolist(), strict=True)
-        )
+        writer.writerows([name, *row] for name, row in zip(ids, predicted.tolist(), strict=True))
         file.flush()
 
     return write

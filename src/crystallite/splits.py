@@ -1,25 +1,24 @@
 """Training, validation and test parts that never share a material.
 
-Crystals with the same id, or with the same composition and the same graph within a tolerance, form a group;
-a group lies in one part. Works on group numbers and returns row positions.
+Works on the group numbers of `materials.material_groups`, a group lying in one part, and returns row numbers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CrystalliteError
-from .graphs import PackedGraphs
 
-SAME_DISTANCE = 0.01  # Å; mean and root-mean-square bond lengths closer than this are the same
-SAME_WEIGHT = 0.02  # share of an atom's bonds
 Indices = NDArray[np.int64]
 _PART_NAMES = {
+    "": "unused",
+    "unused": "unused",
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -38,34 +37,24 @@ class Split(NamedTuple):
     test: Indices
 
 
-def material_groups(ids: Sequence[str], graphs: PackedGraphs) -> Indices:
-    """Return (N,) group numbers: equal for the same id, or the same composition and graph within tolerance.
+class Parts(NamedTuple):
+    """Sizes of the parts; unit: `%`, `crystals`, or nothing where the numbers speak for themselves."""
 
-    Cost: linear in edges, and quadratic only in the crystals that share a composition and its bonded pairs.
-    """
-    parents = np.arange(len(ids))
-    first_with_id: dict[str, int] = {}
-    for row, material_id in enumerate(ids):
-        _unite(parents, row, first_with_id.setdefault(material_id, row))
-    alike: dict[bytes, list[tuple[int, NDArray[np.float64]]]] = {}
-    for row, (key, moments) in enumerate(_signatures(graphs)):
-        others = alike.setdefault(key, [])
-        for other, other_moments in others:
-            difference = np.abs(moments - other_moments)
-            if (difference[:, 0] < SAME_WEIGHT).all() and (difference[:, 1:] < SAME_DISTANCE).all():
-                _unite(parents, row, other)
-        others.append((row, moments))
-    return np.unique([_root(parents, row) for row in range(len(ids))], return_inverse=True)[1]
+    train: float
+    validation: float
+    test: float
+    unit: str = ""
 
 
-def random_split(groups: Indices, parts: Sequence[float], seed: int) -> Split:
+def random_split(groups: Indices, parts: Sequence[Any], seed: int) -> Split:
     """Split rows at random, whole groups together.
 
     parts: (train, validation, test) as shares that add up to at most 1, as percentages that add up to 100, or
-    as numbers of crystals. A group that no longer fits into test or validation goes on to the next part;
-    training takes what is left, unless the parts leave some crystals unused.
+    as numbers of crystals; Parts with a unit where that is not clear. A group that no longer fits into test
+    or validation goes on to the next part; training takes what is left, unless the parts leave some crystals
+    unused.
     """
-    n_validation, n_test, n_train = _sizes(parts, len(groups))
+    n_train, n_validation, n_test = _sizes(Parts(*parts), len(groups))
     order = np.random.default_rng(seed).permutation(len(groups))
     sizes = np.bincount(groups)
     room = {"test": n_test, "validation": n_validation, "train": n_train}
@@ -107,12 +96,22 @@ def fold_split(groups: Indices, fold: int, n_folds: int, seed: int) -> Split:
 
 
 def column_split(labels: Sequence[str | None]) -> Split:
-    """Split by a column that says train, validation (or val) or test; other rows are left out."""
-    names = np.array([_PART_NAMES.get(str(label).strip().lower(), "") for label in labels])
+    """Split by a column that says train, validation (or val) or test; empty or `unused` rows are left out.
+
+    Raises CrystalliteError naming any other word.
+    """
+    words = [(label or "").strip().lower() for label in labels]
+    unknown = Counter(label for label, word in zip(labels, words, strict=True) if word not in _PART_NAMES)
+    if unknown:
+        found = ", ".join(f"{label!r} ({count} rows)" for label, count in unknown.most_common(5))
+        raise CrystalliteError(
+            f"the split column says {found}; it takes train, validation, test, "
+            "and nothing (or unused) for crystals to leave out"
+        )
+    names = np.array([_PART_NAMES[word] for word in words])
     split = Split(*(np.flatnonzero(names == part).astype(np.int64) for part in Split._fields))
     if not len(split.train):
-        found = ", ".join(sorted({str(label) for label in labels})[:5])
-        raise CrystalliteError(f"the split column has no row that says 'train' (found: {found})")
+        raise CrystalliteError("the split column has no row that says 'train'")
     return split
 
 
@@ -129,75 +128,51 @@ def without_repeats(split: Split, groups: Indices) -> Split:
     )
 
 
-def parse_parts(text: str) -> tuple[float, float, float]:
-    """Read '80/10/10', '0.8/0.1/0.1' or '3150/394/394'."""
+def parse_parts(text: str) -> Parts:
+    """Read '80/10/10', '0.8/0.1/0.1', '3150/394/394', '70/15/10 %' or '70/15/10 crystals'."""
+    numbers, _, unit = text.strip().partition(" ")
     try:
-        parts = tuple(float(part) for part in text.split("/"))
+        parts = tuple(float(part) for part in numbers.split("/"))
     except ValueError:
         parts = ()
-    if len(parts) != 3 or not all(map(math.isfinite, parts)) or min(parts) < 0 or parts[0] == 0:
+    well_formed = len(parts) == 3 and all(map(math.isfinite, parts)) and min(parts) >= 0 and parts[0] > 0
+    if not well_formed or unit.strip() not in ("", "%", "crystals"):
         raise CrystalliteError(
-            f"--split takes TRAIN/VALIDATION/TEST such as 80/10/10 or 3150/394/394, not {text!r}"
+            "--split takes TRAIN/VALIDATION/TEST such as 80/10/10 or 3150/394/394, "
+            f"or with a unit '70/15/10 %' or '70/15/10 crystals', not {text!r}"
         )
-    return parts
+    return Parts(parts[0], parts[1], parts[2], unit.strip())
 
 
-def _sizes(parts: Sequence[float], n_rows: int) -> tuple[int, int, int]:
-    """Return the numbers of validation, test and training crystals."""
-    train, validation, test = parts
-    total = train + validation + test
-    if abs(total - 100) < 1e-9:
-        train, validation, test, total = train / 100, validation / 100, test / 100, 1.0
-    if total <= 1 + 1e-9:
-        n_validation, n_test = round(validation * n_rows), round(test * n_rows)
-        n_left = n_rows - n_validation - n_test
-        return n_validation, n_test, n_left if total > 1 - 1e-9 else round(train * n_rows)
-    if any(part != int(part) for part in parts):
+def _sizes(parts: Parts, n_rows: int) -> tuple[int, int, int]:
+    """Return the numbers of training, validation and test crystals."""
+    total = sum(parts[:3])
+    if parts.unit == "%" or (not parts.unit and abs(total - 100) < 1e-9):
+        return _shared_out([part / 100 for part in parts[:3]], n_rows)
+    if not parts.unit and total <= 1 + 1e-9:
+        return _shared_out(list(parts[:3]), n_rows)
+    if any(part != int(part) for part in parts[:3]):
         raise CrystalliteError(
             f"shares of a split add up to at most 1, or to 100 as percentages, not {total:g}"
         )
+    train, validation, test = map(int, parts[:3])
+    if not parts.unit and total < min(100, n_rows):
+        text = f"{train}/{validation}/{test}"
+        raise CrystalliteError(
+            f"--split {text} of {n_rows} crystals may mean percentages that leave {100 - total:.0f} % unused "
+            f"(write '{text} %') or numbers that leave {n_rows - total:.0f} crystals unused "
+            f"(write '{text} crystals')"
+        )
     if total > n_rows:
         raise CrystalliteError(f"the split asks for {total:.0f} crystals, the dataset has {n_rows}")
-    return int(validation), int(test), int(train)
+    return train, validation, test
 
 
-def _signatures(graphs: PackedGraphs) -> Iterator[tuple[bytes, NDArray[np.float64]]]:
-    """Yield each crystal's composition and bonded element pairs, and the moments of these pairs' lengths.
-
-    Moments: (pairs, 3) share of all bonds, mean and root-mean-square length in Å.
-    """
-    sources = np.repeat(np.arange(len(graphs.numbers)), np.diff(graphs.edge_offsets))
-    node_crystals = np.repeat(np.arange(graphs.n_crystals), np.diff(graphs.node_offsets))
-    crystals = node_crystals[sources]
-    others = graphs.node_offsets[crystals] + graphs.neighbors
-    pairs = graphs.numbers[sources].astype(np.int64) * 128 + graphs.numbers[others]
-    keys, inverse = np.unique(crystals * 2**14 + pairs, return_inverse=True)
-    weights = graphs.weights.astype(np.float64) * graphs.multiplicities[sources]
-    totals = np.bincount(inverse, weights)
-    means = np.bincount(inverse, weights * graphs.distances) / totals
-    squares = np.bincount(inverse, weights * graphs.distances.astype(np.float64) ** 2) / totals
-    bounds = np.searchsorted(keys, np.arange(graphs.n_crystals + 1) * 2**14)
-    for crystal in range(graphs.n_crystals):
-        span = slice(bounds[crystal], bounds[crystal + 1])
-        shares = totals[span] / totals[span].sum()
-        moments = np.column_stack([shares, means[span], np.sqrt(squares[span])])
-        yield _composition_key(graphs, crystal) + (keys[span] % 2**14).tobytes(), moments
-
-
-def _composition_key(graphs: PackedGraphs, crystal: int) -> bytes:
-    nodes = slice(graphs.node_offsets[crystal], graphs.node_offsets[crystal + 1])
-    counts = np.bincount(graphs.numbers[nodes], graphs.multiplicities[nodes]).astype(np.int64)
-    elements = np.flatnonzero(counts)
-    return np.concatenate([elements, counts[elements] // np.gcd.reduce(counts[elements]), [-1]]).tobytes()
-
-
-def _root(parents: Indices, row: int) -> int:
-    while parents[row] != row:
-        parents[row] = parents[parents[row]]
-        row = int(parents[row])
-    return row
-
-
-def _unite(parents: Indices, a: int, b: int) -> None:
-    root_a, root_b = _root(parents, a), _root(parents, b)
-    parents[max(root_a, root_b)] = min(root_a, root_b)
+def _shared_out(shares: Sequence[float], n_rows: int) -> tuple[int, int, int]:
+    """Turn shares of the rows into numbers; shares that add up to 1 use every row."""
+    if sum(shares) > 1 + 1e-9:
+        raise CrystalliteError(f"shares of a split add up to at most 100 %, not {100 * sum(shares):g} %")
+    n_train, n_validation, n_test = (round(share * n_rows) for share in shares)
+    if sum(shares) > 1 - 1e-9:
+        n_train = n_rows - n_validation - n_test
+    return n_train, n_validation, n_test

@@ -22,9 +22,11 @@ from .config import TrainConfig
 from .errors import DivergedError
 from .graphs import PackedGraphs
 from .inference import network_outputs
+from .materials import Seen
 from .metrics import area_under_curve, mean_absolute_error
 from .model import CrystalNetwork
 from .optimization import learning_rate, loss_of, make_optimizer, update_average
+from .results import Result, known_or_none, upgraded
 from .splits import Split
 from .targets import Targets
 
@@ -32,9 +34,9 @@ from .targets import Targets
 class Trainer:
     """A network, its optimiser and where they are in the training.
 
-    values: (crystals, targets) in units, NaN where unknown. sample_weights: (crystals,). `step` counts all
-    steps taken; `history` holds a
-    dictionary an epoch.
+    values: (crystals, targets) in units, NaN where unknown. sample_weights: (crystals,). seen: the materials
+    that the network will have met, to be kept with it. `step` counts all steps taken; `history` holds a
+    result (see `results`) an epoch.
     """
 
     def __init__(
@@ -46,18 +48,19 @@ class Trainer:
         targets: Targets,
         config: TrainConfig,
         sample_weights: NDArray[np.float64] | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.network = network.train()
         self.average = copy.deepcopy(network).eval() if config.averaging else None
         self.graphs, self.values, self.split = placed(graphs, network), values, split
-        self.targets, self.config = targets, config
+        self.targets, self.config, self.seen = targets, config, seen
         self.normalized = torch.from_numpy(targets.normalized(values))
         self.weights = None if sample_weights is None else torch.from_numpy(sample_weights).float()
         self.optimizer = make_optimizer(network, config)
         self.steps_per_epoch = math.ceil(len(split.train) / config.batch_size)
         self.step = 0
         self.loss_sum = 0.0
-        self.history: list[dict[str, Any]] = []
+        self.history: list[Result] = []
 
     @property
     def epoch(self) -> int:
@@ -65,7 +68,7 @@ class Trainer:
         return len(self.history)
 
     @property
-    def best(self) -> dict[str, Any] | None:
+    def best(self) -> Result | None:
         """The history entry with the smallest validation error; the latest where none has one.
 
         None before the first epoch.
@@ -88,15 +91,15 @@ class Trainer:
         best = self.best
         return bool(self.config.patience and best and self.epoch - best["epoch"] >= self.config.patience)
 
-    def run_epoch(self, after_step: Callable[[float], None] = lambda loss: None) -> dict[str, Any]:
+    def run_epoch(self, after_step: Callable[[float], None] = lambda loss: None) -> Result:
         """Train to the end of the current epoch, validate and return the new history entry.
 
         `after_step` is called with each step's loss; an exception from it leaves a state that can be saved.
         """
         order = np.random.default_rng([self.config.seed, self.epoch]).permutation(self.split.train)
-        for position in range(self.step - self.epoch * self.steps_per_epoch, self.steps_per_epoch):
-            size = self.config.batch_size
-            after_step(self.train_step(order[position * size : (position + 1) * size]))
+        batches = equal_batches(order, self.config.batch_size)
+        for rows in batches[self.step - self.epoch * self.steps_per_epoch :]:
+            after_step(self.train_step(rows))
         if not all(bool(tensor.isfinite().all()) for tensor in self.kept_network.state_dict().values()):
             raise self._diverged("weights are not finite")
         entry = {
@@ -154,30 +157,32 @@ class Trainer:
         weights = None if self.weights is None else self.weights[index].to(outputs.device, outputs.dtype)
         return loss_of(outputs, targets, self.config, self.targets.task, weights)
 
-    def validate(self) -> dict[str, Any]:
-        """Return `validation_error` (what is minimised) and the errors in units of each target.
+    def validate(self) -> Result:
+        """Return `validation_error` (what is minimised) and, of each target, its error in units or AUC.
 
         The error is the mean absolute error on the normalised scale, or 1 - AUC for classification; None
         where the validation part cannot tell.
         """
-        rows = self.split.validation
+        rows, names = self.split.validation, self.targets.names
+        measure = "validation_auc" if self.targets.task == "classification" else "validation_mae"
         if not len(rows):
-            return {"validation_error": None}
+            return {"validation_error": None, "targets": {name: {measure: None} for name in names}}
         outputs = self._outputs(rows)
         truth, predicted = self.values[rows], self.targets.from_outputs(outputs)
         if not np.isfinite(predicted).all():
             raise self._diverged("predictions of validation crystals are not finite")
         if self.targets.task == "classification":
-            auc = area_under_curve(truth[:, 0], predicted[:, 0])
-            known = math.isfinite(auc)
-            return {"validation_error": 1 - auc if known else None, "validation_auc": auc if known else None}
-        errors = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(truth.shape[1])]
-        mae = [error if math.isfinite(error) else None for error in errors]
-        normalized = self.normalized[torch.from_numpy(rows)].numpy().astype(np.float64)
-        error = mean_absolute_error(normalized, outputs.astype(np.float64))
+            figures = [area_under_curve(truth[:, 0], predicted[:, 0])]
+            error = 1 - figures[0]
+        else:
+            figures = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(len(names))]
+            normalized = self.normalized[torch.from_numpy(rows)].numpy().astype(np.float64)
+            error = mean_absolute_error(normalized, outputs.astype(np.float64))
         return {
-            "validation_error": error if math.isfinite(error) else None,
-            "validation_mae": mae[0] if len(mae) == 1 else dict(zip(self.targets.names, mae, strict=True)),
+            "validation_error": known_or_none(error),
+            "targets": {
+                name: {measure: known_or_none(figure)} for name, figure in zip(names, figures, strict=True)
+            },
         }
 
     def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -221,10 +226,19 @@ class Trainer:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.step, self.loss_sum = counters["step"], counters["loss_sum"]
-        self.history = list(counters["history"])
+        self.history = [upgraded(entry, self.targets.names) for entry in counters["history"]]
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate(self.config, step, self.steps_per_epoch)
+
+
+def equal_batches(rows: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Cut rows into the fewest batches of at most `batch_size`, which differ by one row at most.
+
+    Cut at `batch_size`, an epoch would end with a batch of what is left, such as one crystal, whose gradient
+    and batch-norm moments would count as much as those of a whole batch.
+    """
+    return np.array_split(rows, math.ceil(len(rows) / batch_size))
 
 
 def _mixed_seed(seed: int, step: int, rank: int) -> int:

@@ -22,7 +22,9 @@ from .evaluation import test_run
 from .files import write_json
 from .prediction import Predictor
 from .preparation import prepare, run_config, run_dataset, run_name, start_folder
+from .results import Result, shown_error
 from .run_folder import BEST, LAST, RunConfig
+from .run_split import read_split
 from .tracking import Tracking, known_trackers, open_trackers, set_trackers
 from .trainer import Trainer
 
@@ -36,7 +38,7 @@ class TrainingInterruptedError(CrystalliteError):
 class Run(Predictor):
     """A finished training: predicts like any model, and knows its folder and summary."""
 
-    def __init__(self, model: TrainedModel, folder: Path, summary: dict[str, Any]) -> None:
+    def __init__(self, model: TrainedModel, folder: Path, summary: Result) -> None:
         super().__init__(model)
         self.folder = folder
         self.summary = summary
@@ -92,7 +94,9 @@ def train(
             start_folder(folder, dataset, config, trainer.split)
             return folder
 
-        return _finish(trainer, dataset, config, distributed.on_first(begin), progress)
+        folder = distributed.on_first(begin)
+        with run_folder.locked(folder):
+            return _finish(trainer, dataset, RunConfig.read(folder), folder, progress)
 
 
 def resume(
@@ -111,8 +115,9 @@ def resume(
     folder = Path(folder)
     config = RunConfig.read(folder)
     dataset = run_dataset(config, folder, data)
-    with distributed.process_group(device) as device:
-        trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
+    split = read_split(folder, dataset.ids, config.data)
+    with distributed.process_group(device) as device, run_folder.locked(folder):
+        trainer = prepare(dataset, config, split=split, workers=workers, device=device, progress=progress)
         if (folder / LAST).exists():
             trainer.load_state(*read_tensors(folder / LAST))
         return _finish(trainer, dataset, config, folder, progress)
@@ -129,7 +134,7 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
         trainer.kept_network.load_state_dict(model.network.state_dict())
         predicted = trainer.predict(trainer.split.test)
 
-        def summarize() -> dict[str, Any]:
+        def summarize() -> Result:
             summary = {**test_run(trainer, dataset, folder, predicted), "training_seconds": round(seconds, 2)}
             write_json(folder / run_folder.SUMMARY, summary)
             trackers.finish(folder, summary)
@@ -185,8 +190,8 @@ def _train_epochs(
             before = time.perf_counter()
             entry = trainer.run_epoch(after_step)
             entry["seconds"] = round(time.perf_counter() - before, 4)
-            mae = entry.get("validation_mae", entry.get("validation_auc"))
-            shown = {"validation": f"{mae:.4f}"} if isinstance(mae, float) else {}
+            error = shown_error(entry)
+            shown = {} if error is None else {"validation": f"{error:.4f}"}
             distributed.on_first(lambda: _save_epoch(trainer, config, folder, trackers))
             saved = time.monotonic()
 
@@ -212,7 +217,7 @@ def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
         "environment": run_folder.environment(),
         "history": trainer.history,
     }
-    return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info)
+    return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info, trainer.seen)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from .files import write_text
+from .results import Result
 from .run_folder import RunConfig
 from .study import has_diverged, import_optuna, is_default
 
@@ -81,10 +82,17 @@ def measure_of(config: RunConfig, unit: str) -> str:
 
 def shown(trial: FrozenTrial) -> float | None:
     """Return a trial's validation error for people: in units or as AUC where there is one target."""
-    best = trial.user_attrs.get("best", {})
+    best = _outcome(trial)
     mae = best.get("validation_mae")
     value = mae if isinstance(mae, float) else best.get("validation_auc", best.get("validation_error"))
     return None if value is None else float(value)
+
+
+def _outcome(trial: FrozenTrial) -> Result:
+    """Return the epoch that a trial kept, the figures of a single target among those of all."""
+    best: Result = trial.user_attrs.get("best", {})
+    figures = list(best.get("targets", {}).values())
+    return {**best, **(figures[0] if len(figures) == 1 else {})}
 
 
 def line(study: Study, trial: FrozenTrial) -> str:
@@ -171,7 +179,7 @@ def _write_table(path: Path, study: Study) -> None:
     """Write one line a trial: what came out, and its settings."""
     trials = study.get_trials(deepcopy=False)
     names = sorted({name for trial in trials for name in trial.params})
-    outcomes = [trial.user_attrs.get("best", {}) for trial in trials]
+    outcomes = [_outcome(trial) for trial in trials]
     errors = [name for name in _ERRORS if any(isinstance(outcome.get(name), float) for outcome in outcomes)]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -183,7 +191,7 @@ def _write_table(path: Path, study: Study) -> None:
         row += [outcome.get(name) for name in (*errors, "epoch")]
         row += [attributes.get("epochs"), attributes.get("seconds")]
         row += [trial.params.get(name) for name in names]
-        writer.writerow(["" if x is None else f"{x:.6g}" if isinstance(x, float) else x for x in row])
+        writer.writerow(row)
     write_text(path, text.getvalue())
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from .checkpoint import read_tensors
 from .errors import CrystalliteError
-from .preparation import prepare, run_dataset, start_folder
+from .preparation import run_dataset, start_folder
 from .run_folder import BEST, CONFIG, GROUP, SUMMARY, RunConfig, environment, read_environment
+from .run_split import read_split
 from .training import TrainingInterruptedError, resume
 
 
@@ -63,7 +64,7 @@ def verify(run: str | Path, *, workers: int = 1, progress: bool = True) -> Verdi
     with tempfile.TemporaryDirectory() as temporary, _threads(before["threads"]):
         again, now = Path(temporary), environment()
         try:
-            start_folder(again, dataset, config, prepare(dataset, config, workers=workers).split)
+            start_folder(again, dataset, config, read_split(run, dataset.ids, config.data))
             resume(again, data=dataset, workers=workers, progress=progress)
         except TrainingInterruptedError as stopped:
             raise CrystalliteError(f"stopped; {run} is as it was") from stopped

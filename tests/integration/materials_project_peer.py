@@ -14,7 +14,12 @@ from emmet.core.mpid import AlphaID
 from mp_api.client import MPRester
 
 SUMMARY = ["band_gap", "efermi", "is_metal", "bulk_modulus", "shear_modulus", "homogeneous_poisson"]
-ENERGIES = ["formation_energy_per_atom", "energy_per_atom", "energy_above_hull"]
+ENERGIES = [
+    "formation_energy_per_atom",
+    "energy_per_atom",
+    "uncorrected_energy_per_atom",
+    "energy_above_hull",
+]
 
 
 def number(identifier):

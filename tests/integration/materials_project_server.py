@@ -80,7 +80,7 @@ def documents(material):
     thermo = []
     for kind, energies in material["thermo"].items():
         document = {**shared, **energies, "thermo_type": kind, "energy_type": "GGA", "entry_types": ["GGA"]}
-        ThermoDoc.model_validate({**document, "entries": {}, "uncorrected_energy_per_atom": -1.0})
+        ThermoDoc.model_validate({**document, "entries": {}})
         thermo.append({**document, "thermo_id": f"{shared['material_id']}_{kind}"})
     core = {**shared, "structure": plain, "task_ids": tasks}
     MaterialsDoc.model_validate(core)

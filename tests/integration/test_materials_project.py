@@ -25,6 +25,7 @@ from crystallite.elements import symbols
 from crystallite.errors import CrystalliteError
 from crystallite.sources.materials_project import THERMO_TYPES, fetch_materials, queries
 from crystallite.sources.materials_project.ids import id_number
+from crystallite.sources.materials_project.rows import ENERGIES
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +85,7 @@ def rows(dataset: Dataset) -> list[dict[str, Any]]:
         "band_gap": "band_gap",
         "efermi": "fermi_energy",
         "homogeneous_poisson": "poisson_ratio",
-        **{name: name for name in ("formation_energy_per_atom", "energy_per_atom", "energy_above_hull")},
+        **{name: name for name in ENERGIES},
         **{f"{m}.{a}": f"{m}_{a}" for m in ("bulk_modulus", "shear_modulus") for a in ("voigt", "reuss")},
         **{f"{m}.vrh": m for m in ("bulk_modulus", "shear_modulus")},
     }
@@ -109,8 +110,7 @@ def peer_row(answers: dict[str, Any], number: int) -> dict[str, Any]:
     for modulus in ("bulk_modulus", "shear_modulus"):
         averages = row.pop(modulus) or {}
         row |= {f"{modulus}.{name}": averages.get(name) for name in ("voigt", "reuss", "vrh")}
-    energies = ("formation_energy_per_atom", "energy_per_atom", "energy_above_hull")
-    return row | {name: answers["thermo"].get(str(number), {}).get(name) for name in energies}
+    return row | {name: answers["thermo"].get(str(number), {}).get(name) for name in ENERGIES}
 
 
 def none_if_missing(value: float) -> float | None:

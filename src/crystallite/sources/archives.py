@@ -187,7 +187,8 @@ def _add_record(value: Any, row: int, path: Path, id_column: str, collector: Col
     name, structure, properties = str(row), value, {}
     if isinstance(value, dict) and "structure" in value:
         properties = {key: item for key, item in value.items() if key not in {id_column, "structure"}}
-        name, structure = str(value.get(id_column, row)), value["structure"]
+        given = value.get(id_column)
+        name, structure = str(row if given is None else given), value["structure"]
     place = f"{path}, element {row + 1}" + (f" ({name})" if name != str(row) else "")
     collector.add(name, attempted(crystal_of, structure, place), properties)
 

@@ -6,6 +6,7 @@ rebuilt.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -126,7 +127,8 @@ def _row_crystal(row: Any, source: str) -> Crystal:
 def _read_extended_xyz(path: Path, id_column: str, collector: Collector) -> dict[str, str]:
     """Fill the collector with the frames; return the units they name."""
     units: dict[str, str] = {}
-    read = ase_module("ase.io").iread(path, index=":", format="extxyz")
+    parse = _comment_parser(id_column)
+    read = ase_module("ase.io").iread(path, index=":", format="extxyz", properties_parser=parse)
     for frame, atoms in enumerate(_progress(_frames(read, path))):
         results = atoms.calc.results if atoms.calc is not None else {}
         pairs = {key: _scalar(value) for key, value in atoms.info.items()}
@@ -137,6 +139,19 @@ def _read_extended_xyz(path: Path, id_column: str, collector: Collector) -> dict
         place = f"{path}, crystal {frame + 1}" + (f" ({name})" if name != str(frame) else "")
         collector.add(name, attempted(as_crystal, atoms, place), pairs)
     return units
+
+
+def _comment_parser(id_column: str) -> Callable[[str], dict[str, Any]]:
+    """Return ASE's parser of comment lines, but one that leaves an id such as 00123 as it is."""
+    parse = ase_module("ase.io.extxyz").key_val_str_to_dict
+    written = re.compile(rf'(?:^|\s){re.escape(id_column)}\s*=\s*("?)([^\s"\\]+)\1(?=\s|$)')
+
+    def parse_comment(line: str) -> dict[str, Any]:
+        pairs: dict[str, Any] = parse(line)
+        match = written.search(line)
+        return {**pairs, id_column: match[2]} if match else pairs
+
+    return parse_comment
 
 
 def _frames(read: Iterator[Any], path: Path) -> Iterator[Any]:

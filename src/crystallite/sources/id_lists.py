@@ -82,10 +82,13 @@ def _bytes(path: Path) -> bytes:
 
 
 def _csv_table(path: Path) -> pa.Table:
+    """Return a table whose columns are text: an id such as 00123 stays as it is."""
     from pyarrow import csv
 
     try:
-        return csv.read_csv(path)
+        with csv.open_csv(path) as reader:
+            types = dict.fromkeys(reader.schema.names, pa.string())
+        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
     except (pa.ArrowInvalid, OSError) as error:
         raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ..crystal import Crystal, pack_crystals
 from ..dataset import Dataset
 from ..errors import CrystalError, CrystalliteError
+from .known_properties import energy_notices
 from .schema import as_arrow
 from .tables import NOTICES
 
@@ -59,7 +60,7 @@ def assemble(
     units = {**_field_units(table), **(units or {})}
     metadata = {"source": f"imported from {name}"}
     dataset = Dataset.from_arrays(pack_crystals(good), ids, properties, units, name=name, metadata=metadata)
-    return Imported(dataset, bad, [*told, *notices])
+    return Imported(dataset, bad, [*told, *notices, *energy_notices(dataset.properties)])
 
 
 def shortened(names: Sequence[str]) -> str:

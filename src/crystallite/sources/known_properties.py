@@ -3,10 +3,15 @@
 Rcgcnn (github ricet8ur/rcgcnn) stores its moduli as k_vrh, g_vrh, k_voigt, ...: in its first archives k is
 the bulk modulus and values are in GPa, in later ones names are swapped and values are natural logarithms.
 Which, the archive itself tells: bulk and shear modulus of a crystal fix its Poisson ratio.
+
+Energies: the Materials Project's energy_per_atom is corrected (for anions, and for mixing GGA with GGA+U),
+uncorrected_energy_per_atom is the calculation's own. Its old interface had the latter alone, under two names:
+final_energy_per_atom and energy_per_atom.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +23,16 @@ from .schema import as_numpy, is_number
 UNITS = {
     "formation_energy_per_atom": "eV/atom",
     "energy_per_atom": "eV/atom",
+    "uncorrected_energy_per_atom": "eV/atom",
     "energy_above_hull": "eV/atom",
     "band_gap": "eV",
     "fermi_energy": "eV",
 }
-RENAMED = {"efermi": "fermi_energy", "homogeneous_poisson": "poisson_ratio"}
+RENAMED = {
+    "efermi": "fermi_energy",
+    "homogeneous_poisson": "poisson_ratio",
+    "final_energy_per_atom": "uncorrected_energy_per_atom",
+}
 AVERAGES = {"vrh": "", "voigt": "_voigt", "reuss": "_reuss"}  # end of the name there and here
 MODULI = {f"{letter}_{average}" for letter in "kg" for average in AVERAGES}
 LN_GPA = {
@@ -53,6 +63,8 @@ def with_known_names(table: pa.Table) -> tuple[pa.Table, list[str]]:
         if old in names and new not in names:
             names[names.index(old)] = new
             notices.append(f"{old} is now {new}")
+    if "final_energy_per_atom" in table.column_names:
+        notices += energy_notices([name for name in names if name == "energy_per_atom"])
     table = table.rename_columns(names)
     return with_units(table, UNITS), notices
 
@@ -65,6 +77,17 @@ def with_units(table: pa.Table, units: dict[str, str]) -> pa.Table:
             field = pa.field(name, table.schema.field(name).type, metadata={"unit": unit})
             table = table.set_column(place, field, table[name])
     return table
+
+
+def energy_notices(names: Sequence[str]) -> list[str]:
+    """Return a notice if a column energy_per_atom may hold corrected energies or uncorrected ones."""
+    if "energy_per_atom" not in names or "uncorrected_energy_per_atom" in names:
+        return []
+    return [
+        "energy_per_atom is kept as it is, and nothing here tells whether it is corrected: the Materials "
+        "Project's is today and was not in its old interface. The published model predicts energies without "
+        "corrections; if these are such, name them uncorrected_energy_per_atom"
+    ]
 
 
 def _moduli(table: pa.Table) -> tuple[pa.Table, list[str]]:

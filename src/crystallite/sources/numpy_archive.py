@@ -90,7 +90,7 @@ def _read_arrays(path: Path) -> tuple[list[str], CrystalArrays]:
             found: dict[str, Any] = {name: archive[name] for name in ARRAYS}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise CrystalliteError(f"{path}: not a readable NumPy archive: {error}") from None
-    ids = [str(name) for name in found["ids"].tolist()]
+    ids = [_id(name, path) for name in found["ids"].tolist()]
     if len(set(ids)) < len(ids):
         raise CrystalliteError(f"{path}: ids are there more than once, rows of a table cannot be told apart")
     arrays = CrystalArrays(
@@ -101,6 +101,13 @@ def _read_arrays(path: Path) -> tuple[list[str], CrystalArrays]:
     )
     _check_shapes(path, len(ids), arrays)
     return ids, arrays
+
+
+def _id(name: object, path: Path) -> str:
+    try:
+        return name.decode() if isinstance(name, bytes) else str(name)
+    except UnicodeDecodeError:
+        raise CrystalliteError(f"{path}: the id {name!r} is not UTF-8 text") from None
 
 
 def _atomic_numbers(numbers: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ NOTICES = b"notices"  # key in a table's metadata: what whoever imports it shoul
 def read_table(path: Path, id_column: str = "material_id") -> pa.Table:
     """Return a table with the column material_id (text) and then every other column: numbers or text.
 
-    id_column: the column of `path` with the ids; an archive's keys are the ids. Empty cells are missing
+    id_column: the column of `path` with the ids; an archive's keys are the ids. Ids are text, and so is any
+    column of a CSV that has whole numbers with leading zeros (00123) or dates. Empty cells are missing
     values. Units are in the fields' metadata, notices in the table's. Raises CrystalliteError naming the file
     and the column or row.
     """
@@ -45,11 +47,31 @@ def read_table(path: Path, id_column: str = "material_id") -> pa.Table:
 def _read_csv(path: Path, id_column: str) -> pa.Table:
     from pyarrow import csv
 
+    def read(as_text: Iterable[str]) -> pa.Table:
+        types = dict.fromkeys(as_text, pa.string())
+        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
+
     try:
-        options = csv.ConvertOptions(column_types={id_column: pa.string()})
-        return csv.read_csv(path, convert_options=options)
+        table = read([id_column])
+        doubtful = [field.name for field in table.schema if _may_be_text(field.type)]
+        text = read([id_column, *doubtful]) if doubtful else table
     except (pa.ArrowInvalid, OSError) as error:
         raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None
+    for name in doubtful:
+        if not pa.types.is_integer(table.schema.field(name).type) or _has_leading_zeros(text[name]):
+            table = table.set_column(table.column_names.index(name), name, text[name])
+    return table
+
+
+def _may_be_text(kind: pa.DataType) -> bool:
+    """Whether what a CSV reader takes for this type may be ids, such as 00123, or dates."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_temporal(kind))
+
+
+def _has_leading_zeros(column: pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring_regex(column, r"^\s*[+-]?0\d")).as_py())
 
 
 def _read_parquet(path: Path) -> pa.Table:

@@ -11,7 +11,7 @@ import importlib
 import json
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from .. import distributed, run_folder
 from ..errors import CrystalliteError
 from ..files import read_json, write_json
+from ..results import Result
 from ..run_folder import RunConfig
 
 TRACKERS = ("tensorboard", "mlflow", "clearml")  # each is a module of this package and an extra
@@ -91,7 +92,7 @@ class Tracking:
     def __init__(self) -> None:
         self._trackers: dict[str, Tracker] = {}
 
-    def open(self, folder: Path, config: RunConfig, history: Sequence[dict[str, Any]]) -> None:
+    def open(self, folder: Path, config: RunConfig, history: Sequence[Result]) -> None:
         """Open the trackers that the folder names and bring them to the epochs of `history`."""
         identities = read_json(folder / TRACKING)
         opened: dict[str, Tracker] = {}
@@ -109,11 +110,11 @@ class Tracking:
         settings, epochs = flat_settings(config), [numbers_in(entry) for entry in history]
         self._each(lambda tracker: tracker.start(settings, epochs))
 
-    def log(self, entry: dict[str, Any]) -> None:
+    def log(self, entry: Result) -> None:
         """Show an epoch: an entry of the trainer's history."""
         self._each(lambda tracker: tracker.log(entry["epoch"], numbers_in(entry)))
 
-    def finish(self, folder: Path, summary: dict[str, Any]) -> None:
+    def finish(self, folder: Path, summary: Result) -> None:
         """Show the summary, the figures and the files of a finished run."""
         figures, files = sorted(folder.glob("*.png")), [folder / name for name in FILES]
         numbers = {
@@ -159,7 +160,7 @@ def _report(name: str, failure: str) -> None:
 
 
 @contextmanager
-def open_trackers(folder: Path, config: RunConfig, history: Sequence[dict[str, Any]]) -> Iterator[Tracking]:
+def open_trackers(folder: Path, config: RunConfig, history: Sequence[Result]) -> Iterator[Tracking]:
     """Yield the trackers of a run, closed when the block ends; of several processes only the first tracks."""
     tracking = Tracking()
     if distributed.rank() == 0 and (folder / TRACKING).exists():
@@ -172,15 +173,16 @@ def open_trackers(folder: Path, config: RunConfig, history: Sequence[dict[str, A
         tracking.close(finished)
 
 
-def numbers_in(values: Mapping[str, Any]) -> Numbers:
-    """Return the numbers among the values; one in a dictionary below is named OUTER/INNER."""
-    numbers: Numbers = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            numbers |= {f"{name}/{inner}": number for inner, number in numbers_in(value).items()}
-        elif isinstance(value, int | float) and name != "epoch":
-            numbers[name] = float(value)
-    return numbers
+def numbers_in(result: Result) -> Numbers:
+    """Return the numbers of an epoch or a summary; FIGURE of a target is named FIGURE/TARGET."""
+    values = dict(result)
+    for target, figures in values.pop("targets").items():
+        values |= {f"{figure}/{target}": value for figure, value in figures.items()}
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and name != "epoch"
+    }
 
 
 def flat_settings(config: RunConfig) -> dict[str, str | float]:

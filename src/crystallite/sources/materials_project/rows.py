@@ -26,7 +26,12 @@ SUMMARY_FIELDS = (
     "shear_modulus",
     "homogeneous_poisson",
 )
-ENERGIES = ("formation_energy_per_atom", "energy_per_atom", "energy_above_hull")
+ENERGIES = (
+    "formation_energy_per_atom",
+    "energy_per_atom",
+    "uncorrected_energy_per_atom",
+    "energy_above_hull",
+)
 THERMO_FIELDS = ("material_id", "thermo_type", *ENERGIES)
 MODULI = ("bulk_modulus", "shear_modulus")  # K and G; plain names are Voigt-Reuss-Hill averages
 
@@ -38,7 +43,8 @@ UNITS = {
 NUMBERS = (*UNITS, "poisson_ratio")
 METADATA = {
     "title": "Materials Project",
-    "description": "Moduli are Voigt-Reuss-Hill averages where the name does not say Voigt or Reuss.",
+    "description": "Moduli are Voigt-Reuss-Hill averages where the name does not say Voigt or Reuss. "
+    "energy_per_atom is corrected, uncorrected_energy_per_atom is the calculation's own.",
     "citation": "A. Jain et al., Commentary: The Materials Project: A materials genome approach to "
     "accelerating materials innovation, APL Materials 1, 011002 (2013)",
     "doi": "10.1063/1.4812323",

@@ -257,14 +257,17 @@ def test_bad_files_among_good_ones(skip, predict, published, few, mixed, tmp_pat
         line = next(line for line in err.splitlines() if line.startswith(str(mixed / name)))
         assert reason in line
         assert len(line) > len(str(mixed / name)) + 5
-    assert f"{tmp_path / 'missing.cif'}: no CIF file" in err
+    assert f"{tmp_path / 'missing.cif'}: no such file" in err
     assert "4 of 10 inputs could not be used" in err
 
 
 def test_nothing_but_bad_files_is_a_failure(predict, tmp_path):
     status, _, err = predict(PUBLISHED, tmp_path / "typo", "-o", tmp_path / "out.csv", "--skip-bad")
     assert status == 1
-    assert f"{tmp_path / 'typo'}: no CIF file, folder with CIFs, dataset or built-in name" in err
+    assert (
+        f"{tmp_path / 'typo'}: no such file, folder or pattern of CIFs, and no built-in dataset; there are: "
+        in err
+    )
 
 
 def test_an_overlapping_crystal_of_a_dataset(predict, published, few, tmp_path):

@@ -236,7 +236,7 @@ def test_changed_data_is_an_error(tmp_path):
     with pytest.raises(CrystalliteError, match=f"of {path} have changed"):
         resume(folder)
     path.unlink()
-    with pytest.raises(CrystalliteError, match=r"no dataset .*data\.parquet"):
+    with pytest.raises(CrystalliteError, match=r"data\.parquet: no such file"):
         resume(folder)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from .builtin import BUILTIN, builtin_path
 from .crystal import Crystal, CrystalArrays, as_crystal, pack_crystals
 from .errors import CrystalliteError
-from .sources.parquet import COMPRESSION_LEVEL, iter_tables, parquet_parts, read_parquet, write_parquet
+from .sources.located import located, suggestion
+from .sources.parquet import COMPRESSION_LEVEL, iter_tables, read_parquet, write_parquet
 from .sources.schema import (
     FORMAT_VERSION,
     METADATA_PREFIX,
@@ -52,15 +51,21 @@ class Dataset:
     def read(cls, source: str | Path) -> Dataset:
         """Read a dataset.
 
-        source: a built-in name (`elastic`, `formation`, `dielectric`), a .parquet file, a folder of Parquet
-        parts, or a folder in the layout of the published CGCNN code (id_prop.csv and a CIF for every id).
-        Raises CrystalliteError for anything else and for a malformed file, naming file, column and row.
+        source: a built-in name (`elastic`, `formation`, `dielectric`; `builtin:elastic` whatever the folder
+        holds), a .parquet file, a folder of Parquet parts, or a folder in the layout of the published CGCNN
+        code (id_prop.csv and a CIF for every id). Raises CrystalliteError for anything else and for a
+        malformed file, naming file, column and row.
         """
-        path = _located(source)
-        if path.is_dir() and (path / "id_prop.csv").is_file():
+        kind, path, _ = located(source)
+        if kind == "published":
             from .sources.folder import import_published
 
             return import_published(path).dataset
+        if kind == "cifs":
+            raise CrystalliteError(
+                f"{source}: CIFs without id_prop.csv; make a dataset of them and a table of properties: "
+                f"crystallite data import {source} --table TABLE.csv -o DATA.parquet"
+            )
         return cls(read_parquet(path), path.stem)
 
     @classmethod
@@ -242,7 +247,7 @@ class Dataset:
 
     def _column(self, name: str, known: list[str]) -> pa.ChunkedArray:
         if name not in known:
-            raise CrystalliteError(f"{self._title} has no property {name!r}{_suggestion(name, known)}")
+            raise CrystalliteError(f"{self._title} has no property {name!r}{suggestion(name, known)}")
         return self._table[name]
 
 
@@ -251,36 +256,10 @@ def iter_batches(path: str | Path, batch_size: int) -> Iterator[Dataset]:
 
     path: a built-in name, a .parquet file or a folder of Parquet parts. Raises as Dataset.read.
     """
-    located = _located(path)
-    return (Dataset(table, located.stem) for table in iter_tables(located, batch_size))
-
-
-def _located(source: str | Path) -> Path:
-    """Return the path of a built-in name, a Parquet file, or a folder that can be read."""
-    path = Path(source)
-    if str(source) in BUILTIN and (isinstance(source, str) or not path.exists()):
-        return builtin_path(str(source))
-    if path.is_dir():
-        if (path / "id_prop.csv").is_file() or parquet_parts(path):
-            return path
-        raise CrystalliteError(
-            f"{path}: a folder without id_prop.csv and without .parquet files. Import a folder of CIFs with "
-            f"a table of properties: crystallite data import {path} --table TABLE.csv -o DATA.parquet"
-        )
-    if path.is_file() and path.suffix.lower() == ".parquet":
-        return path
-    if path.exists():
-        raise CrystalliteError(f"{path}: not a dataset (.parquet); make one with: crystallite data import")
-    raise CrystalliteError(
-        f"no dataset {str(source)!r}{_suggestion(str(source), list(BUILTIN))}; also accepted: a .parquet "
-        "file, a folder of .parquet files, a folder with id_prop.csv and CIFs"
-    )
-
-
-def _suggestion(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
-    listed = f"there are: {', '.join(known)}" if known else "there are none"
-    return f" (did you mean {' or '.join(close)}?); {listed}" if close else f"; {listed}"
+    kind, found, _ = located(path)
+    if kind != "dataset":
+        raise CrystalliteError(f"{path}: CIFs; make a dataset of them with: crystallite data import")
+    return (Dataset(table, found.stem) for table in iter_tables(found, batch_size))
 
 
 def _id_texts(ids: Iterable[Any]) -> list[str]:

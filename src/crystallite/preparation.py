@@ -27,6 +27,7 @@ from .prediction import load_any_model
 from .recipes import Configs, configure
 from .run_folder import DataConfig, RunConfig
 from .run_split import draw_split, split_fingerprint, write_split
+from .sources.located import located, stored
 from .splits import Split
 from .targets import Targets, parse_target
 from .trainer import Trainer
@@ -43,12 +44,12 @@ def run_config(
 ) -> RunConfig:
     """Return the settings of a run; `settings` are those of the recipe and fields of DataConfig."""
     declared = (target,) if isinstance(target, str) else tuple(target)
-    source = "" if isinstance(data, Dataset) else run_folder.absolute_source(str(data))
+    source = "" if isinstance(data, Dataset) else located(data).name
     of_data = {field.name: settings.pop(field.name) for field in fields(DataConfig) if field.name in settings}
     _refuse_without_effect(of_data)
     of_data.setdefault("split_seed", settings.get("seed", 0))
     if settings.get("start_from"):
-        settings["start_from"] = run_folder.absolute_source(str(settings["start_from"]))
+        settings["start_from"] = run_folder.absolute_path(settings["start_from"])
     data_config = DataConfig(source, "", declared, task, **of_data)
     data_config = replace(data_config, fingerprint=data_fingerprint(dataset, data_config))
     return RunConfig(data_config, *complete_settings(recipe, task, len(declared), settings))
@@ -79,7 +80,7 @@ def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) ->
     """Return the dataset a run was started on; raises CrystalliteError if it is gone or has changed."""
     if data is None and not config.data.source:
         raise CrystalliteError(f"{folder} was trained on a dataset in memory: pass it as data=")
-    dataset = data if data is not None else Dataset.read(config.data.source)
+    dataset = data if data is not None else Dataset.read(stored(config.data.source))
     known = {data_fingerprint(dataset, config.data), data_fingerprint(dataset, config.data, ids=False)}
     if config.data.fingerprint not in known:
         raise CrystalliteError(

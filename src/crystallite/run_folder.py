@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import platform
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -227,6 +226,6 @@ def read_predictions(path: Path) -> PredictionTable:
     return PredictionTable([row[0] for row in rows], values[:, 0::2], values[:, 1::2])
 
 
-def absolute_source(source: str) -> str:
-    """Return a dataset's path made absolute, so that a run can be resumed from any folder; names stay."""
-    return str(Path(source).resolve()) if os.path.exists(source) else source  # noqa: PTH110
+def absolute_path(path: str | Path) -> str:
+    """Return a path that holds from any folder, so that a run can be resumed from there."""
+    return str(Path(path).resolve())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from .builtin import BUILTIN
 from .cif import read_cif
 from .dataset import iter_batches
 from .errors import CrystalError, CrystalliteError
 from .graphs import build_graphs
 from .prediction import Predictor
+from .sources.located import cif_files, located
 
 CHUNK = 1024  # crystals in memory at once
 
@@ -45,9 +44,9 @@ def predict_files(
 ) -> Report:
     """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
 
-    inputs: CIF files, folders or globs of them, and datasets (Parquet files or built-in names). They are
-    streamed: memory does not grow with their number. A crystal that cannot be used is told to `on_bad`, is
-    listed in the report, and the others are predicted.
+    inputs: CIF files, folders or patterns of them, and datasets (Parquet files or built-in names), as
+    sources.located tells them apart. They are streamed: memory does not grow with their number. A crystal
+    that cannot be used is told to `on_bad`, is listed in the report, and the others are predicted.
     """
     report = Report()
 
@@ -74,12 +73,15 @@ def _chunks(inputs: Sequence[str], bad: Callable[[CrystalError], None]) -> Itera
     """Yield ids and crystals (a list, or CrystalArrays of a dataset), some CHUNK at a time."""
     files: list[Path] = []
     for item in inputs:
-        if _is_dataset(item):
+        try:
+            source = located(item)
+        except CrystalliteError as error:
+            bad(CrystalError(item, str(error).removeprefix(f"{item}: ")))
+            continue
+        if source.kind == "dataset":
             yield from _dataset_chunks(item, bad)
-        elif found := _cif_paths(Path(item)):
-            files += found
         else:
-            bad(CrystalError(item, "no CIF file, folder with CIFs, dataset or built-in name"))
+            files += cif_files(source.path)
     paths = iter(files)
     while batch := list(islice(paths, CHUNK)):
         ids, crystals = [], []
@@ -120,22 +122,6 @@ def _predict_chunk(
             rows.append(predictor.predict_packed(graphs))
             good.append(name)
         return good, np.concatenate(rows)
-
-
-def _is_dataset(item: str) -> bool:
-    path = Path(item)
-    if path.is_dir():
-        return any(path.glob("*.parquet")) and not any(path.glob("*.cif"))
-    return path.suffix.lower() == ".parquet" or (item in BUILTIN and not path.exists())
-
-
-def _cif_paths(item: Path) -> Sequence[Path]:
-    """Return the CIF files a path, folder or glob stands for, sorted."""
-    if item.is_dir():
-        return sorted(item.glob("*.cif"))
-    if item.is_file():
-        return [item]
-    return sorted(Path(name) for name in glob.glob(str(item)))  # noqa: PTH207
 
 
 Write = Callable[[list[str], NDArray[np.float64]], None]

@@ -34,7 +34,7 @@ def command(
     """Predict properties of crystals with MODEL.
 
     MODEL is a run folder, a .safetensors file or a .pth.tar of the published code. Each INPUT is a CIF file,
-    a folder or glob of CIFs, a Parquet dataset or a built-in name.
+    a folder or pattern of CIFs, a Parquet dataset or a built-in name (builtin:NAME beside a folder NAME).
 
     \b
     Examples:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import json
 import math
 from collections import defaultdict
@@ -18,6 +17,7 @@ import pyarrow as pa
 from ..crystal import Crystal
 from ..errors import CrystalError, CrystalliteError
 from .importing import Imported, assemble, shortened
+from .located import cif_files
 from .tables import read_table
 
 CifResult = Crystal | CrystalError
@@ -44,7 +44,7 @@ def import_published(
     files = {name: folder / f"{name}.cif" for name in ids}
     crystals = _crystals(ids, files, str(listing), problems, workers)
     table = pa.table({"material_id": pa.array(ids, pa.string()), target: pa.array(values, pa.float64())})
-    notices = [*_unlisted(_cif_files(folder), ids, listing.name), *_element_notice(folder / "atom_init.json")]
+    notices = [*_unlisted(cif_files(folder), ids, listing.name), *_element_notice(folder / "atom_init.json")]
     return assemble(crystals, table, name=folder.name, skip_bad=skip_bad, notices=notices, units=units)
 
 
@@ -64,7 +64,7 @@ def import_cifs(
     dataset has none, and the crystals come in the order of their names. skip_bad and workers as in
     import_published.
     """
-    files = _cif_files(source)
+    files = cif_files(source)
     if not files:
         raise CrystalliteError(f"{source}: no such folder or no CIF files in it (names ending in .cif)")
     by_id = _by_stem(files)
@@ -107,24 +107,6 @@ def _value(line: list[str]) -> tuple[float | None, str]:
     except ValueError:
         return None, f"the value {line[1]!r} is not a number (the file has no header line)"
     return (None if math.isnan(value) else value), "an infinite value" if math.isinf(value) else ""
-
-
-def _cif_files(source: str | Path) -> list[Path]:
-    """Return the CIFs of a folder or a pattern in the order of their paths."""
-    path = Path(source)
-    if path.is_dir():
-        found = list(path.iterdir())
-    elif path.is_file():
-        found = [path]
-    else:
-        found = [Path(name) for name in glob.glob(str(source), recursive=True)]  # noqa: PTH207
-    cifs = sorted(file for file in found if file.suffix.lower() == ".cif")
-    for file in cifs:
-        try:
-            file.stem.encode()
-        except UnicodeEncodeError:
-            raise CrystalliteError(f"{str(file)!r}: the name is not valid text; rename the file") from None
-    return cifs
 
 
 def _by_stem(files: Sequence[Path]) -> dict[str, Path]:

@@ -196,3 +196,14 @@ def test_progress_is_for_terminals_only(stream, tmp_path, monkeypatch):
         assert "<" in shown.getvalue()  # elapsed<left
     else:
         assert shown.getvalue() == ""
+
+
+def test_warnings_are_lines_for_people(tmp_path):
+    """One line that says what is the matter, and no place in our code."""
+    model = GOLDEN / "formation-energy-per-atom.pth.tar"
+    words = ["train", "elastic", "--target", "bulk_modulus", "--set=train_limit=2", "--epochs=1"]
+    said = command(*words, "--from", model, "--out", tmp_path / "run")
+    assert said.status == 0, said.err
+    (line,) = [line for line in said.err.splitlines() if "does not say which crystals" in line]
+    assert line.startswith("Warning: ")
+    assert ".py:" not in said.err

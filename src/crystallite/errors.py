@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 
 class CrystalliteError(Exception):
     """A problem the user can act on; the command line prints it without a traceback."""
@@ -32,3 +34,14 @@ class CrystalError(CrystalliteError):
 
     def __reduce__(self) -> tuple[type[CrystalError], tuple[str, str]]:
         return type(self), (self.source, self.reason)  # survives the way back from a worker process
+
+
+def speak_plainly() -> None:
+    """Print warnings as lines for people, without the place in the code that they come from."""
+
+    def plain(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return f"Warning: {message}\n"
+
+    warnings.formatwarning = plain

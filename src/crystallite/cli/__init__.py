@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import CrystalliteError
+from ..errors import CrystalliteError, speak_plainly
 
 # Command -> (its file in this package, one line for --help). Importing only what runs keeps --help instant.
 COMMANDS = {
@@ -55,6 +55,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; problems the user can act on are printed without a traceback."""
+    speak_plainly()
     try:
         return cli.main(args=args, prog_name="crystallite", standalone_mode=True)
     except CrystalliteError as error:

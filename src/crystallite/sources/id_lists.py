@@ -89,7 +89,10 @@ def _csv_table(path: Path) -> pa.Table:
         with csv.open_csv(path) as reader:
             types = dict.fromkeys(reader.schema.names, pa.string())
         return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # Arrow's errors and those of text that is not UTF-8 are ValueErrors
         raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None
 
 

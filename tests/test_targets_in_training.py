@@ -158,3 +158,17 @@ def test_a_value_without_a_logarithm_is_named_wherever_it_is(part, elastic, tmp_
     )
     with pytest.raises(CrystalliteError, match=rf"such as -665 of {elastic.ids[row]} \({part} part\)"):
         train(dataset, tmp_path / "run", "K:log10", split_column="part")
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_a_constant_target_is_warned_of(task, elastic, tmp_path):
+    dataset = elastic.select(range(30)).with_property("same", np.ones(30))
+    with pytest.warns(UserWarning, match="target same: all training values are 1"):
+        train(dataset, tmp_path / "run", "same", task=task, epochs=1)
+
+
+def test_a_part_that_comes_out_empty_is_warned_of(elastic, tmp_path):
+    with pytest.warns(
+        UserWarning, match=r"80/10/10 of 4 crystals \(4 materials\) leaves none for validation"
+    ):
+        train(elastic.select(range(4)), tmp_path / "run", "bulk_modulus", epochs=1)

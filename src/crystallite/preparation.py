@@ -151,6 +151,7 @@ def prepare(
     values = _checked_values(dataset, config, values, split)
     units = [dataset.units.get(name, "") for name in names]
     targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)
+    _warn_of_constants(names, values[split.train])
     if weights is not None:
         _check_sample_weights(dataset, config.data.weight_column, weights, split)
     hashes = material_hashes(dataset.ids, signatures)
@@ -218,6 +219,17 @@ def _checked_values(
                 f"{dataset.ids[row]} ({part} part)"
             )
     return used
+
+
+def _warn_of_constants(names: Sequence[str], values: NDArray[np.float64]) -> None:
+    """Warn of targets of which all training values (crystals, targets) are the same."""
+    for name, column in zip(names, values.T, strict=True):
+        known = np.unique(column[np.isfinite(column)])
+        if len(known) == 1:
+            warnings.warn(
+                f"target {name}: all training values are {known[0]:g}, so there is nothing to learn",
+                stacklevel=3,
+            )
 
 
 def _check_sample_weights(dataset: Dataset, column: str, weights: NDArray[np.float64], split: Split) -> None:

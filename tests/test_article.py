@@ -1,4 +1,4 @@
-"""The commands of docs/article.md run as printed: the targets they name are columns of the files they name."""
+"""The commands of docs/article.md run as printed: the targets they name are columns of their files."""
 
 from __future__ import annotations
 

@@ -205,5 +205,5 @@ def test_warnings_are_lines_for_people(tmp_path):
     said = command(*words, "--from", model, "--out", tmp_path / "run")
     assert said.status == 0, said.err
     (line,) = [line for line in said.err.splitlines() if "does not say which crystals" in line]
-    assert line.startswith("Warning: ")
+    assert line.startswith("Notice: ")
     assert ".py:" not in said.err

@@ -94,7 +94,7 @@ def test_other_software_is_named(package, run, capsys):
 
 
 def test_what_counts_for_the_bits_is_written_down(run):
-    names = {"crystallite", "python", "torch", "numpy", "numba", "processes", "threads", "machine"}
+    names = {"crystallite", "python", "torch", "numpy", "numba", "processes", "threads", "machine", "device"}
     assert set(read_environment(run)) == names
     replace_in_config(run, "processes = 1", "processes = 2")
     assert verify(run, progress=False).changed_environment == {"processes": ("2", "1")}

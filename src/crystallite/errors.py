@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 
 class CrystalliteError(Exception):
     """A problem the user can act on; the command line prints it without a traceback."""
@@ -34,14 +32,3 @@ class CrystalError(CrystalliteError):
 
     def __reduce__(self) -> tuple[type[CrystalError], tuple[str, str]]:
         return type(self), (self.source, self.reason)  # survives the way back from a worker process
-
-
-def speak_plainly() -> None:
-    """Print warnings as lines for people, without the place in the code that they come from."""
-
-    def plain(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-    ) -> str:
-        return f"Warning: {message}\n"
-
-    warnings.formatwarning = plain

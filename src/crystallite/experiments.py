@@ -9,6 +9,7 @@ from typing import Any
 from . import run_folder
 from .cross_validation import cross_validate, plan_folds
 from .dataset import Dataset
+from .devices import usable_device
 from .distributed import is_one_of_several
 from .ensembles import plan_members, train_ensemble
 from .errors import CrystalliteError
@@ -40,8 +41,8 @@ def start_group(
     group: {"folds": k}, {"members": k} or {"sizes": [n, ...]} (an empty list: doubling up to all).
     track, workers, settings: those of `train`. Raises CrystalliteError for what cannot be trained.
     """
-    for name in ("device", "progress"):
-        settings.pop(name, None)
+    settings.pop("progress", None)
+    device = usable_device(settings.pop("device", "cpu"))
     track = known_trackers(track)
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     config = run_config(data, dataset, target, **settings)
@@ -52,7 +53,7 @@ def start_group(
     folder = run_folder.new_folder(out, f"{run_name(dataset, config)}-{kind}")
     set_trackers(folder, track)
     write_json(folder / run_folder.GROUP, group)
-    config.write(folder)
+    config.write(folder, device)
     return folder
 
 

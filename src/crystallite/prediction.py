@@ -16,6 +16,7 @@ from .cif import read_cif
 from .config import Ties
 from .crystal import Crystal, as_crystal
 from .dataset import Dataset
+from .devices import usable_device
 from .errors import CrystalliteError
 from .files import read_json
 from .graphs import PackedGraphs, build_graph, build_graphs, pack_graphs
@@ -128,15 +129,18 @@ class EnsemblePredictor(Predictor):
         return members.mean(axis=0), np.stack(columns, axis=1)
 
 
-def load_predictor(path: str | Path, *, ties: Ties | None = None) -> Predictor:
+def load_predictor(path: str | Path, *, ties: Ties | None = None, device: str = "cpu") -> Predictor:
     """Load a model: the folder of a run or an ensemble, a .safetensors file or a published .pth.tar.
 
     ties: the rule for equally distant neighbours, `shared` or `first`, instead of the one the model was
     trained with. Published checkpoints do not say theirs: they share ties unless told otherwise.
+    device: of the network, such as `cpu` or `cuda`.
     """
-    path = Path(path)
+    path, device = Path(path), usable_device(device)
     ensemble = (path / ENSEMBLE).is_file()
     predictor = _load_ensemble(path) if ensemble else Predictor(load_any_model(path))
+    for model in predictor.models:
+        model.network.to(device)
     return predictor if ties is None else predictor.with_ties(ties)
 
 

@@ -18,6 +18,7 @@ from . import run_folder
 from .checkpoint import TrainedModel
 from .config import GraphConfig, Task
 from .dataset import Dataset
+from .devices import usable_device
 from .errors import CrystalliteError
 from .fine_tuning import freeze, shape_of, start_from
 from .graph_store import dataset_graphs
@@ -89,13 +90,15 @@ def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) ->
     return dataset
 
 
-def start_folder(folder: Path, dataset: Dataset, config: RunConfig, split: Split) -> RunConfig:
+def start_folder(
+    folder: Path, dataset: Dataset, config: RunConfig, split: Split, device: str = "cpu"
+) -> RunConfig:
     """Write what a run folder holds before the first step; return the settings, which now name the split."""
     ids = dataset.ids
     data = replace(config.data, split_fingerprint=split_fingerprint(ids, split))
     config = replace(config, data=data)
     write_split(folder, ids, split)
-    config.write(folder)
+    config.write(folder, device)
     return config
 
 
@@ -130,6 +133,7 @@ def prepare(
     progress: bool = False,
 ) -> Trainer:
     """Return a trainer before its first step; split: of a run that has one, else drawn from the settings."""
+    device = usable_device(device)
     names, transforms = zip(*map(parse_target, config.data.targets), strict=True)
     values = np.column_stack([dataset.values(name) for name in names])
     weights = dataset.values(config.data.weight_column) if config.data.weight_column else None
@@ -175,10 +179,7 @@ def _network(config: RunConfig, targets: Targets, base: TrainedModel | None, dev
     if base is not None:
         start_from(network, targets, base)
     freeze(network, config.training.frozen)
-    try:
-        return network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise CrystalliteError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
+    return network.to(device)
 
 
 def _joined(seen: Seen, base: TrainedModel | None) -> Seen | None:

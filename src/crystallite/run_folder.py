@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from . import __version__
 from .config import GraphConfig, ModelConfig, TrainConfig, _Settings
+from .devices import device_name
 from .distributed import n_processes, on_first
 from .errors import CrystalliteError, WriteError
 from .files import read_json, write_text
@@ -69,10 +70,10 @@ class RunConfig:
     model: ModelConfig
     training: TrainConfig
 
-    def write(self, folder: Path) -> None:
-        """Write config.toml."""
+    def write(self, folder: Path, device: str = "cpu") -> None:
+        """Write config.toml, with the software and the device of the training."""
         parts = {name: getattr(self, name).to_dict() for name in ("data", "graph", "model", "training")}
-        write_text(folder / CONFIG, tomli_w.dumps({**parts, "environment": environment()}))
+        write_text(folder / CONFIG, tomli_w.dumps({**parts, "environment": environment(device)}))
 
     @classmethod
     def read(cls, folder: Path) -> RunConfig:
@@ -92,8 +93,8 @@ class RunConfig:
             raise CrystalliteError(f"{path} is damaged: {error}") from error
 
 
-def environment() -> dict[str, Any]:
-    """Return software, processes and threads of a run: what a repetition must share to give the same bits."""
+def environment(device: str = "cpu") -> dict[str, Any]:
+    """Return software, device, processes and threads: what a repetition must share to give the same bits."""
     return {
         "crystallite": __version__,
         "python": platform.python_version(),
@@ -103,6 +104,7 @@ def environment() -> dict[str, Any]:
         "processes": n_processes(),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
+        "device": device_name(device),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,10 +25,17 @@ FIGURES = ("test_", "baseline_", "validation_")  # beginnings of the numbers of 
 
 
 def start_all(
-    dataset: Dataset, configs: dict[str, RunConfig], folder: Path, *, workers: int = 1
+    dataset: Dataset,
+    configs: dict[str, RunConfig],
+    folder: Path,
+    *,
+    workers: int = 1,
+    device: str = "cpu",
+    **_: Any,
 ) -> dict[str, Split]:
     """Make the run folders below `folder` that are not there yet; return the split of each run.
 
+    workers, device: as of `train_all`, whose other options have no say here.
     Runs of the same data settings have one split.
     """
     splits: dict[str, Split] = {}
@@ -43,7 +51,7 @@ def start_all(
             splits[name] = of_settings.setdefault(config.data, split)
             (folder / name).mkdir(parents=True, exist_ok=True)
             hand_trackers_on(folder, folder / name)
-            start_folder(folder / name, dataset, config, split)
+            start_folder(folder / name, dataset, config, split, device)
     return splits
 
 

@@ -15,7 +15,7 @@ from typing import IO
 
 import torch
 
-from .errors import CrystalliteError, speak_plainly
+from .errors import CrystalliteError
 from .training import TrainingInterruptedError, resume, stop_requests
 
 
@@ -91,7 +91,7 @@ def _stop_with_parent() -> None:
 
 def main() -> None:
     """Be one of the processes."""
-    speak_plainly()
+    warnings.showwarning = lambda message, *_, **__: print(message, file=sys.stderr)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         resume(Path(sys.argv[1]), device=sys.argv[2], progress=False)

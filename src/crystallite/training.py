@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from . import distributed, run_folder
 from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
 from .config import Task
 from .dataset import Dataset
+from .devices import device_name
 from .errors import CrystalliteError, LostProcessError, WriteError
 from .evaluation import test_run
 from .files import write_json
@@ -91,7 +93,7 @@ def train(
         def begin() -> Path:
             folder = run_folder.new_folder(out, run_name(dataset, config))
             set_trackers(folder, track)
-            start_folder(folder, dataset, config, trainer.split)
+            start_folder(folder, dataset, config, trainer.split, device)
             return folder
 
         folder = distributed.on_first(begin)
@@ -109,8 +111,8 @@ def resume(
 ) -> Run:
     """Go on with an interrupted training where it was saved, and return it finished.
 
-    data: only for a run that was started from a Dataset in memory. Raises CrystalliteError when the folder
-    is not a run or its data has changed.
+    data: only for a run that was started from a Dataset in memory. Warns on another device than before.
+    Raises CrystalliteError when the folder is not a run or its data has changed.
     """
     folder = Path(folder)
     config = RunConfig.read(folder)
@@ -118,9 +120,18 @@ def resume(
     split = read_split(folder, dataset.ids, config.data)
     with distributed.process_group(device) as device, run_folder.locked(folder):
         trainer = prepare(dataset, config, split=split, workers=workers, device=device, progress=progress)
+        _say_other_device(folder, device)
         if (folder / LAST).exists():
             trainer.load_state(*read_tensors(folder / LAST))
         return _finish(trainer, dataset, config, folder, progress)
+
+
+def _say_other_device(folder: Path, device: str) -> None:
+    now = device_name(device)
+    before = run_folder.read_environment(folder).get("device", now)
+    if before != now and distributed.rank() == 0:
+        text = f"{folder} was trained on {before} and goes on on {now}: other bits are possible (--device)"
+        warnings.warn(text, stacklevel=3)
 
 
 def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
@@ -214,7 +225,7 @@ def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
     info = {
         "data": config.data.to_dict(),
         "training": config.training.to_dict(),
-        "environment": run_folder.environment(),
+        "environment": run_folder.environment(str(trainer.network.centers.device)),
         "history": trainer.history,
     }
     return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info, trainer.seen)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import read_tensors
+from .devices import usable_device
 from .errors import CrystalliteError
 from .preparation import run_dataset, start_folder
 from .run_folder import BEST, CONFIG, GROUP, SUMMARY, RunConfig, environment, read_environment
@@ -47,7 +48,7 @@ def finished_runs(folder: str | Path) -> list[Path]:
     return runs
 
 
-def verify(run: str | Path, *, workers: int = 1, progress: bool = True) -> Verdict:
+def verify(run: str | Path, *, workers: int = 1, device: str = "cpu", progress: bool = True) -> Verdict:
     """Repeat a finished run from its config.toml in a temporary folder and compare the weights.
 
     It trains with as many threads as the first time. Raises CrystalliteError if the run is not finished, its
@@ -62,10 +63,10 @@ def verify(run: str | Path, *, workers: int = 1, progress: bool = True) -> Verdi
     before["threads"] = trained_on["threads"]
     dataset = run_dataset(config, run)
     with tempfile.TemporaryDirectory() as temporary, _threads(before["threads"]):
-        again, now = Path(temporary), environment()
+        again, now = Path(temporary), environment(usable_device(device))
         try:
-            start_folder(again, dataset, config, read_split(run, dataset.ids, config.data))
-            resume(again, data=dataset, workers=workers, progress=progress)
+            start_folder(again, dataset, config, read_split(run, dataset.ids, config.data), device)
+            resume(again, data=dataset, workers=workers, device=device, progress=progress)
         except TrainingInterruptedError as stopped:
             raise CrystalliteError(f"stopped; {run} is as it was") from stopped
         ours = read_tensors(again / BEST)[0]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+import warnings
+from typing import Any, cast
 
 import click
 
 from .. import __version__
-from ..errors import CrystalliteError, speak_plainly
+from ..errors import CrystalliteError
 
 # Command -> (its file in this package, one line for --help). Importing only what runs keeps --help instant.
 COMMANDS = {
@@ -55,9 +56,23 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; problems the user can act on are printed without a traceback."""
-    speak_plainly()
-    try:
-        return cli.main(args=args, prog_name="crystallite", standalone_mode=True)
-    except CrystalliteError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+    with warnings.catch_warnings():
+        _show_in_one_line()
+        try:
+            return cli.main(args=args, prog_name="crystallite", standalone_mode=True)
+        except CrystalliteError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+
+
+def _show_in_one_line() -> None:
+    """Print what the library warns of as a notice, without the place in its source."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if category is UserWarning:
+            click.echo(f"Notice: {message}", err=True)
+        else:
+            usual(message, category, *place)
+
+    warnings.showwarning = cast(Any, show)

@@ -24,12 +24,19 @@ import click
     help="shared: predictions depend on the crystal alone. first: neighbours as the published code has them. "
     " [default: as the model was trained; shared for a .pth.tar]",
 )
+@click.option("--device", default="cpu", show_default=True, help="Of the network: cpu, cuda, ...")
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some inputs could not be used.")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )
 def command(
-    model: Path, inputs: tuple[str, ...], output: Path | None, ties: str | None, skip_bad: bool, workers: int
+    model: Path,
+    inputs: tuple[str, ...],
+    output: Path | None,
+    ties: str | None,
+    device: str,
+    skip_bad: bool,
+    workers: int,
 ) -> None:
     """Predict properties of crystals with MODEL.
 
@@ -49,7 +56,7 @@ def command(
     from ..prediction import load_predictor
     from ..screening import predict_files
 
-    predictor = load_predictor(model, ties=ties)  # type: ignore[arg-type]
+    predictor = load_predictor(model, ties=ties, device=device)  # type: ignore[arg-type]
     if predictor.notice:
         click.echo(f"Notice: {predictor.notice}", err=True)
     report = predict_files(

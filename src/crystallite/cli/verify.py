@@ -13,7 +13,8 @@ import click
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )
-def command(run: Path, workers: int) -> None:
+@click.option("--device", default="cpu", show_default=True, help="Of the network: cpu, cuda, ...")
+def command(run: Path, workers: int, device: str) -> None:
     """Train RUN again from its config.toml and compare the weights bit for bit.
 
     Of folds, an ensemble or a learning curve every training is repeated. The same bits are promised for the
@@ -24,7 +25,7 @@ def command(run: Path, workers: int) -> None:
 
     all_same = True
     for folder in finished_runs(run):
-        verdict = verify(folder, workers=workers)
+        verdict = verify(folder, workers=workers, device=device)
         for name, (before, now) in verdict.changed_environment.items():
             click.echo(f"{folder}: {name} was {before}, is {now}: other bits are possible", err=True)
         if verdict.same:

@@ -1,0 +1,113 @@
+"""The device: written down, said when it is another one than before, and refused in one line."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+from grouped_runs import MODULUS, TINY, TINY_OPTIONS, Said, moduli, start
+from training_runs import one_thread  # noqa: F401
+
+import crystallite
+from crystallite.checkpoint import read_tensors
+from crystallite.devices import device_name
+from crystallite.errors import CrystalliteError
+from crystallite.prediction import load_predictor
+from crystallite.training import resume
+from crystallite.verification import verify
+
+BAD = ["nowhere", "meta", "cpu:x", "", "xla"]  # `meta` moves a network, but computes nothing
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "moduli.parquet"
+    moduli(40).write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return crystallite.train(data, MODULUS, out=out, progress=False, device="cpu:0", **TINY).folder
+
+
+@pytest.fixture
+def elsewhere(finished, tmp_path) -> Path:
+    """A run that says it was trained on a GPU."""
+    run = shutil.copytree(finished, tmp_path / "run")
+    text = (run / "config.toml").read_text()
+    assert 'device = "cpu"' in text
+    (run / "config.toml").write_text(text.replace('device = "cpu"', 'device = "cuda (NVIDIA H100)"'))
+    return run
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    return tomllib.loads((folder / "config.toml").read_text())["environment"]
+
+
+def test_a_run_says_where_it_was_trained(finished):
+    assert device_name("cpu:0") == environment_of(finished)["device"] == "cpu"
+    assert read_tensors(finished / "best.safetensors")[1]["info"]["environment"]["device"] == "cpu"
+
+
+def test_a_group_says_it_too(data, tmp_path):
+    folder = start(data, {"members": 2}, tmp_path / "run", device="cpu:0")
+    assert environment_of(folder)["device"] == "cpu"
+
+
+def test_verify_on_another_device_says_so(elsewhere, capsys):
+    said = Said(capsys, "verify", elsewhere)
+    line = f"{elsewhere}: device was cuda (NVIDIA H100), is cpu: other bits are possible\n"
+    assert (said.status, said.err) == (0, line)
+    assert verify(elsewhere, progress=False).changed_environment == {"device": ("cuda (NVIDIA H100)", "cpu")}
+
+
+def test_resume_on_another_device_says_so(elsewhere, capsys):
+    (elsewhere / "summary.json").unlink()
+    said = Said(capsys, "train", "--resume", elsewhere)
+    text = f"{elsewhere} was trained on cuda (NVIDIA H100) and goes on on cpu: other bits are possible"
+    assert (said.status, said.err) == (0, f"Notice: {text} (--device)\n")
+    with pytest.warns(UserWarning, match="goes on on cpu"):
+        resume(elsewhere, progress=False)
+
+
+def test_the_same_device_is_no_news(finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    assert Said(capsys, "verify", run).err == ""
+    assert Said(capsys, "train", "--resume", run).err == ""
+
+
+def test_a_run_of_0_1_0_does_not_say(elsewhere, capsys):
+    text = (elsewhere / "config.toml").read_text()
+    (elsewhere / "config.toml").write_text(text.replace('device = "cuda (NVIDIA H100)"\n', ""))
+    assert Said(capsys, "verify", elsewhere).err == ""
+    assert Said(capsys, "train", "--resume", elsewhere).err == ""
+
+
+@pytest.mark.parametrize("device", BAD)
+def test_a_device_that_is_none_ends_in_one_line(device, data, finished, tmp_path, capsys):
+    train = ["train", data, "--target", MODULUS, *TINY_OPTIONS, "--out", tmp_path / "out"]
+    for words in (
+        train,
+        [*train, "--members", 2],
+        ["train", "--resume", finished],
+        ["verify", finished],
+        ["predict", finished, data],
+        ["tune", data, "--target", MODULUS, "--out", tmp_path / "out"],
+    ):
+        said = Said(capsys, *words, "--device", device)
+        assert (said.status, said.out) == (1, "")
+        assert said.err.startswith(f"Error: cannot use device {device!r}: ")
+        assert len(said.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(CrystalliteError, match="cannot use device"):
+        load_predictor(finished, device=device)
+
+
+def test_predict_takes_a_device(data, finished, capsys):
+    usual = Said(capsys, "predict", finished, data)
+    named = Said(capsys, "predict", finished, data, "--device", "cpu:0")
+    assert (named.status, named.out) == (0, usual.out)

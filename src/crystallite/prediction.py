@@ -114,9 +114,12 @@ class EnsemblePredictor(Predictor):
 
     def combined(self, members: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and calibrated deviation, (crystals, targets), of (members, crystals, targets)."""
-        spread = members.std(axis=0, ddof=1)
-        columns = [calibration.deviation(spread[:, k]) for k, calibration in enumerate(self.calibrations)]
-        return members.mean(axis=0), np.stack(columns, axis=1)
+        mean = members.mean(axis=0)
+        columns = [
+            calibration.in_units(calibration.deviation(calibration.spread(members[:, :, k])), mean[:, k])
+            for k, calibration in enumerate(self.calibrations)
+        ]
+        return mean, np.stack(columns, axis=1)
 
 
 def load_predictor(path: str | Path, *, ties: Ties = "shared") -> Predictor:
@@ -129,7 +132,10 @@ def load_predictor(path: str | Path, *, ties: Ties = "shared") -> Predictor:
         return Predictor(load_any_model(path)).with_ties(ties)
     members = read_json(path / ENSEMBLE)
     models = [load_model(path / Path(name).name / BEST) for name in members["members"]]
-    calibrations = [Calibration(*map(float, pair)) for pair in members["calibration"]]
+    written = members["calibration"]  # of each target by name; of version 0.1.0 a list in their order
+    if isinstance(written, dict):
+        written = [written[name] for name in models[0].targets.names]
+    calibrations = [Calibration.read(one) for one in written]
     return EnsemblePredictor(models, calibrations).with_ties(ties)
 
 

@@ -73,14 +73,15 @@ def test_every_fold_has_the_scale_of_its_own_training_part(planted, folder):
 
 
 def test_the_summary_has_mean_and_confidence(folder):
-    found, errors = (
-        summary(folder),
-        np.array([of_target(summary(run))["test_mae"] for run in runs_of(folder)]),
-    )
+    found, runs = summary(folder), [summary(run) for run in runs_of(folder)]
+    errors = np.array([of_target(run)["test_mae"] for run in runs])
     assert (found["n_runs"], found["folds"], found["n_test"]) == (FOLDS, FOLDS, 80)
     assert of_target(found)["test_mae"] == pytest.approx(errors.mean())
-    low, high = stats.t.interval(0.95, FOLDS - 1, errors.mean(), stats.sem(errors))
-    assert of_target(found)["test_mae_confidence"] == pytest.approx((high - low) / 2, rel=1e-6)
+    test_share = np.mean([run["n_test"] / run["n_train"] for run in runs])
+    assert test_share == pytest.approx(0.5, rel=0.1)  # one of four folds is tested, two are trained on
+    deviation = errors.std(ddof=1) * np.sqrt(1 / FOLDS + test_share)
+    half = stats.t.ppf(0.975, FOLDS - 1) * deviation
+    assert of_target(found)["test_mae_confidence"] == pytest.approx(half, rel=1e-6)
     truth, predicted = np.array([row[1:] for row in table(folder / "test_predictions.csv")[1]], float).T
     assert of_target(found)["pooled_test_mae"] == pytest.approx(np.abs(truth - predicted).mean(), rel=1e-5)
 
@@ -90,6 +91,20 @@ def test_the_confidence_is_students(n_values):
     values = np.random.default_rng(n_values).normal(size=n_values)
     low, high = stats.t.interval(0.95, n_values - 1, values.mean(), stats.sem(values))
     assert half_width(values) == pytest.approx((high - low) / 2, rel=1e-6)
+
+
+def test_overlapping_training_parts_widen_the_confidence():
+    """By hand: variance of 1, 2, 3 is 1; (1/3 + 1/6) of it 0.5; t of 2 degrees of freedom 4.302653."""
+    values = np.array([1.0, 2.0, 3.0])
+    assert half_width(values, 1 / 6) == pytest.approx(4.302653 * np.sqrt(0.5), rel=1e-6)
+    assert half_width(values) == pytest.approx(4.302653 * np.sqrt(1 / 3), rel=1e-6)
+    runs = [
+        {"targets": {"x": {"unit": "", "test_mae": value}}, "validation_error": value} for value in values
+    ]
+    corrected = spread(runs, 1 / 6)
+    assert of_target(corrected)["test_mae_confidence"] == half_width(values, 1 / 6)
+    assert corrected["validation_error_confidence"] == half_width(values, 1 / 6)
+    assert of_target(spread(runs))["test_mae_confidence"] == half_width(values)
 
 
 def test_what_some_runs_do_not_have_is_averaged_over_the_others():

@@ -57,7 +57,7 @@ def test_the_command_gives_the_same_bits(first, tmp_path):
     assert finished.status == 0, finished.err
     assert same_weights(first.folder, tmp_path / "run")
     assert of_target(summary(tmp_path / "run"))["test_mae"] == of_target(first.summary)["test_mae"]
-    assert f"test MAE            {first.summary['test_mae']:.4f} eV/atom" in finished.out
+    assert f"test MAE            {of_target(first.summary)['test_mae']:.4f} eV/atom" in finished.out
 
 
 def test_another_seed_gives_another_model(first, tmp_path):

@@ -56,7 +56,8 @@ def cross_validate(folder: Path, *, data: Dataset | None = None, parallel: int =
 
 def _tested(folder: Path, summaries: list[Result], tables: list[run_folder.PredictionTable]) -> Result:
     """Write the table of all crystals, draw it, and return the mean errors beside those of all at once."""
-    found, task = spread(summaries), summaries[0]["task"]
+    test_share = float(np.mean([summary["n_test"] / summary["n_train"] for summary in summaries]))
+    found, task = spread(summaries, test_share), summaries[0]["task"]
     ids = [material_id for table in tables for material_id in table.ids]
     truth, predicted = (np.concatenate([table[k] for table in tables]) for k in (1, 2))
     run_folder.write_predictions(

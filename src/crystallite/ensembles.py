@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import run_folder
-from .checkpoint import TrainedModel, load_model
-from .config import Task
+from .checkpoint import load_model
 from .dataset import Dataset
 from .errors import CrystalliteError
 from .figures import plot_parity, plot_reliability, plot_roc
@@ -24,9 +24,15 @@ from .preparation import prepare, run_dataset
 from .results import Result, known_or_none
 from .run_folder import BEST, RunConfig
 from .run_group import spread, start_all, train_all
-from .uncertainty import LEVELS, Calibration, coverage, fit_calibration
+from .targets import Targets
+from .uncertainty import LEAST_VALUES, LEVELS, Calibration, coverage, fit_calibration
 
 Values = NDArray[np.float64]
+# What the summary says of a target's deviations: their mean in units, and their coverage.
+DEVIATIONS = (
+    *("mean_deviation", "coverage_68", "coverage_95"),
+    *("coverage_68_uncalibrated", "coverage_95_uncalibrated"),
+)
 
 
 def member_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
@@ -46,10 +52,24 @@ def plan_members(dataset: Dataset, config: RunConfig, n_members: int, *, workers
     """Return the number of members; raises CrystalliteError if they cannot be trained and calibrated."""
     if n_members < 2:
         raise CrystalliteError(f"an ensemble needs at least 2 members, not {n_members}")
-    split = prepare(dataset, config, workers=workers).split
-    if config.model.task == "regression" and not len(split.validation):
-        raise CrystalliteError("an ensemble is calibrated on validation crystals, and the split has none")
+    trainer = prepare(dataset, config, workers=workers)
+    if config.model.task == "regression":
+        if not len(trainer.split.validation):
+            raise CrystalliteError("an ensemble is calibrated on validation crystals, and the split has none")
+        _warn_of_few(trainer.targets, trainer.values[trainer.split.validation])
     return n_members
+
+
+def _warn_of_few(targets: Targets, validation: Values) -> None:
+    """Warn of targets with too few known values among those of the validation part, (crystals, targets)."""
+    for name, n_values in zip(targets.names, np.isfinite(validation).sum(axis=0), strict=True):
+        if n_values < LEAST_VALUES:
+            outcome = "rough" if n_values else "unknown (NaN)"
+            warnings.warn(
+                f"{name} is known of {n_values} validation crystals; with fewer than {LEAST_VALUES}, "
+                f"{name}_std is {outcome}: choose a larger validation part with --split",
+                stacklevel=3,
+            )
 
 
 def train_ensemble(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
@@ -69,20 +89,22 @@ def train_ensemble(folder: Path, *, data: Dataset | None = None, parallel: int =
         return np.stack([predict_graphs(model, graphs, rows) for model in models])
 
     validation, test = trainer.split.validation, trainer.split.test
-    calibrations = calibrate(config.model.task, trainer.values[validation], members(validation))
-    predictor = EnsemblePredictor(models, calibrations)
-    write_json(folder / ENSEMBLE, {"members": list(configs), "calibration": [list(c) for c in calibrations]})
+    targets = models[0].targets
+    calibrations = calibrate(targets, trainer.values[validation], members(validation))
+    by_name = zip(targets.names, calibrations, strict=True)
+    constants = {name: calibration.to_dict() for name, calibration in by_name}
+    write_json(folder / ENSEMBLE, {"members": list(configs), "calibration": constants})
     tested = members(test)
-    mean, deviation = predictor.combined(tested)
+    mean, deviation = EnsemblePredictor(models, calibrations).combined(tested)
     ids = dataset.ids
     run_folder.write_predictions(
-        folder / run_folder.PREDICTIONS, [ids[row] for row in test], models[0].targets.names,
+        folder / run_folder.PREDICTIONS, [ids[row] for row in test], targets.names,
         trainer.values[test], mean, deviation,
     )  # fmt: skip
     summary = {
         "members": count,
         "task": config.model.task,
-        "targets": _measured(folder, models[0], trainer.values[test], tested, predictor),
+        "targets": _measured(folder, targets, trainer.values[test], tested, calibrations),
         "single_model": spread(list(summaries.values())),
         "n_train": len(trainer.split.train),
         "n_validation": len(validation),
@@ -92,62 +114,73 @@ def train_ensemble(folder: Path, *, data: Dataset | None = None, parallel: int =
     return summary
 
 
-def calibrate(task: Task, truth: Values, members: Values) -> list[Calibration]:
-    """Return a calibration for each target from validation data.
+def calibrate(targets: Targets, truth: Values, members: Values) -> list[Calibration]:
+    """Return a calibration for each target from validation data, on the scale that it is learned on.
 
     truth: (crystals, targets). members: (members, crystals, targets). Classes show no error of a
     probability, so for classification the deviation stays the members' spread.
     """
-    if task == "classification":
+    if targets.task == "classification":
         return [Calibration(1.0, 0.0)]
-    error, deviation = truth - members.mean(axis=0), members.std(axis=0, ddof=1)
-    return [fit_calibration(error[:, k], deviation[:, k]) for k in range(truth.shape[1])]
+    calibrations = []
+    for k, transform in enumerate(targets.transforms):
+        scale = Calibration(1.0, 0.0, transform)
+        error = scale.error(truth[:, k], members[:, :, k].mean(axis=0))
+        calibrations.append(fit_calibration(error, scale.spread(members[:, :, k]), transform))
+    return calibrations
 
 
 def _measured(
-    folder: Path, model: TrainedModel, truth: Values, members: Values, predictor: EnsemblePredictor
+    folder: Path, targets: Targets, truth: Values, members: Values, calibrations: list[Calibration]
 ) -> dict[str, Result]:
     """Return the ensemble's test errors and coverage for every target, and draw them."""
-    mean, deviation = predictor.combined(members)
     results: dict[str, Result] = {}
-    for k, (name, unit) in enumerate(zip(model.targets.names, model.targets.units, strict=True)):
-        columns = truth[:, k], mean[:, k], deviation[:, k]
-        if model.targets.task == "classification":
-            figures = _measured_class(folder, name, *columns)
+    for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):
+        if targets.task == "classification":
+            figures = _measured_class(folder, name, truth[:, k], members[:, :, k])
         else:
-            figures = _measured_number(folder, name, unit, *columns, members[:, :, k])
+            figures = _measured_number(folder, name, unit, truth[:, k], members[:, :, k], calibrations[k])
         results[name] = {"unit": unit, "n_known": int(np.isfinite(truth[:, k]).sum()), **figures}
     return results
 
 
 def _measured_number(
-    folder: Path, name: str, unit: str, truth: Values, mean: Values, deviation: Values, members: Values
+    folder: Path, name: str, unit: str, truth: Values, members: Values, calibration: Calibration
 ) -> Result:
-    """Return the ensemble's error and coverage for one target, and draw them."""
-    error = truth - mean
-    if not np.isfinite(error).any():
-        return {"test_mae": None}
-    raw = coverage(error, members.std(axis=0, ddof=1))
-    calibrated = coverage(error, deviation)
-    plot_parity(folder / f"parity_{name}.png", truth, mean, name, unit)
-    plot_reliability(folder / f"reliability_{name}.png", LEVELS, raw, calibrated)
-    return {
-        "test_mae": mean_absolute_error(truth, mean),
-        "mean_deviation": float(deviation.mean()),
-        "coverage_68": float(calibrated[LEVELS == 0.6827][0]),
-        "coverage_95": float(calibrated[LEVELS == 0.9545][0]),
-        "coverage_68_uncalibrated": float(raw[LEVELS == 0.6827][0]),
-        "coverage_95_uncalibrated": float(raw[LEVELS == 0.9545][0]),
+    """Return the ensemble's error and coverage for one target, and draw them.
+
+    The coverage is measured on the scale that the target is learned on.
+    """
+    mean = members.mean(axis=0)
+    figures: Result = {
+        "test_mae": known_or_none(mean_absolute_error(truth, mean)),
+        "calibrated": calibration.calibrated,
+        "n_calibration": calibration.n_values,
+        **dict.fromkeys(DEVIATIONS),
     }
+    if figures["test_mae"] is None:
+        return figures
+    plot_parity(folder / f"parity_{name}.png", truth, mean, name, unit)
+    if calibration.n_values:
+        error, spread = calibration.error(truth, mean), calibration.spread(members)
+        deviation = calibration.deviation(spread)
+        raw, calibrated = coverage(error, spread), coverage(error, deviation)
+        plot_reliability(folder / f"reliability_{name}.png", LEVELS, raw, calibrated)
+        one, two = (int(np.flatnonzero(level == LEVELS)[0]) for level in (0.6827, 0.9545))
+        average = calibration.in_units(deviation, mean).mean()
+        measured = (average, calibrated[one], calibrated[two], raw[one], raw[two])
+        figures.update(zip(DEVIATIONS, map(float, measured), strict=True))
+    return figures
 
 
-def _measured_class(folder: Path, name: str, truth: Values, probability: Values, deviation: Values) -> Result:
+def _measured_class(folder: Path, name: str, truth: Values, members: Values) -> Result:
     """Return the ensemble's test figures as a classifier, and draw its operating characteristic."""
     if not len(truth):
         return {"test_auc": None, "test_accuracy": None}
+    probability = members.mean(axis=0)
     plot_roc(folder / "roc.png", truth, probability, name)
     return {
         "test_auc": known_or_none(area_under_curve(truth, probability)),
         "test_accuracy": accuracy(truth, probability),
-        "mean_deviation": float(deviation.mean()),
+        "mean_deviation": float(members.std(axis=0, ddof=1).mean()),
     }

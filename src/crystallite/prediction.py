@@ -124,9 +124,12 @@ class EnsemblePredictor(Predictor):
 
     def combined(self, members: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and calibrated deviation, (crystals, targets), of (members, crystals, targets)."""
-        spread = members.std(axis=0, ddof=1)
-        columns = [calibration.deviation(spread[:, k]) for k, calibration in enumerate(self.calibrations)]
-        return members.mean(axis=0), np.stack(columns, axis=1)
+        mean = members.mean(axis=0)
+        columns = [
+            calibration.in_units(calibration.deviation(calibration.spread(members[:, :, k])), mean[:, k])
+            for k, calibration in enumerate(self.calibrations)
+        ]
+        return mean, np.stack(columns, axis=1)
 
 
 def load_predictor(path: str | Path, *, ties: Ties | None = None, device: str = "cpu") -> Predictor:
@@ -154,7 +157,10 @@ def _load_ensemble(path: Path) -> EnsemblePredictor:
                 f"{path}: {name} was trained with other graph settings than {names[0]} "
                 f"({model.graph}, {models[0].graph}); they are no ensemble, train it anew"
             )
-    return EnsemblePredictor(models, [Calibration(*map(float, pair)) for pair in members["calibration"]])
+    written = members["calibration"]  # of each target by name; of version 0.1.0 a list in their order
+    if isinstance(written, dict):
+        written = [written[name] for name in models[0].targets.names]
+    return EnsemblePredictor(models, [Calibration.read(one) for one in written])
 
 
 def load_any_model(path: str | Path) -> TrainedModel:

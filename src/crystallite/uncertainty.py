@@ -1,49 +1,119 @@
-"""Uncertainty of an ensemble: calibration on validation data, coverage, reliability."""
+"""Uncertainty of an ensemble: calibration on validation data, coverage, reliability.
+
+All of it is on the scale that a target is learned on: of its logarithm for NAME:log10, else in its units.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6827, 0.7, 0.8, 0.9, 0.9545])
+ONE_DEVIATION = 0.6827  # share of a normal distribution within one standard deviation
+LEAST_VALUES = 40  # of validation data; of fewer, the two constants are known to no better than 20 %
+_RATIOS = np.geomspace(0.03, 30, 81)  # of the floor to the typical spread, in steps of 9 %
+_PRIOR = math.log(2)  # where few values cannot tell this ratio, it is 1 give or take a factor of two
 
 
 class Calibration(NamedTuple):
-    """Standard deviation of the error = sqrt((scale x spread of the members)² + floor²); floor in units."""
+    """Standard deviation of the error = sqrt((scale x spread of the members)² + floor²).
+
+    Error, spread and floor are on the scale of `transform`. n_values: of validation data that it was fitted
+    to; fitted to none, scale and floor are NaN: the deviation is unknown.
+    """
 
     scale: float
     floor: float
+    transform: str = "standard"
+    n_values: int = 0
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether there were enough values for scale and floor to mean something."""
+        return self.n_values >= LEAST_VALUES
+
+    def error(self, truth: Values, mean: Values) -> Values:
+        """Return truth - mean on the scale, both given in units."""
+        return self._on_scale(truth) - self._on_scale(mean)
+
+    def spread(self, members: Values) -> Values:
+        """Return the members' standard deviation on the scale; members: (members, crystals) in units."""
+        return np.asarray(self._on_scale(members).std(axis=0, ddof=1))
+
+    def _on_scale(self, values: Values) -> Values:
+        return np.log10(values) if self.transform == "log10" else values
 
     def deviation(self, spread: Values) -> Values:
-        """Turn the members' spread into the calibrated standard deviation."""
+        """Turn the members' spread into the calibrated standard deviation, both on the scale."""
         return np.sqrt((self.scale * spread) ** 2 + self.floor**2)
 
+    def in_units(self, deviation: Values, mean: Values) -> Values:
+        """Turn deviations on the scale into deviations in units of the mean: d(10^x) = 10^x ln 10 dx."""
+        return mean * math.log(10) * deviation if self.transform == "log10" else deviation
 
-def fit_calibration(error: Values, spread: Values) -> Calibration:
-    """Return the scale and floor under which the errors are likeliest for a normal distribution.
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ensemble.json holds."""
+        values = {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in self._asdict().items()
+        }
+        return {**values, "calibrated": self.calibrated}
 
-    error, spread: (crystals,) of validation data; entries with an unknown error (NaN) do not count. The
-    likelihood is searched on a grid of 5 % steps, finer than any validation set can tell.
+    @classmethod
+    def read(cls, written: dict[str, Any] | Sequence[float]) -> Self:
+        """Return what `to_dict` wrote, or the pair (scale, floor), in units, of version 0.1.0."""
+        if not isinstance(written, dict):
+            scale, floor = written
+            return cls(float(scale), float(floor))
+        scale, floor = (math.nan if written[name] is None else written[name] for name in ("scale", "floor"))
+        return cls(float(scale), float(floor), str(written["transform"]), int(written["n_values"]))
+
+
+def fit_calibration(error: Values, spread: Values, transform: str = "standard") -> Calibration:
+    """Return the scale and floor that fit errors of validation data, whatever a few of them are.
+
+    error, spread: (crystals,) on the scale of `transform`; entries with an unknown error (NaN) do not count.
+    The ratio of floor to scale is the likeliest for errors with the tails of Cauchy's distribution, in which
+    an outlier counts no more than any other value; then both are multiplied so that 68.27 % of the errors
+    lie within one deviation.
     """
     known = np.isfinite(error)
-    error, spread = error[known], spread[known]
-    size = float(np.sqrt(np.square(error).mean())) if len(error) else 0.0
-    if size == 0:
-        return Calibration(1.0, 0.0)
-    mean_spread = float(np.sqrt(np.square(spread).mean()))
-    factors = np.append(0.0, np.geomspace(0.02, 2, 95))
-    scales = factors * size / mean_spread if mean_spread > 0 else np.zeros(1)
-    best, chosen = np.inf, Calibration(1.0, size)
-    for floor in factors[1:] * size:
-        variance = np.square(scales[:, None] * spread) + floor**2
-        cost = (np.log(variance) + error**2 / variance).mean(axis=1)
-        if cost.min() < best:
-            best, chosen = cost.min(), Calibration(float(scales[cost.argmin()]), float(floor))
-    return chosen
+    size, spread = np.abs(error[known]), spread[known]
+    if not len(size):
+        return Calibration(math.nan, math.nan, transform)
+    constant = _one_deviation(size)
+    typical = float(np.median(spread)) or float(spread.mean())
+    if not constant or not typical:  # nothing is wrong, or the members always agree
+        return Calibration(0.0 if constant else 1.0, constant, transform, len(size))
+    shapes = np.sqrt(spread**2 + (_RATIOS[:, None] * typical) ** 2)
+    cost = _cost(size / shapes, shapes) + np.log(_RATIOS) ** 2 / (2 * _PRIOR**2)
+    best = int(cost.argmin())
+    scale = _one_deviation(size / shapes[best])
+    return Calibration(scale, scale * float(_RATIOS[best]) * typical, transform, len(size))
+
+
+def _one_deviation(size: Values) -> float:
+    """Return what 68.27 % of new errors are smaller than: the rank p (n + 1) has this share on average."""
+    return float(np.quantile(size, ONE_DEVIATION, method="weibull"))
+
+
+def _cost(ratio: Values, shapes: Values) -> Values:
+    """Return (candidates,) minus the log-likelihood of errors = ratio x shapes, but for a constant.
+
+    ratio, shapes: (candidates, crystals). The errors follow Cauchy's distribution of half-width w x shape;
+    w is the likeliest for each candidate, the fixed point of a mean square in which outliers weigh little.
+    """
+    square = ratio**2
+    width = square.mean(axis=1, keepdims=True)  # w²
+    for _ in range(30):
+        width = (2 * square / (1 + square / width)).mean(axis=1, keepdims=True)
+    return np.asarray((np.log(width) / 2 + np.log(shapes) + np.log1p(square / width)).sum(axis=1))
 
 
 def coverage(error: Values, deviation: Values, levels: Values = LEVELS) -> Values:

@@ -69,7 +69,10 @@ def _ensemble_lines(summary: Result, name: str) -> Iterator[str]:
     unit = figures["unit"]
     yield f"  test MAE            {_number(figures['test_mae'], unit)}"
     yield f"  of a single model   {_with_confidence(single, 'test_mae', unit)} (mean ± 95 % confidence)"
-    if figures["test_mae"] is not None:
+    if not figures["calibrated"]:
+        outcome = "rough" if figures["n_calibration"] else "not known"
+        yield f"  deviations are {outcome}: {figures['n_calibration']} validation values are too few"
+    if figures["coverage_68"] is not None:
         yield f"  within 1 deviation  {figures['coverage_68']:.1%} of test crystals (68.3 % expected)"
         yield f"  within 2 deviations {figures['coverage_95']:.1%} of test crystals (95.4 % expected)"
 

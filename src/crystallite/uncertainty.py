@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6827, 0.7, 0.8, 0.9, 0.9545])
 ONE_DEVIATION = 0.6827  # share of a normal distribution within one standard deviation
-LEAST_VALUES = 40  # of validation data; of fewer, the two constants are known to no better than 20 %
+LEAST_VALUES = 40  # of validation data: the size of a deviation is then known to 15 % (standard error)
 _RATIOS = np.geomspace(0.03, 30, 81)  # of the floor to the typical spread, in steps of 9 %
 _PRIOR = math.log(2)  # where few values cannot tell this ratio, it is 1 give or take a factor of two
 

@@ -89,10 +89,7 @@ def _csv_table(path: Path) -> pa.Table:
         with csv.open_csv(path) as reader:
             types = dict.fromkeys(reader.schema.names, pa.string())
         return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
-    except (
-        ValueError,
-        OSError,
-    ) as error:  # Arrow's errors and those of text that is not UTF-8 are ValueErrors
+    except (ValueError, OSError) as error:  # ValueError: Arrow's errors, and text that is not UTF-8
         raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None
 
 

@@ -55,10 +55,7 @@ def _read_csv(path: Path, id_column: str) -> pa.Table:
         table = read([id_column])
         doubtful = [field.name for field in table.schema if _may_be_text(field.type)]
         text = read([id_column, *doubtful]) if doubtful else table
-    except (
-        ValueError,
-        OSError,
-    ) as error:  # Arrow's errors and those of text that is not UTF-8 are ValueErrors
+    except (ValueError, OSError) as error:  # ValueError: Arrow's errors, and text that is not UTF-8
         raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None
     for name in doubtful:
         if not pa.types.is_integer(table.schema.field(name).type) or _has_leading_zeros(text[name]):

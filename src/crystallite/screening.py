@@ -162,7 +162,8 @@ def _csv_rows(file: IO[str], names: Sequence[str]) -> Write:
     writer.writerow(["material_id", *names])
 
     def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
-        writer.writerows([name, *row] for name, row in zip(ids, predicted.tolist(), strict=True))
+        for name, row in zip(ids, predicted.tolist(), strict=True):
+            writer.writerow([name, *("" if math.isnan(value) else value for value in row)])
         file.flush()
 
     return write

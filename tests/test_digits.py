@@ -16,6 +16,7 @@ from training_runs import energies, of_target, one_thread, summary, train  # noq
 
 from crystallite.difference import compare, write_difference
 from crystallite.metrics import mean_absolute_error
+from crystallite.results import in_digits
 from crystallite.run_folder import read_predictions, write_predictions
 from crystallite.sources.tables import read_table
 
@@ -101,3 +102,11 @@ def test_a_table_of_properties_is_read_to_the_last_bit(tmp_path):
     table = read_table(tmp_path / "t.csv")
     assert table["y"].to_pylist() == values
     assert table["material_id"].to_pylist() == ["000", "001", "002", "003", "004"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.09123, "0.0912"), (0, "0.0000"), (15.00001, "15.0000"), (2.3456e-6, "2.35e-06"), (-4e-5, "-4e-05")],
+)
+def test_small_numbers_keep_digits_on_the_screen(value, text):
+    assert in_digits(value) == text

@@ -56,3 +56,10 @@ def upgraded(result: Mapping[str, Any], names: Sequence[str] = ()) -> Result:
         elif key not in ("target", "unit", "targets"):
             others[key] = value
     return {"targets": targets, **others}
+
+
+def in_digits(value: float | None) -> str:
+    """Return a number as people read it: four decimals, or three digits of what is too small for them."""
+    if value is None:
+        return "unknown"
+    return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.3g}"

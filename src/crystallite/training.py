@@ -24,7 +24,7 @@ from .evaluation import test_run
 from .files import write_json
 from .prediction import Predictor
 from .preparation import prepare, run_config, run_dataset, run_name, start_folder
-from .results import Result, shown_error
+from .results import Result, in_digits, shown_error
 from .run_folder import BEST, LAST, RunConfig
 from .run_split import read_split
 from .tracking import Tracking, known_trackers, open_trackers, set_trackers
@@ -184,7 +184,7 @@ def _train_epochs(
 
     def after_step(loss: float) -> None:
         nonlocal saved
-        bar.set_postfix({"loss": f"{loss:.4f}", **shown}, refresh=False)
+        bar.set_postfix({"loss": in_digits(loss), **shown}, refresh=False)
         bar.update()
         if trainer.step % distributed.ask_every() == 0 and distributed.any_of(stop.is_set()):
             _save_state(trainer, folder)
@@ -202,7 +202,7 @@ def _train_epochs(
             entry = trainer.run_epoch(after_step)
             entry["seconds"] = round(time.perf_counter() - before, 4)
             error = shown_error(entry)
-            shown = {} if error is None else {"validation": f"{error:.4f}"}
+            shown = {} if error is None else {"validation": in_digits(error)}
             distributed.on_first(lambda: _save_epoch(trainer, config, folder, trackers))
             saved = time.monotonic()
 

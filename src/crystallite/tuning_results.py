@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from .files import write_text
-from .results import Result
+from .results import Result, in_digits
 from .run_folder import RunConfig
 from .study import has_diverged, import_optuna, is_default
 
@@ -101,13 +101,13 @@ def line(study: Study, trial: FrozenTrial) -> str:
     if has_diverged(trial):
         outcome = f"diverged in epoch {epochs + 1}"
     elif trial.state.name == "PRUNED":
-        outcome = f"pruned in epoch {epochs}, {value:.4f}"
+        outcome = f"pruned in epoch {epochs}, {in_digits(value)}"
     else:
-        outcome = f"{value:.4f}"
+        outcome = in_digits(value)
     mark = ", default settings" if is_default(trial) else ""
     whole = complete(study)
     best = min(whole, key=_error) if whole else None
-    best_so_far = f"; best {shown(best):.4f}, trial {best.number}" if best else ""
+    best_so_far = f"; best {in_digits(shown(best))}, trial {best.number}" if best else ""
     return f"trial {trial.number}{mark}: {outcome}{best_so_far}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..results import Result
+from ..results import Result, in_digits
 
 
 def print_run(folder: Path, summary: Result) -> None:
@@ -88,12 +88,12 @@ def _curve_lines(summary: Result, name: str) -> Iterator[str]:
 
 def _with_confidence(figures: Result, name: str, unit: str = "") -> str:
     half_width = figures[f"{name}_confidence"]
-    confidence = "" if half_width is None else f" ± {half_width:.4f}"
+    confidence = "" if half_width is None else f" ± {in_digits(half_width)}"
     return f"{_number(figures[name])}{confidence} {unit}".rstrip()
 
 
 def _number(value: float | None, unit: str = "") -> str:
-    return "unknown" if value is None else f"{value:.4f} {unit}".rstrip()
+    return in_digits(value) if value is None else f"{in_digits(value)} {unit}".rstrip()
 
 
 def _print_figures(folder: Path) -> None:

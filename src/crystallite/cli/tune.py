@@ -93,12 +93,14 @@ def command(data: str | None, targets: tuple[str, ...], print_space: bool, **opt
 
 
 def _print_result(result: Any, train_command: str) -> None:
+    from ..results import in_digits
+
     click.echo(f"{result.measure} of {result.n_finished} trials:")
     if result.default is not None:
         fixed = ", ".join(f"{name} = {value}" for name, value in result.fixed.items())
         beside = f"  (with {fixed}, as in all trials)" if fixed else ""
-        click.echo(f"  default settings  {result.default:.4f}{beside}")
-    click.echo(f"  best              {result.best:.4f}  (trial {result.trial})")
+        click.echo(f"  default settings  {in_digits(result.default)}{beside}")
+    click.echo(f"  best              {in_digits(result.best)}  (trial {result.trial})")
     for name in ("best.toml", "trials.csv", "history.png", "importance.png"):
         if (result.folder / name).exists():
             click.echo(f"  {result.folder / name}")

@@ -138,7 +138,7 @@ def test_every_setting_is_known_by_name():
         ({"loss": "l2"}, "loss must be one of mae, mse, huber"),
         ({"milestones": 5}, "milestones must be a list"),
         ({"learning_rate": 0}, "learning_rate must be positive"),
-        ({"averaging": 1.0}, r"averaging and warmup lie in"),
+        ({"averaging": 1.0}, r"averaging must lie in \[0, 1\)"),
         ({"dropout": 1.5}, r"dropout must lie in \[0, 1\)"),
         ({"ties": "none"}, "ties must be 'shared' or 'first'"),
         ({"width": 3}, "there is no setting width; settings: .*atom_width"),

@@ -64,15 +64,19 @@ def load_model(path: str | Path) -> TrainedModel:
     """
     tensors, header = read_tensors(path)
     try:
-        if header["format"] > FORMAT:
-            raise CrystalliteError(f"{path} was written by a newer version; update crystallite to read it")
+        newer = header["format"] > FORMAT
+    except (KeyError, TypeError) as error:
+        raise CrystalliteError(f"{path} is not a Crystallite model: {error}") from error
+    if newer:
+        raise CrystalliteError(f"{path} was written by a newer version; update crystallite to read it")
+    try:
         with torch.random.fork_rng(devices=[]):  # its first, random weights are none of the caller's
             network = CrystalNetwork(ModelConfig.from_dict(header["model"]))
         network.load_state_dict({k: tensor for k, tensor in tensors.items() if not k.startswith(_SEEN)})
         hashes = [tensors[_SEEN + part].numpy() for part in Seen._fields if _SEEN + part in tensors]
         graph = GraphConfig.from_dict(header["graph"])
         targets = Targets.from_dict(header["targets"])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError, CrystalliteError) as error:
         raise CrystalliteError(f"{path} is not a Crystallite model: {error}") from error
     seen = Seen(*hashes) if len(hashes) == len(Seen._fields) else None
     return TrainedModel(network.eval(), graph, targets, header.get("info", {}), seen)

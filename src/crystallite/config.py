@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, Self
+from numbers import Integral, Real
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from .errors import CrystalliteError
 
+TINY = 5e-324  # the smallest positive number: a lower limit of what must be positive
+LARGEST_SEED = 2**63 - 1  # of TOML's whole numbers
 Ties = Literal["shared", "first"]
 Task = Literal["regression", "classification"]
 Convolution = Literal["gated", "plain"]
 Readout = Literal["pooled", "per-atom"]
 
 
+# Kind of a setting -> what is accepted for it (NumPy's numbers too), and its name.
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    int: ((Integral,), "a whole number"),
+    float: ((Real,), "a number"),
+    str: ((str,), "text"),
+    tuple: ((tuple, list), "a list"),
+}
+
+
 class _Settings:
     """Conversion of a settings dataclass to and from plain dictionaries."""
+
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Return values as the kinds of value the settings have; a whole number will do for a real one.
+
+        Raises CrystalliteError naming a setting of another kind.
+        """
+        hints = get_type_hints(cls)
+        return {name: _as_kind(name, value, hints[name]) for name, value in values.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary of plain values."""
@@ -30,7 +52,32 @@ class _Settings:
                 f"{cls.__name__} has no setting {', '.join(unknown)}; "
                 f"known settings: {', '.join(sorted(known))}"
             )
-        return cls(**values)
+        return cls(**cls.checked(values))
+
+
+def _as_kind(name: str, value: Any, hint: Any) -> Any:
+    """Return `value` as what a type hint says: a number, text, one of several words, or a list of either."""
+    origin, inside = get_origin(hint), get_args(hint)
+    kind: Any = str if origin is Literal else origin or hint
+    accepted, words = _KINDS[kind]
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        raise CrystalliteError(f"{name} must be {words}, not {value!r}")
+    if kind is tuple:
+        items: Any = value
+        return tuple(_as_kind(f"each of {name}", item, inside[0]) for item in items)
+    converted = kind(value)
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise CrystalliteError(f"{name} must be a finite number, not {value}")
+    return converted
+
+
+def _check_limits(settings: Any, limits: dict[str, tuple[float, float]]) -> None:
+    """Raise CrystalliteError naming a setting that lies outside its limits, both included."""
+    for name, (low, high) in limits.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            shown = "positive" if low == TINY else f"at least {low:g}"
+            raise CrystalliteError(f"{name} must be {shown} and at most {high:g}, not {value:g}")
 
 
 @dataclass(frozen=True)
@@ -47,10 +94,7 @@ class GraphConfig(_Settings):
     ties: Ties = "shared"
 
     def __post_init__(self) -> None:
-        if self.n_neighbors < 1:
-            raise CrystalliteError(f"n_neighbors must be at least 1, not {self.n_neighbors}")
-        if self.cutoff <= 0 or self.tolerance <= 0:
-            raise CrystalliteError("cutoff and tolerance must be positive lengths in Å")
+        _check_limits(self, {"n_neighbors": (1, 1000), "cutoff": (TINY, 100), "tolerance": (TINY, 0.1)})
         if self.ties not in ("shared", "first"):
             raise CrystalliteError(f"ties must be 'shared' or 'first', not {self.ties!r}")
 
@@ -83,11 +127,16 @@ class ModelConfig(_Settings):
     readout: Readout = "pooled"
 
     def __post_init__(self) -> None:
-        widths = (self.atom_width, self.n_convolutions, self.hidden_width, self.n_hidden, self.n_outputs)
-        if min(widths) < 1:
-            raise CrystalliteError("the network's widths and numbers of layers must be at least 1")
-        if self.gaussian_step <= 0 or self.gaussian_stop <= 0:
-            raise CrystalliteError("gaussian_stop and gaussian_step must be positive lengths in Å")
+        _check_limits(
+            self, {"atom_width": (1, 10_000), "hidden_width": (1, 10_000), "n_outputs": (1, 10_000)}
+        )
+        _check_limits(self, {"n_convolutions": (1, 100), "n_hidden": (1, 100)})
+        _check_limits(self, {"gaussian_stop": (TINY, 100), "gaussian_step": (TINY, 100)})
+        if self.gaussian_stop / self.gaussian_step > 1000:
+            raise CrystalliteError(
+                "gaussian_step must be at least a thousandth of gaussian_stop, "
+                f"not {self.gaussian_step:g} of {self.gaussian_stop:g}"
+            )
         if self.task not in ("regression", "classification"):
             raise CrystalliteError(f"task must be 'regression' or 'classification', not {self.task!r}")
         if not 0 <= self.dropout < 1:
@@ -134,15 +183,13 @@ class TrainConfig(_Settings):
     def __post_init__(self) -> None:
         object.__setattr__(self, "milestones", tuple(self.milestones))
         object.__setattr__(self, "frozen", tuple(self.frozen))
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise CrystalliteError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.learning_rate <= 0:
-            raise CrystalliteError(f"learning_rate must be positive, not {self.learning_rate}")
-        if self.seed < 0 or self.patience < 0 or not 0 <= self.averaging < 1 or not 0 <= self.warmup <= 1:
-            raise CrystalliteError(
-                "seed and patience must not be negative; averaging and warmup lie in [0, 1)"
-            )
+        whole = 2**31 - 1
+        _check_limits(self, {"epochs": (1, whole), "batch_size": (1, whole), "patience": (0, whole)})
+        _check_limits(self, {"learning_rate": (TINY, 1e30), "weight_decay": (0, 1e30), "warmup": (0, 1)})
+        _check_limits(self, {"seed": (0, LARGEST_SEED)})
+        for name in ("momentum", "averaging"):
+            if not 0 <= getattr(self, name) < 1:
+                raise CrystalliteError(f"{name} must lie in [0, 1), not {getattr(self, name)}")
         for name, kinds in (("optimizer", Optimizer), ("schedule", Schedule), ("loss", Loss)):
             if getattr(self, name) not in kinds.__args__:  # type: ignore[attr-defined]
                 raise CrystalliteError(f"{name} must be one of {', '.join(kinds.__args__)}")  # type: ignore[attr-defined]

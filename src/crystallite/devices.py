@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from .errors import CrystalliteError
+
+
+@contextmanager
+def standard_tensors() -> Iterator[None]:
+    """Make new tensors in single precision on the processor, whatever torch's defaults are set to."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def usable_device(device: str) -> str:

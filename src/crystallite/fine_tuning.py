@@ -46,7 +46,9 @@ def _copy_weights(network: CrystalNetwork, targets: Targets, model: TrainedModel
     network.load_state_dict(state)
     if same and targets.task == "regression":
         scales = (targets.mean, targets.std, theirs.mean, theirs.std)
-        mean, std, their_mean, their_std = (torch.tensor(scale, dtype=torch.float64) for scale in scales)
+        mean, std, their_mean, their_std = (
+            network.output.bias.new_tensor(scale, dtype=torch.float64) for scale in scales
+        )
         network.output.weight.mul_((their_std / std).unsqueeze(1))
         network.output.bias.mul_(their_std / std).add_((their_mean - mean) / std)
 

@@ -16,6 +16,7 @@ from torch.nn.functional import embedding, log_softmax, softplus
 
 from .config import ModelConfig
 from .convolution import Bonds, Moments, gated_messages, gated_messages_with, prepare_bonds
+from .devices import standard_tensors
 from .distributed import combined_moments, total
 from .elements import feature_table
 from .graphs import GraphBatch
@@ -152,6 +153,10 @@ class CrystalNetwork(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        with standard_tensors():
+            self._build(config)
+
+    def _build(self, config: ModelConfig) -> None:
         table = torch.from_numpy(feature_table().copy()).float()
         self.register_buffer("element_features", table)
         n_centers = round(config.gaussian_stop / config.gaussian_step) + 1
@@ -214,7 +219,7 @@ class CrystalNetwork(nn.Module):
         node_counts = torch.from_numpy(batch.node_offsets).diff()
         edge_counts = torch.from_numpy(batch.edge_offsets).diff()
         crystals = torch.repeat_interleave(node_counts)
-        sources = torch.empty(0) if fused else torch.repeat_interleave(edge_counts)
+        sources = node_counts.new_empty(0) if fused else torch.repeat_interleave(edge_counts)
         floats = (torch.from_numpy(a) for a in (batch.multiplicities, batch.distances, batch.weights))
         multiplicities, distances, weights = (a.to(weight.device, weight.dtype) for a in floats)
         bonds_of_nodes = np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64)

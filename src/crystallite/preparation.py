@@ -50,8 +50,11 @@ def run_config(
     _refuse_without_effect(of_data)
     of_data.setdefault("split_seed", settings.get("seed", 0))
     if settings.get("start_from"):
-        settings["start_from"] = run_folder.absolute_path(settings["start_from"])
-    data_config = DataConfig(source, "", declared, task, **of_data)
+        start = settings["start_from"]
+        if not isinstance(start, str | Path):
+            raise CrystalliteError(f"start_from must be the path of a model, not {start!r}")
+        settings["start_from"] = run_folder.absolute_path(start)
+    data_config = DataConfig(source, "", declared, task, **DataConfig.checked(of_data))
     data_config = replace(data_config, fingerprint=data_fingerprint(dataset, data_config))
     return RunConfig(data_config, *complete_settings(recipe, task, len(declared), settings))
 

@@ -38,6 +38,9 @@ _RENAMED = [
     (r"^conv_to_fc\.", "hidden.0."),
     (r"^fc_out\.", "output."),
 ]
+_NOT_PUBLISHED = (
+    LookupError, TypeError, ValueError, OverflowError, AttributeError, RuntimeError, CrystalliteError,
+)  # fmt: skip
 
 
 def load_published(path: str | Path) -> TrainedModel:
@@ -57,11 +60,11 @@ def load_published(path: str | Path) -> TrainedModel:
         scale = (
             (0.0, 1.0) if task == "classification" else (float(normalizer["mean"]), float(normalizer["std"]))
         )
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        graph = GraphConfig(
+            n_neighbors=int(arguments.get("max_num_nbr", 12)), cutoff=float(arguments.get("radius", 8.0))
+        )
+    except _NOT_PUBLISHED as error:
         raise CrystalliteError(f"{path} is not a checkpoint of the published code: {error!r}") from error
-    graph = GraphConfig(
-        n_neighbors=int(arguments.get("max_num_nbr", 12)), cutoff=float(arguments.get("radius", 8.0))
-    )
     targets = Targets((name,), (unit,), task, (scale[0],), (scale[1],))
     return TrainedModel(network.eval(), graph, targets, {"source": SOURCE})
 
@@ -117,7 +120,7 @@ def _translated(state: dict[str, Tensor], network: CrystalNetwork) -> dict[str, 
         translated[norm] = translated[norm] - translated.pop(name)
     for name in network.state_dict():
         if name.endswith("num_batches_tracked"):
-            translated.setdefault(name, torch.tensor(0))
+            translated.setdefault(name, torch.tensor(0, device="cpu"))
     return translated
 
 

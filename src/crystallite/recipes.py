@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields, replace
-from numbers import Integral, Real
 from typing import Any
 
 from .config import GraphConfig, ModelConfig, Task, TrainConfig
@@ -29,14 +27,6 @@ RECIPES: dict[str, tuple[ModelConfig, TrainConfig]] = {
             averaging=0.0,
         ),
     ),
-}
-
-# Kind of a setting -> what is accepted for it (NumPy's numbers too), and its name.
-_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
-    int: ((Integral,), "a whole number"),
-    float: ((Real,), "a number"),
-    str: ((str,), "text"),
-    tuple: ((tuple, list), "a list"),
 }
 
 Configs = tuple[GraphConfig, ModelConfig, TrainConfig]
@@ -90,21 +80,5 @@ def _combined(recipe: str, task: Task, n_targets: int, settings: dict[str, Any])
 
 
 def _overridden(part: Any, settings: dict[str, Any]) -> Any:
-    chosen = {
-        field.name: _checked(field.name, settings[field.name], getattr(part, field.name))
-        for field in fields(part)
-        if field.name in settings
-    }
-    return replace(part, **chosen)
-
-
-def _checked(name: str, value: Any, default: Any) -> Any:
-    """Return `value` as the default's kind of value; a whole number will do for a real one."""
-    kind = type(default)
-    accepted, words = _KINDS[kind]
-    if isinstance(value, bool) or not isinstance(value, accepted):
-        raise CrystalliteError(f"{name} must be {words}, not {value!r}")
-    converted = kind(value)
-    if isinstance(converted, float) and not math.isfinite(converted):
-        raise CrystalliteError(f"{name} must be a finite number, not {value}")
-    return converted
+    names = {field.name for field in fields(part)}
+    return replace(part, **part.checked({name: settings[name] for name in names & settings.keys()}))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import tomli_w
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from . import __version__
-from .config import GraphConfig, ModelConfig, TrainConfig, _Settings
+from .config import LARGEST_SEED, GraphConfig, ModelConfig, Task, TrainConfig, _check_limits, _Settings
 from .devices import device_name
 from .distributed import n_processes, on_first
 from .errors import CrystalliteError, WriteError
@@ -59,6 +59,11 @@ class DataConfig(_Settings):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", tuple(self.targets))
+        _check_limits(self, {"split_seed": (0, LARGEST_SEED), "train_limit": (0, LARGEST_SEED)})
+        if not self.targets or self.task not in get_args(Task):
+            raise CrystalliteError(
+                f"targets must not be empty and task one of {', '.join(get_args(Task))}, not {self.task!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class RunConfig:
             )
         except OSError as error:
             raise CrystalliteError(f"{folder} is not a run folder: no readable {CONFIG} in it") from error
-        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, CrystalliteError) as error:
             raise CrystalliteError(f"{path} is damaged: {error}") from error
 
 
@@ -111,7 +116,8 @@ def environment(device: str = "cpu") -> dict[str, Any]:
 def read_environment(folder: Path) -> dict[str, Any]:
     """Return what `environment` returned when the run was started."""
     values: dict[str, Any] = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    return dict(values.get("environment", {}))
+    found = values.get("environment")
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def new_folder(out: str | Path | None, name: str) -> Path:

@@ -206,7 +206,7 @@ class Trainer:
         for index, slots in self.optimizer.state_dict()["state"].items():
             for name, tensor in slots.items():
                 if tensor is not None:
-                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(tensor)
+                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(tensor, device="cpu")
         return tensors, {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
 
     def load_state(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:

@@ -143,7 +143,7 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     assigned = _assigned(options["settings"])
     if not options.get("config"):
         return {**chosen, **assigned}
-    of_file = {name: value for name, value in _settings_in(options["config"]).items() if not _is_given(name)}
+    of_file = {name: value for name, value in _settings_in(options["config"]).items() if not is_given(name)}
     values = {**chosen, **of_file, **assigned}
     idle = of_file.keys() - assigned.keys() - with_effect(of_file, values).keys()
     return {name: value for name, value in values.items() if name not in idle}
@@ -165,7 +165,7 @@ def _assigned(assignments: Sequence[str]) -> dict[str, Any]:
     return assigned
 
 
-def _is_given(name: str) -> bool:
+def is_given(name: str) -> bool:
     """Whether an option was written on the command line."""
     source = click.get_current_context().get_parameter_source(name)
     return source not in (None, click.core.ParameterSource.DEFAULT)

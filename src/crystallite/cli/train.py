@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
-from .options import only_target, settings_of, training_options
+from .options import is_given, only_target, settings_of, training_options
 from .summaries import print_group, print_run
+
+_ALONE = "--parallel is for several trainings: it goes with --folds or --members"
 
 
 @click.command()
@@ -47,9 +49,12 @@ def command(
     running = {name: options[name] for name in ("workers", "device")}
     parallel = options.pop("parallel")
     if resume is not None:
+        _refuse_what_resume_ignores()
         if experiments.is_group(resume):
             print_group(resume, experiments.resume_group(resume, parallel=parallel, **running))
         else:
+            if parallel > 1:
+                raise click.UsageError(_ALONE)
             run = training.resume(resume, **running)
             print_run(run.folder, run.summary)
         return
@@ -58,7 +63,7 @@ def command(
     if folds and members:
         raise click.UsageError("choose --folds or --members, not both")
     if parallel > 1 and not (folds or members):
-        raise click.UsageError("--parallel is for several trainings: it goes with --folds or --members")
+        raise click.UsageError(_ALONE)
     settings = settings_of(options)
     targets = targets or (only_target(data),)
     if folds or members:
@@ -68,3 +73,18 @@ def command(
     else:
         run = training.train(data, targets, **settings)
         print_run(run.folder, run.summary)
+
+
+def _refuse_what_resume_ignores() -> None:
+    """Raise click.UsageError naming what was given beside --resume that it cannot follow."""
+    context = click.get_current_context()
+    followed = ("resume", "workers", "device", "parallel")
+    ignored = [
+        parameter.opts[0] if isinstance(parameter, click.Option) else "DATA"
+        for parameter in context.command.params
+        if parameter.name and parameter.name not in followed and is_given(parameter.name)
+    ]
+    if ignored:
+        raise click.UsageError(
+            f"--resume goes on with the settings in config.toml: leave out {', '.join(ignored)}"
+        )

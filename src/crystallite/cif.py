@@ -27,9 +27,9 @@ from typing import Any
 import gemmi
 import numpy as np
 from gemmi import cif
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .crystal import MAX_ATOMIC_NUMBER, MIN_DISTANCE, Crystal, check_crystal
 from .errors import CrystalError
 from .neighbors import shortest_distance
@@ -352,7 +352,7 @@ def _group_operations(group: Any) -> Operations:
     return np.array(operations) / gemmi.Op.DEN
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _snap_to_thirds(frac_coords):  # type: ignore[no-untyped-def]
     """Replace, in place, coordinates such as 0.3333 by the third they mean (the bounds are pymatgen's)."""
     for atom in range(len(frac_coords)):
@@ -362,7 +362,7 @@ def _snap_to_thirds(frac_coords):  # type: ignore[no-untyped-def]
                     frac_coords[atom, axis] = third
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _images(frac_coords, operations, lattice, distance):  # type: ignore[no-untyped-def]
     """All images of the sites, those of one site closer than `distance` once, and the site of each image."""
     images = np.empty((len(frac_coords) * len(operations), 3))
@@ -382,13 +382,13 @@ def _images(frac_coords, operations, lattice, distance):  # type: ignore[no-unty
     return images[:count].copy(), site_of[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _is_near_any(point, points, lattice, distance):  # type: ignore[no-untyped-def]
     """Whether a point is closer than `distance` to one of the points, or to its image in the next cell."""
     for other in points:
-        a = point[0] - other[0] - np.round(point[0] - other[0])
-        b = point[1] - other[1] - np.round(point[1] - other[1])
-        c = point[2] - other[2] - np.round(point[2] - other[2])
+        a = point[0] - other[0] - np.rint(point[0] - other[0])
+        b = point[1] - other[1] - np.rint(point[1] - other[1])
+        c = point[2] - other[2] - np.rint(point[2] - other[2])
         square = 0.0
         for axis in range(3):
             square += (a * lattice[0, axis] + b * lattice[1, axis] + c * lattice[2, axis]) ** 2

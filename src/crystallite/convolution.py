@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from . import buffers, distributed, kernels
 from .graphs import GraphBatch
+from .threads import for_ranges
 
 
 class Bonds(NamedTuple):
@@ -31,6 +31,10 @@ class Bonds(NamedTuple):
     values: NDArray[np.float32]
     block_weights: NDArray[np.float64]
 
+    @property
+    def n_blocks(self) -> int:
+        return len(self.block_weights)
+
 
 class Moments(NamedTuple):
     """Weighted mean and (biased) variance of each channel."""
@@ -41,10 +45,9 @@ class Moments(NamedTuple):
 
 def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
     """Expand the bonds of a batch in Gaussians of width `step` (Å) at 0, step, 2 step, ..."""
-    _match_threads()
     first = np.empty(len(batch.distances), np.int32)
     values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
-    kernels.gaussians(batch.distances, np.float32(step), n_centers, first, values)
+    for_ranges(kernels.gaussians, len(first), batch.distances, np.float32(step), n_centers, first, values)
     topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
     of_nodes = (
         np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64) * batch.multiplicities
@@ -74,10 +77,10 @@ def gated_messages_with(nodes: Tensor, weight: Tensor, scale: Tensor, shift: Ten
     """
     if torch.is_grad_enabled():
         raise RuntimeError("the fused path has no gradient in evaluation mode: use torch.no_grad()")
-    _match_threads()
     z, _, _, _ = _edge_inputs(nodes, weight, bonds)
     messages = torch.empty_like(nodes)
-    kernels.gated_sums(z, scale.numpy(), shift.numpy(), bonds.topology, messages.numpy())
+    arrays = z, scale.numpy(), shift.numpy(), bonds.topology, messages.numpy()
+    for_ranges(kernels.gated_sums, bonds.n_blocks, *arrays)
     buffers.give(z)
     return messages
 
@@ -94,14 +97,13 @@ class _GatedMessages(torch.autograd.Function):
         n_bonds: float,
         epsilon: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        _match_threads()
         z, node_weight, means, squares = _edge_inputs(nodes, weight, bonds)
         mean, variance = _combined_moments(bonds, n_bonds, means, squares)
         inverse_std = 1 / np.sqrt(variance + np.float32(epsilon))
         scale = gamma.detach().numpy() * inverse_std
         messages = torch.empty_like(nodes)
         shift = beta.detach().numpy() - mean * scale
-        kernels.gated_sums(z, scale, shift, bonds.topology, messages.numpy())
+        for_ranges(kernels.gated_sums, bonds.n_blocks, z, scale, shift, bonds.topology, messages.numpy())
         ctx.save_for_backward(nodes, node_weight, gamma, beta)
         ctx.saved = (bonds, n_bonds, z, mean, inverse_std, weight.shape[1] - 2 * nodes.shape[1])
         statistics = torch.from_numpy(mean), torch.from_numpy(variance)
@@ -110,23 +112,28 @@ class _GatedMessages(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_messages: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        _match_threads()
         nodes, node_weight, gamma, beta = ctx.saved_tensors
         bonds, n_bonds, z, mean, inverse_std, n_centers = ctx.saved
         gamma, beta = gamma.detach().numpy(), beta.detach().numpy()
-        n_blocks, width = len(bonds.topology[0]) - 1, z.shape[1]
+        n_blocks, width = bonds.n_blocks, z.shape[1]
         grad_y = buffers.take(*z.shape)
         sums, products = np.empty((2, n_blocks, width), np.float32)
+        in_halves = [
+            array.reshape(*array.shape[:-1], 2, -1)
+            for array in (z, mean, inverse_std, gamma, beta, grad_y, sums, products)
+        ]
         upstream = grad_messages.contiguous().numpy()
-        kernels.gate_gradients(
-            z, mean, inverse_std, gamma, beta, bonds.topology, upstream, grad_y, sums, products
-        )
+        for_ranges(
+            kernels.gate_gradients, n_blocks,
+            *in_halves[:5], bonds.topology, upstream, *in_halves[5:],
+        )  # fmt: skip
         grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
         mean_grad, mean_product = distributed.total(np.stack((grad_beta, grad_gamma))) / n_bonds
         mean_grad, mean_product = mean_grad.astype(np.float32), mean_product.astype(np.float32)
         grad_node_product = buffers.take(len(nodes), 2 * width)
         grad_bonds = np.empty((n_blocks, n_centers, width), np.float32)
-        kernels.edge_gradients(
+        for_ranges(
+            kernels.edge_gradients, n_blocks,
             z, grad_y, mean, inverse_std, gamma * inverse_std, mean_grad, mean_product,
             bonds.topology, bonds.first, bonds.values, grad_node_product, grad_bonds,
         )  # fmt: skip
@@ -163,8 +170,10 @@ def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[n
     bond_weight = weight[:, 2 * width :].T.contiguous()
     node_product = nodes.detach() @ node_weight.T
     z = buffers.take(len(bonds.first), 2 * width)
-    means, squares = np.empty((2, len(bonds.topology[0]) - 1, 2 * width), np.float32)
-    kernels.edge_inputs(
+    means, squares = np.empty((2, bonds.n_blocks, 2 * width), np.float32)
+    for_ranges(
+        kernels.edge_inputs,
+        bonds.n_blocks,
         node_product.numpy(),
         bond_weight.numpy(),
         bonds.topology,
@@ -186,14 +195,3 @@ def _combined_moments(
     mean, mean_square = distributed.total(np.stack((sums, sums_of_squares))) / n_bonds
     variance = np.maximum(mean_square - mean**2, 0)
     return mean.astype(np.float32), variance.astype(np.float32)
-
-
-def _match_threads() -> None:
-    """Use as many threads as PyTorch does.
-
-    When Numba starts its threads it sets OpenMP's number to that of the cores, for PyTorch as well.
-    """
-    n_threads = torch.get_num_threads()
-    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
-    if torch.get_num_threads() != n_threads:
-        torch.set_num_threads(n_threads)

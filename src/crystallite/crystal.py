@@ -53,6 +53,12 @@ class CrystalArrays(NamedTuple):
         atoms = slice(self.offsets[index], self.offsets[index + 1])
         return Crystal(self.numbers[atoms], self.lattices[index], self.frac_coords[atoms])
 
+    def part(self, first: int, last: int) -> CrystalArrays:
+        """Return the crystals first to last, sharing memory."""
+        atoms = slice(self.offsets[first], self.offsets[last])
+        offsets = self.offsets[first : last + 1] - self.offsets[first]
+        return CrystalArrays(self.lattices[first:last], offsets, self.numbers[atoms], self.frac_coords[atoms])
+
     @property
     def n_crystals(self) -> int:
         return len(self.offsets) - 1

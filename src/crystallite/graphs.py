@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from .compiled import compiled, read_only
 from .config import GraphConfig
 from .crystal import MIN_DISTANCE, Crystal, CrystalArrays, pack_crystals
 from .errors import CrystalError
-from .neighbors import find_bonds, first_bonds, shared_bonds
-from .reduction import Graph, full_graph, merged, reduce_graph
+from .neighbors import find_bonds, find_bonds_of_all
+from .reduction import Graph, full_graph, reduce_graph, reduce_graphs
 
 ALGORITHM_VERSION = 1  # raise it when the same crystal gives another graph: stored graphs are built anew
-CHUNK = 128  # crystals a worker takes at once
+CHUNK = 1_500  # atoms a worker takes at once, or one crystal
 BLOCK_EDGES = 512  # edges the compiled convolution works on at once
 _BIN_SHARE = 0.1000037  # of the tie tolerance: how far apart distances may lie and still be merged
 MAX_ATOMS = 65_535  # of one crystal: neighbours and multiplicities are stored in 16 bits
@@ -111,22 +112,20 @@ def build_graphs(
     atom_counts = np.diff(arrays.offsets)
     if atom_counts.max(initial=0) > MAX_ATOMS:
         raise CrystalError(_name(int(atom_counts.argmax()), ids), f"more than {MAX_ATOMS:,} atoms")
-    ranges = [(first, min(first + CHUNK, arrays.n_crystals)) for first in range(0, arrays.n_crystals, CHUNK)]
-
-    def build(bounds: tuple[int, int]) -> PackedGraphs:
-        return PackedGraphs(*_build_range(*arrays, *bounds, *_kernel_settings(config)))
-
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        parts = list(
-            tqdm(
-                pool.map(build, ranges),
-                total=len(ranges),
-                desc="building graphs",
-                unit=f" x {CHUNK} crystals",
-                delay=2,
-                disable=None if progress else True,
-            )
-        )
+    starts = np.searchsorted(arrays.offsets, np.arange(0, arrays.offsets[-1], CHUNK))
+    cuts = np.unique(np.append(starts, arrays.n_crystals))
+    parts: list[PackedGraphs] = []
+    bar = tqdm(
+        total=arrays.n_crystals,
+        desc="building graphs",
+        unit=" crystals",
+        delay=2,
+        disable=None if progress else True,
+    )
+    with bar, ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        for part in pool.map(lambda bounds: _build_part(arrays.part(*bounds), config), pairwise(cuts)):
+            parts.append(part)
+            bar.update(part.n_crystals)
     packed = _concatenated(parts)
     _check_graphs(packed, ids)
     return packed
@@ -134,11 +133,23 @@ def build_graphs(
 
 def gather_batch(graphs: PackedGraphs, crystals: NDArray[np.integer]) -> GraphBatch:
     """Copy the graphs of the given crystals, in that order, into one batch."""
-    return GraphBatch(*_gathered(*graphs, np.asarray(crystals, dtype=np.int64), BLOCK_EDGES))
+    return GraphBatch(*_gathered(*read_only(*graphs, np.asarray(crystals, dtype=np.int64)), BLOCK_EDGES))
 
 
-def _kernel_settings(config: GraphConfig) -> tuple[bool, int, float, float]:
-    return config.ties == "first", config.n_neighbors, config.cutoff, config.tolerance
+def _build_part(crystals: CrystalArrays, config: GraphConfig) -> PackedGraphs:
+    """Build the reduced graphs of a few crystals."""
+    bonds = find_bonds_of_all(crystals, config)
+    width = _BIN_SHARE * config.tolerance
+    node_offsets, graph = reduce_graphs(crystals.offsets, crystals.numbers, bonds, width)
+    return PackedGraphs(
+        node_offsets,
+        graph.offsets,
+        graph.numbers,
+        graph.multiplicities.astype(np.uint16),
+        graph.neighbors.astype(np.uint16),
+        graph.distances,
+        graph.weights,
+    )
 
 
 def _offsets(counts: NDArray[np.integer] | Sequence[int]) -> NDArray[np.int64]:
@@ -177,55 +188,15 @@ def _name(crystal: int, ids: Sequence[str] | None) -> str:
     return ids[crystal] if ids is not None else f"crystal {crystal}"
 
 
-@njit(cache=True, nogil=True)
-def _build_range(  # type: ignore[no-untyped-def]
-    lattices, offsets, numbers, frac_coords, first, last, published, n_neighbors, cutoff, tolerance
-):
-    """The fields of PackedGraphs for the crystals first to last."""
-    n_atoms = offsets[last] - offsets[first]
-    node_offsets = np.zeros(last - first + 1, np.int64)
-    edge_offsets = np.zeros(n_atoms + 1, np.int64)
-    node_numbers, multiplicities = np.empty(n_atoms, np.uint8), np.empty(n_atoms, np.uint16)
-    neighbors = np.empty(n_atoms * n_neighbors + 1, np.uint16)
-    distances, weights = np.empty(len(neighbors), np.float32), np.empty(len(neighbors), np.float32)
-    n_nodes, n_edges = 0, 0
-    for crystal in range(first, last):
-        atoms = slice(offsets[crystal], offsets[crystal + 1])
-        if published:
-            bonds = first_bonds(lattices[crystal], frac_coords[atoms], n_neighbors, cutoff)
-        else:
-            bonds = shared_bonds(lattices[crystal], frac_coords[atoms], n_neighbors, tolerance)
-        graph = merged(numbers[atoms], *bonds, _BIN_SHARE * tolerance)
-        while n_edges + len(graph[3]) > len(neighbors):
-            neighbors = np.concatenate((neighbors, np.empty_like(neighbors)))
-            distances = np.concatenate((distances, np.empty_like(distances)))
-            weights = np.concatenate((weights, np.empty_like(weights)))
-        nodes, edges = slice(n_nodes, n_nodes + len(graph[0])), slice(n_edges, n_edges + len(graph[3]))
-        node_numbers[nodes], multiplicities[nodes] = graph[0], graph[1]
-        edge_offsets[n_nodes + 1 : n_nodes + 1 + len(graph[0])] = n_edges + graph[2][1:]
-        neighbors[edges], distances[edges], weights[edges] = graph[3], graph[4], graph[5]
-        n_nodes, n_edges = nodes.stop, edges.stop
-        node_offsets[crystal - first + 1] = n_nodes
-    return (
-        node_offsets,
-        edge_offsets[: n_nodes + 1],
-        node_numbers[:n_nodes],
-        multiplicities[:n_nodes],
-        neighbors[:n_edges],
-        distances[:n_edges],
-        weights[:n_edges],
-    )
-
-
-@njit(cache=True, nogil=True)
+@compiled
 def _gathered(  # type: ignore[no-untyped-def]
     node_offsets, edge_offsets, numbers, multiplicities, neighbors, distances, weights, crystals, block_edges
 ):
     """The fields of GraphBatch for the given crystals."""
     new_node_offsets = np.zeros(len(crystals) + 1, np.int64)
     n_edges = 0
-    for k, crystal in enumerate(crystals):
-        start, stop = node_offsets[crystal], node_offsets[crystal + 1]
+    for k in range(len(crystals)):
+        start, stop = node_offsets[crystals[k]], node_offsets[crystals[k] + 1]
         new_node_offsets[k + 1] = new_node_offsets[k] + stop - start
         n_edges += edge_offsets[stop] - edge_offsets[start]
     n_nodes = new_node_offsets[-1]
@@ -234,23 +205,20 @@ def _gathered(  # type: ignore[no-untyped-def]
     new_neighbors = np.empty(n_edges, np.int32)
     new_distances, new_weights = np.empty(n_edges, np.float32), np.empty(n_edges, np.float32)
     blocks = np.zeros(len(crystals) + 1, np.int64)
-    n_blocks, block_start, edge = 0, 0, 0
-    for k, crystal in enumerate(crystals):
-        start, stop, base = node_offsets[crystal], node_offsets[crystal + 1], new_node_offsets[k]
-        first, count = edge_offsets[start], edge_offsets[stop] - edge_offsets[start]
-        new_numbers[base : base + stop - start] = numbers[start:stop]
-        new_multiplicities[base : base + stop - start] = multiplicities[start:stop]
-        new_edge_offsets[base + 1 : base + 1 + stop - start] = (
-            edge_offsets[start + 1 : stop + 1] + edge - first
-        )
-        new_distances[edge : edge + count] = distances[first : first + count]
-        new_weights[edge : edge + count] = weights[first : first + count]
-        for i in range(count):
-            new_neighbors[edge + i] = base + neighbors[first + i]
-        edge += count
-        if edge - block_start >= block_edges or k == len(crystals) - 1:
-            n_blocks, block_start = n_blocks + 1, edge
-            blocks[n_blocks] = base + stop - start
+    n_blocks, block_start, new_node, new_edge = 0, 0, 0, 0
+    for k in range(len(crystals)):
+        base = new_node
+        for node in range(node_offsets[crystals[k]], node_offsets[crystals[k] + 1]):
+            new_numbers[new_node], new_multiplicities[new_node] = numbers[node], multiplicities[node]
+            for edge in range(edge_offsets[node], edge_offsets[node + 1]):
+                new_neighbors[new_edge] = base + neighbors[edge]
+                new_distances[new_edge], new_weights[new_edge] = distances[edge], weights[edge]
+                new_edge += 1
+            new_node += 1
+            new_edge_offsets[new_node] = new_edge
+        if new_edge - block_start >= block_edges or k == len(crystals) - 1:
+            n_blocks, block_start = n_blocks + 1, new_edge
+            blocks[n_blocks] = new_node
     return (
         new_node_offsets,
         new_edge_offsets,

@@ -3,14 +3,15 @@
 Edges are processed in blocks of whole crystals. A block is the unit of work of a thread and the unit of
 summation, so results do not depend on the number of threads, and its arrays stay in the cache. Gaussian
 tails below 1e-17 are never formed, so no denormal number slows the arithmetic down.
+
+Each loop takes the first and the last of its blocks (or edges), so that several threads can share them.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.extending import intrinsic
+
+from .compiled import compiled
 
 WINDOW = 13  # Gaussians of a bond that are not zero to float32: centres within 6.25 steps of its length
 _HALF_WINDOW = np.float32(6.25)  # exp(-6.25²) = 1e-17
@@ -28,17 +29,7 @@ _A3, _A5, _A7 = np.float32(1 / 3), np.float32(1 / 5), np.float32(1 / 7)
 _A9, _A11, _A13 = np.float32(1 / 9), np.float32(1 / 11), np.float32(1 / 13)
 
 
-@intrinsic
-def _float_of_bits(typing_context, bits):  # type: ignore[no-untyped-def]
-    """The float32 whose bit pattern is the given int32."""
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
-@njit(inline="always", fastmath=_FAST)
+@compiled(inline="always", fastmath=_FAST)
 def _exp_negative(x):  # type: ignore[no-untyped-def]
     """exp(x) for x <= 0 in float32, in a form that vectorises."""
     x = max(x, _LOWEST)
@@ -47,10 +38,10 @@ def _exp_negative(x):  # type: ignore[no-untyped-def]
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
     series = ((((_E7 * r + _E6) * r + _E5) * r + _E4) * r + _E3) * r + _HALF
     series = (series * r + _F1) * r + _F1
-    return series * _float_of_bits(np.int32((power + np.int32(127)) << np.int32(23)))
+    return series * np.int32((power + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@njit(inline="always", fastmath=_FAST)
+@compiled(inline="always", fastmath=_FAST)
 def _log1p_unit(t):  # type: ignore[no-untyped-def]
     """log(1 + t) for 0 <= t <= 1 in float32."""
     s = t / (_F2 + t)
@@ -59,22 +50,22 @@ def _log1p_unit(t):  # type: ignore[no-untyped-def]
     return _F2 * s * (series * q + _F1)
 
 
-@njit(inline="always", fastmath=_FAST)
+@compiled(inline="always", fastmath=_FAST)
 def _sigmoid(x):  # type: ignore[no-untyped-def]
     t = _exp_negative(-abs(x))
     return (_F1 if x >= _F0 else t) / (_F1 + t)
 
 
-@njit(inline="always", fastmath=_FAST)
+@compiled(inline="always", fastmath=_FAST)
 def _softplus(x):  # type: ignore[no-untyped-def]
     return max(x, _F0) + _log1p_unit(_exp_negative(-abs(x)))
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
-def gaussians(distances, step, n_centers, first, values):  # type: ignore[no-untyped-def]
+@compiled(fastmath=_FAST)
+def gaussians(begin, end, distances, step, n_centers, first, values):  # type: ignore[no-untyped-def]
     """Fill `first` (edges,) with a bond's first centre and `values` (edges, WINDOW) with its Gaussians."""
     inverse = _F1 / step
-    for edge in prange(len(distances)):
+    for edge in range(begin, end):
         position = distances[edge] * inverse
         start = np.int32(np.ceil(position - _HALF_WINDOW))
         start = min(max(start, np.int32(0)), np.int32(n_centers - WINDOW))
@@ -85,8 +76,8 @@ def gaussians(distances, step, n_centers, first, values):  # type: ignore[no-unt
             values[edge, k] = _exp_negative(-square) if square < np.float32(39.1) else _F0
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
-def edge_inputs(node_product, bond_weight, batch, first, values, z, sums, squares):  # type: ignore[no-untyped-def]
+@compiled(fastmath=_FAST)
+def edge_inputs(begin, end, node_product, bond_weight, batch, first, values, z, sums, squares):  # type: ignore[no-untyped-def]
     """z = P[source] + Q[neighbour] + U W for every edge, with the weighted mean and spread of each block.
 
     node_product: (nodes, 2C) holds P and Q side by side, C = z.shape[1]; bond_weight: (centres, C).
@@ -94,10 +85,10 @@ def edge_inputs(node_product, bond_weight, batch, first, values, z, sums, square
     """
     blocks, edge_offsets, neighbors, weights, multiplicities = batch
     width = z.shape[1]
-    for block in prange(len(blocks) - 1):
+    for block in range(begin, end):
         mean, square = sums[block], squares[block]
-        mean[:] = _F0
-        square[:] = _F0
+        for c in range(width):
+            mean[c] = square[c] = _F0
         total = _F0
         for node in range(blocks[block], blocks[block + 1]):
             for edge in range(edge_offsets[node], edge_offsets[node + 1]):
@@ -122,15 +113,16 @@ def edge_inputs(node_product, bond_weight, batch, first, values, z, sums, square
                     square[c] += weight * deviation * deviation
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
-def gated_sums(z, scale, shift, batch, out):  # type: ignore[no-untyped-def]
+@compiled(fastmath=_FAST)
+def gated_sums(begin, end, z, scale, shift, batch, out):  # type: ignore[no-untyped-def]
     """out[node] = sum over its edges of weight sigmoid(y_filter) softplus(y_core), y = scale z + shift."""
     blocks, edge_offsets, _, weights, _ = batch
     half = out.shape[1]
-    for block in prange(len(blocks) - 1):
+    for block in range(begin, end):
         for node in range(blocks[block], blocks[block + 1]):
             total = out[node]
-            total[:] = _F0
+            for c in range(half):
+                total[c] = _F0
             for edge in range(edge_offsets[node], edge_offsets[node + 1]):
                 weight, row = weights[edge], z[edge]
                 for c in range(half):
@@ -139,45 +131,47 @@ def gated_sums(z, scale, shift, batch, out):  # type: ignore[no-untyped-def]
                     total[c] += weight * gate * core
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def gate_gradients(  # type: ignore[no-untyped-def]
-    z, mean, inverse_std, gamma, beta, batch, grad_out, grad_y, sums, products
+    begin, end, z, mean, inverse_std, gamma, beta, batch, grad_out, grad_y, sums, products
 ):
-    """grad_y (edges, C) from grad_out (nodes, C/2); each block's sums of grad_y and of grad_y x z_hat."""
+    """grad_y from grad_out (nodes, C/2); each block's sums of grad_y and of grad_y x z_hat.
+
+    The channels C of all other arrays come as (2, C/2): filter and core.
+    """
     blocks, edge_offsets, _, weights, _ = batch
     half = grad_out.shape[1]
-    for block in prange(len(blocks) - 1):
-        total, product = sums[block], products[block]
-        total[:] = _F0
-        product[:] = _F0
+    for block in range(begin, end):
+        for side in range(2):
+            for c in range(half):
+                sums[block, side, c] = products[block, side, c] = _F0
         for node in range(blocks[block], blocks[block + 1]):
-            upstream = grad_out[node]
             for edge in range(edge_offsets[node], edge_offsets[node + 1]):
-                weight, row, grad = weights[edge], z[edge], grad_y[edge]
+                weight = weights[edge]
                 for c in range(half):
-                    d = half + c
-                    z_filter = (row[c] - mean[c]) * inverse_std[c]
-                    z_core = (row[d] - mean[d]) * inverse_std[d]
-                    y_core = gamma[d] * z_core + beta[d]
-                    gate = _sigmoid(gamma[c] * z_filter + beta[c])
+                    z_filter = (z[edge, 0, c] - mean[0, c]) * inverse_std[0, c]
+                    z_core = (z[edge, 1, c] - mean[1, c]) * inverse_std[1, c]
+                    y_core = gamma[1, c] * z_core + beta[1, c]
+                    gate = _sigmoid(gamma[0, c] * z_filter + beta[0, c])
                     t = _exp_negative(-abs(y_core))
                     core = max(y_core, _F0) + _log1p_unit(t)
                     slope = (_F1 if y_core >= _F0 else t) / (_F1 + t)
-                    common = weight * upstream[c] * gate
+                    common = weight * grad_out[node, c] * gate
                     grad_filter = common * (_F1 - gate) * core
                     grad_core = common * slope
-                    grad[c] = grad_filter
-                    grad[d] = grad_core
-                    total[c] += grad_filter
-                    total[d] += grad_core
-                    product[c] += grad_filter * z_filter
-                    product[d] += grad_core * z_core
+                    grad_y[edge, 0, c] = grad_filter
+                    grad_y[edge, 1, c] = grad_core
+                    sums[block, 0, c] += grad_filter
+                    sums[block, 1, c] += grad_core
+                    products[block, 0, c] += grad_filter * z_filter
+                    products[block, 1, c] += grad_core * z_core
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def edge_gradients(  # type: ignore[no-untyped-def]
-    z, grad_y, mean, inverse_std, scale, mean_grad, mean_product, batch, first, values, grad_nodes, grad_bonds
-):
+    begin, end, z, grad_y, mean, inverse_std, scale, mean_grad, mean_product,
+    batch, first, values, grad_nodes, grad_bonds,
+):  # fmt: skip
     """Take grad_y back through the batch norm and the linear map.
 
     mean_grad, mean_product: (C,) sums of grad_y and grad_y x z_hat over the batch, divided by its weight.
@@ -185,10 +179,14 @@ def edge_gradients(  # type: ignore[no-untyped-def]
     """
     blocks, edge_offsets, neighbors, weights, multiplicities = batch
     width = z.shape[1]
-    for block in prange(len(blocks) - 1):
+    for block in range(begin, end):
         grad_bond = grad_bonds[block]
-        grad_bond[:] = _F0
-        grad_nodes[blocks[block] : blocks[block + 1]] = _F0
+        for center in range(len(grad_bond)):
+            for c in range(width):
+                grad_bond[center, c] = _F0
+        for node in range(blocks[block], blocks[block + 1]):
+            for c in range(2 * width):
+                grad_nodes[node, c] = _F0
         for node in range(blocks[block], blocks[block + 1]):
             source_grad = grad_nodes[node]
             for edge in range(edge_offsets[node], edge_offsets[node + 1]):

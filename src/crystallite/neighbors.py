@@ -7,14 +7,14 @@ graph depends on the crystal alone. Cost: quadratic in the atoms of a cell, cons
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .config import GraphConfig
-from .crystal import Crystal
+from .crystal import Crystal, CrystalArrays, pack_crystals
 
 _OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
 _RADIUS_GROWTH = 1.3  # how much wider to look when too few neighbours were found
@@ -22,10 +22,10 @@ _RADIUS_MARGIN = 2.2  # first look: the sphere that holds this many times the ne
 
 
 class Bonds(NamedTuple):
-    """The weighted bonds of all atoms of a crystal.
+    """The weighted bonds of all atoms of a crystal, or of several crystals one after the other.
 
     offsets: (n + 1,) int64; atom i owns bonds offsets[i] to offsets[i + 1], nearest first.
-    neighbors: (bonds,) int32 atom at the other end. distances: (bonds,) float64, Å.
+    neighbors: (bonds,) int32 atom of the same crystal at the other end. distances: (bonds,) float64, Å.
     weights: (bonds,) float64; those of an atom add up to n_neighbors.
     """
 
@@ -43,11 +43,23 @@ def find_bonds(crystal: Crystal, config: GraphConfig) -> Bonds:
     `config.cutoff` count, and a missing one is a bond to atom 0 of length cutoff + 1, as the published code
     (github txie-93/cgcnn) does it.
     """
-    frac_coords = np.ascontiguousarray(crystal.frac_coords)
-    lattice = np.ascontiguousarray(crystal.lattice)
-    if config.ties == "first":
-        return Bonds(*first_bonds(lattice, frac_coords, config.n_neighbors, config.cutoff))
-    return Bonds(*shared_bonds(lattice, frac_coords, config.n_neighbors, config.tolerance))
+    return find_bonds_of_all(pack_crystals([crystal]), config)
+
+
+def find_bonds_of_all(crystals: CrystalArrays, config: GraphConfig) -> Bonds:
+    """Return the bonds of all atoms of several crystals; see `find_bonds`."""
+    published, n_neighbors = config.ties == "first", config.n_neighbors
+    cutoff, tolerance = (config.cutoff, -np.inf) if published else (np.inf, config.tolerance)
+    heights, first_radii = _cell_geometry(crystals, n_neighbors)
+    cells = crystals.lattices.copy(), heights, first_radii, crystals.offsets.copy()
+    wrapped = crystals.frac_coords - np.floor(crystals.frac_coords)
+    offsets, room, done = np.zeros(len(wrapped) + 1, np.int64), len(wrapped) * (n_neighbors + 12), 0
+    bonds: tuple[Any, ...] = np.empty(room, np.int32), np.empty(room), np.empty(room)
+    while True:
+        done = _find(*cells, wrapped, n_neighbors, float(cutoff), float(tolerance), done, offsets, *bonds)
+        if done == len(wrapped):
+            return Bonds(offsets, *(array[: offsets[-1]] for array in bonds))
+        bonds = tuple(np.concatenate((array, array)) for array in bonds)  # twice the room
 
 
 def shortest_distance(crystal: Crystal) -> float:
@@ -56,101 +68,78 @@ def shortest_distance(crystal: Crystal) -> float:
     return float(find_bonds(crystal, config).distances.min())
 
 
-@njit(cache=True, nogil=True)
-def shared_bonds(lattice, frac_coords, n_neighbors, tolerance):  # type: ignore[no-untyped-def]
-    """Bonds with shared ties as (offsets, neighbors, distances, weights); see `find_bonds`."""
-    n_atoms = len(frac_coords)
-    heights, first_radius = _cell_heights(lattice, n_atoms, n_neighbors)
-    wrapped = frac_coords - np.floor(frac_coords)
+def _cell_geometry(
+    crystals: CrystalArrays, n_neighbors: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the (N, 3) distances in Å between opposite faces of the cells, and the radii to try first."""
+    lattices = crystals.lattices
+    normals = np.cross(lattices[:, [1, 2, 0]], lattices[:, [2, 0, 1]])
+    volumes = np.abs((lattices * normals).sum(-1))
+    heights = volumes / np.sqrt((normals**2).sum(-1))
+    volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * volumes[:, 2] / np.diff(crystals.offsets)
+    return heights, np.cbrt(volume_of_neighbors * 0.75 / np.pi)
+
+
+@compiled
+def _find(  # type: ignore[no-untyped-def]
+    lattices, heights, first_radii, atom_offsets, wrapped, n_neighbors, cutoff, tolerance,
+    done, offsets, neighbors, distances, weights,
+):  # fmt: skip
+    """Fill the fields of Bonds from atom `done` on, as far as there is room; return the atoms done.
+
+    wrapped: (atoms, 3) fractional coordinates in [0, 1). Looks no further than `cutoff`, which may be
+    infinite; with a tolerance of -inf no bonds are tied.
+    """
     tolerance *= _OFF_GRID
-    offsets = np.zeros(n_atoms + 1, np.int64)
-    neighbors = np.empty(n_atoms * (n_neighbors + 12), np.int32)
-    distances = np.empty(len(neighbors))
-    weights = np.empty(len(neighbors))
     near = np.empty(64 + 8 * n_neighbors, np.int32)
-    near_distances = np.empty(len(near))
-    for atom in range(n_atoms):
-        radius = first_radius
-        while True:
-            count, near, near_distances = _atoms_within(
-                lattice, heights, wrapped, atom, radius, near, near_distances
-            )
-            if count >= n_neighbors:
-                _sort_by_distance(near, near_distances, count)
-                last = near_distances[n_neighbors - 1]
-                if last + tolerance < radius:
-                    break
-            radius *= _RADIUS_GROWTH
-        n_sure = 0
-        while near_distances[n_sure] < last - tolerance:
-            n_sure += 1
-        n_bonds = n_neighbors
-        while n_bonds < count and near_distances[n_bonds] <= last + tolerance:
-            n_bonds += 1
-        start = offsets[atom]
-        while start + n_bonds > len(neighbors):
-            neighbors, distances, weights = _double(neighbors), _double(distances), _double(weights)
-        offsets[atom + 1] = start + n_bonds
-        neighbors[start : start + n_bonds] = near[:n_bonds]
-        distances[start : start + n_bonds] = near_distances[:n_bonds]
-        weights[start : start + n_sure] = 1.0
-        weights[start + n_sure : start + n_bonds] = (n_neighbors - n_sure) / (n_bonds - n_sure)
-    n_bonds = offsets[n_atoms]
-    return offsets, neighbors[:n_bonds], distances[:n_bonds], weights[:n_bonds]
+    near_distances = np.empty(64 + 8 * n_neighbors, np.float64)
+    for crystal in range(len(lattices)):
+        lattice, start, stop = lattices[crystal], atom_offsets[crystal], atom_offsets[crystal + 1]
+        for atom in range(max(start, done), stop):
+            radius = min(first_radii[crystal], cutoff)
+            while True:
+                count = _atoms_within(
+                    radius, lattice, heights[crystal], wrapped, start, stop, atom, near, near_distances
+                )
+                if count > len(near):
+                    near, near_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
+                    continue
+                if count >= n_neighbors or radius >= cutoff:
+                    _sort_by_distance(near, near_distances, count)
+                    for missing in range(count, n_neighbors):
+                        near[missing], near_distances[missing] = 0, cutoff + 1.0
+                    last = near_distances[n_neighbors - 1]
+                    if last + tolerance < radius:
+                        break
+                radius = min(radius * _RADIUS_GROWTH, cutoff)
+            n_bonds = n_neighbors
+            while n_bonds < count and near_distances[n_bonds] <= last + tolerance:
+                n_bonds += 1
+            first = offsets[atom]
+            if first + n_bonds > len(neighbors):
+                return atom
+            offsets[atom + 1] = first + n_bonds
+            n_sure = 0
+            for k in range(n_bonds):
+                neighbors[first + k], distances[first + k] = near[k], near_distances[k]
+                n_sure += near_distances[k] < last - tolerance
+            for k in range(n_bonds):
+                weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
+    return len(wrapped)
 
 
-@njit(cache=True, nogil=True)
-def first_bonds(lattice, frac_coords, n_neighbors, cutoff):  # type: ignore[no-untyped-def]
-    """The published choice of bonds as (offsets, neighbors, distances, weights); see `find_bonds`."""
-    n_atoms = len(frac_coords)
-    heights, first_radius = _cell_heights(lattice, n_atoms, n_neighbors)
-    wrapped = frac_coords - np.floor(frac_coords)
-    offsets = np.arange(n_atoms + 1) * n_neighbors
-    neighbors = np.zeros(n_atoms * n_neighbors, np.int32)
-    distances = np.full(n_atoms * n_neighbors, cutoff + 1.0)
-    weights = np.ones(n_atoms * n_neighbors)
-    near = np.empty(64 + 8 * n_neighbors, np.int32)
-    near_distances = np.empty(len(near))
-    for atom in range(n_atoms):
-        radius = min(first_radius, cutoff)
-        while True:
-            count, near, near_distances = _atoms_within(
-                lattice, heights, wrapped, atom, radius, near, near_distances
-            )
-            if count >= n_neighbors or radius >= cutoff:
-                break
-            radius = min(radius * _RADIUS_GROWTH, cutoff)
-        _sort_by_distance(near, near_distances, count)
-        start = offsets[atom]
-        n_bonds = min(count, n_neighbors)
-        neighbors[start : start + n_bonds] = near[:n_bonds]
-        distances[start : start + n_bonds] = near_distances[:n_bonds]
-    return offsets, neighbors, distances, weights
+@compiled(fastmath={"contract"})
+def _atoms_within(  # type: ignore[no-untyped-def]
+    radius, lattice, heights, wrapped, start, stop, atom, near, near_distances
+):
+    """Collect (unsorted) all images of atoms start to stop within `radius` of `atom`, itself left out.
 
-
-@njit(cache=True, nogil=True)
-def _cell_heights(lattice, n_atoms, n_neighbors):  # type: ignore[no-untyped-def]
-    """Distances in Å between opposite faces of the cell, and the radius to look within first."""
-    heights = np.empty(3)
-    volume = 0.0
-    for k in range(3):
-        normal = np.cross(lattice[(k + 1) % 3], lattice[(k + 2) % 3])
-        volume = abs(np.dot(lattice[k], normal))
-        heights[k] = volume / np.sqrt(np.dot(normal, normal))
-    radius = (_RADIUS_MARGIN * n_neighbors * volume / n_atoms * 0.75 / np.pi) ** (1.0 / 3.0)
-    return heights, radius
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _atoms_within(lattice, heights, wrapped, atom, radius, near, near_distances):  # type: ignore[no-untyped-def]
-    """Collect (unsorted) all images of atoms within `radius` of `atom`, itself left out.
-
-    Returns their number and the two buffers, which are replaced by larger ones when too small.
+    Returns their number; those for which the two buffers have no room are counted only.
     """
     count = 0
     reach_a, reach_b, reach_c = radius / heights[0], radius / heights[1], radius / heights[2]
     square = radius * radius
-    for other in range(len(wrapped)):
+    for other in range(start, stop):
         delta_a = wrapped[other, 0] - wrapped[atom, 0]
         delta_b = wrapped[other, 1] - wrapped[atom, 1]
         delta_c = wrapped[other, 2] - wrapped[atom, 2]
@@ -169,15 +158,14 @@ def _atoms_within(lattice, heights, wrapped, atom, radius, near, near_distances)
                         continue
                     if other == atom and image_a == 0 and image_b == 0 and image_c == 0:
                         continue
-                    if count == len(near):
-                        near, near_distances = _double(near), _double(near_distances)
-                    near[count] = other
-                    near_distances[count] = np.sqrt(distance)
+                    if count < len(near):
+                        near[count] = other - start
+                        near_distances[count] = np.sqrt(distance)
                     count += 1
-    return count, near, near_distances
+    return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sort_by_distance(near, near_distances, count):  # type: ignore[no-untyped-def]
     """Sort the first `count` entries by distance; a stable insertion sort, as there are only dozens."""
     for position in range(1, count):
@@ -187,11 +175,3 @@ def _sort_by_distance(near, near_distances, count):  # type: ignore[no-untyped-d
             near[slot], near_distances[slot] = near[slot - 1], near_distances[slot - 1]
             slot -= 1
         near[slot], near_distances[slot] = atom, distance
-
-
-@njit(cache=True, nogil=True)
-def _double(array):  # type: ignore[no-untyped-def]
-    """A copy of a flat array with twice the room."""
-    larger = np.empty(2 * len(array), array.dtype)
-    larger[: len(array)] = array
-    return larger

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .compiled import compiled
 from .errors import LostProcessError
 
 CAPACITY = 2**18  # bytes a process adds at once: more than the gradients of the default network
@@ -148,12 +149,12 @@ def _entry(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return builder.gep(pointer, [arguments[1]])
 
 
-@njit(cache=True, nogil=True)
+@compiled(shared=True)
 def _publish(counters, rank, turn):  # type: ignore[no-untyped-def]
     _store_release(counters, rank * _LINE, turn)
 
 
-@njit(cache=True, nogil=True)
+@compiled(shared=True)
 def _all_have_come(counters, turn, looks):  # type: ignore[no-untyped-def]
     """Whether every process has published `turn` within a number of looks."""
     for _ in range(looks):

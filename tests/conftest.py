@@ -1,54 +1,40 @@
-"""Fixtures all tests share, and what every test run needs: a cache of its own, and fresh kernels."""
+"""Fixtures all tests share, and what every test run needs: caches of its own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: tests share the cores
-
-PACKAGE = Path(__file__).parents[1] / "src" / "crystallite"
-COMPILED = ("kernels", "neighbors", "reduction", "graphs")
 GOLDEN = Path(__file__).parent / "golden"
 
+# Nothing of the user's is read or written: neither graphs nor settings of plots nor downloads. Compiled loops
+# stay in the checkout from run to run, as their cache knows when they change.
+OWN = Path(tempfile.mkdtemp(prefix="crystallite-tests-"))
+for variable in ("CRYSTALLITE_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR"):
+    os.environ[variable] = str(OWN / variable.lower())
+os.environ["CLEARML_CONFIG_FILE"] = str(OWN / "clearml.conf")
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "kernels")
 
-def remove_stale_kernels() -> None:
-    """Delete numba's cache if a compiled module is newer: it overlooks changes of *called* modules."""
-    cached = [path for path in (PACKAGE / "__pycache__").glob("*.nb?") if path.suffix in (".nbi", ".nbc")]
-    sources = [PACKAGE / f"{name}.py" for name in COMPILED]
-    if cached and max(map(changed, sources)) > min(map(changed, cached)):
-        for path in cached:
-            path.unlink(missing_ok=True)
-
-
-def changed(path: Path) -> float:
-    """When a file was last changed; another test run may have deleted it meanwhile."""
-    return path.stat().st_mtime if path.exists() else float("inf")
-
-
-if PACKAGE.is_dir() and "PYTEST_XDIST_WORKER" not in os.environ:
-    remove_stale_kernels()
-
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: tests share the cores
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores already
+
+
+def pytest_unconfigure() -> None:
+    """Remove the caches of this test run."""
+    shutil.rmtree(OWN, ignore_errors=True)
+
 
 # The same examples in every run, as a test that fails now and then helps nobody. To look for new ones:
 # HYPOTHESIS_PROFILE=explore pytest tests/test_invariance.py
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=25, database=None)
 settings.register_profile("explore", deadline=None, max_examples=300, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep graphs in a temporary folder, never in the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRYSTALLITE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -185,7 +185,7 @@ def test_a_real_divergence_is_one(tmp_path):
     """A rate of 1e9: the loss, the weights or what they predict are no numbers."""
     space = 'learning_rate = [0.01, 1e9]\noptimizer = "sgd"\n' + SMALL_NETWORK
     result = search(tmp_path, space=space, trials=8)
-    states = {row["state"] for row in rows(tmp_path) if row["learning_rate"] == "1e+09"}
+    states = {row["state"] for row in rows(tmp_path) if float(row["learning_rate"]) == 1e9}
     assert states == {"diverged"}
     assert result.config.training.learning_rate == 0.01
 

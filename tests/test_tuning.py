@@ -182,11 +182,11 @@ def test_a_diverged_trial_is_counted_and_not_the_best(tmp_path, monkeypatch):
 
 
 def test_a_real_divergence_is_one(tmp_path):
-    """Rates of a million: the loss, the weights or what they predict are no numbers."""
-    space = 'learning_rate = [0.01, 1e6, 1e12]\noptimizer = "sgd"\n' + SMALL_NETWORK
+    """A rate of 1e9: the loss, the weights or what they predict are no numbers."""
+    space = 'learning_rate = [0.01, 1e9]\noptimizer = "sgd"\n' + SMALL_NETWORK
     result = search(tmp_path, space=space, trials=8)
-    states = {row["learning_rate"]: row["state"] for row in rows(tmp_path)}
-    assert states["1e+12"] == states["1e+06"] == "diverged"
+    states = {row["state"] for row in rows(tmp_path) if float(row["learning_rate"]) == 1e9}
+    assert states == {"diverged"}
     assert result.config.training.learning_rate == 0.01
 
 

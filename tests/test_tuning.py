@@ -192,7 +192,8 @@ def test_a_real_divergence_is_one(tmp_path):
 
 def test_errors_before_a_divergence_are_the_worst_for_sampler_and_pruner():
     """A trial that was best until it diverged: Hyperband must not let others compete with it."""
-    study = optuna.create_study(pruner=optuna.pruners.HyperbandPruner(1, 9))
+    # The name decides the bracket; in this one there are notes at two rungs.
+    study = optuna.create_study(study_name="b", pruner=optuna.pruners.HyperbandPruner(1, 9))
     trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
     for step in range(1, 5):
         trial.report(0.001, step)

@@ -43,7 +43,7 @@ def cross_validate(folder: Path, *, data: Dataset | None = None, parallel: int =
     config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["folds"]
     dataset = run_dataset(config, folder, data)
     configs = fold_configs(config, count)
-    splits = start_all(dataset, configs, folder, **options)
+    splits = start_all(dataset, configs, folder, parallel=parallel, **options)
     tested = np.concatenate([split.test for split in splits.values()])
     if len(np.unique(tested)) < len(tested):
         raise CrystalliteError(f"{folder}: its folds test crystals twice, as begun by 0.1.0; train anew")

@@ -77,7 +77,7 @@ def train_ensemble(folder: Path, *, data: Dataset | None = None, parallel: int =
     config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["members"]
     dataset = run_dataset(config, folder, data)
     configs = member_configs(config, count)
-    split, *others = start_all(dataset, configs, folder, **options).values()
+    split, *others = start_all(dataset, configs, folder, parallel=parallel, **options).values()
     if not all(np.array_equal(*parts) for other in others for parts in zip(split, other, strict=True)):
         raise CrystalliteError(f"{folder}: its members do not share one split; train anew")
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)

@@ -60,7 +60,7 @@ def learning_curve(folder: Path, *, data: Dataset | None = None, parallel: int =
     config, sizes = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["sizes"]
     dataset = run_dataset(config, folder, data)
     configs = size_configs(config, sizes)
-    start_all(dataset, configs, folder, **options)
+    start_all(dataset, configs, folder, parallel=parallel, **options)
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
     first, (target,) = next(iter(summaries.values())), next(iter(summaries.values()))["targets"]
     unit = first["targets"][target]["unit"]

@@ -29,15 +29,20 @@ def start_all(
     configs: dict[str, RunConfig],
     folder: Path,
     *,
+    parallel: int = 1,
     workers: int = 1,
     device: str = "cpu",
     **_: Any,
 ) -> dict[str, Split]:
     """Make the run folders below `folder` that are not there yet; return the split of each run.
 
-    workers, device: as of `train_all`, whose other options have no say here.
-    Runs of the same data settings have one split.
+    parallel, workers, device: as of `train_all`, whose other options have no say here. Runs of the same data
+    settings have one split. Raises CrystalliteError where trainings cannot run side by side.
     """
+    if parallel > 1 and not all(config.data.source for config in configs.values()):
+        raise CrystalliteError(
+            "trainings side by side read the dataset from disk: write it to a Parquet file and give its path"
+        )
     splits: dict[str, Split] = {}
     of_settings: dict[DataConfig, Split] = {}
     for name, config in configs.items():
@@ -71,10 +76,6 @@ def train_all(
     in a process with its share of the threads; needs a dataset that is on disk. Raises
     TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
     """
-    if parallel > 1 and not all(config.data.source for config in configs.values()):
-        raise CrystalliteError(
-            "trainings side by side read the dataset from disk: write it to a Parquet file and give its path"
-        )
     missing = [folder / name for name in configs if not (folder / name / run_folder.SUMMARY).exists()]
     done = len(configs) - len(missing)
     try:

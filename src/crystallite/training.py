@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -19,7 +20,7 @@ from .checkpoint import TrainedModel, load_model, read_tensors, save_model, writ
 from .config import Task
 from .dataset import Dataset
 from .devices import device_name
-from .errors import CrystalliteError, LostProcessError, WriteError
+from .errors import CrystalliteError, DivergedError, LostProcessError, WriteError
 from .evaluation import test_run
 from .files import write_json
 from .prediction import Predictor
@@ -144,6 +145,8 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
         model = load_model(folder / BEST)
         trainer.kept_network.load_state_dict(model.network.state_dict())
         predicted = trainer.predict(trainer.split.test)
+        if not np.isfinite(predicted).all():
+            raise DivergedError("the training diverged: its predictions of test crystals are not finite")
 
         def summarize() -> Result:
             summary = {**test_run(trainer, dataset, folder, predicted), "training_seconds": round(seconds, 2)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import msgpack
 import numpy as np
 import pyarrow as pa
@@ -93,17 +91,6 @@ def test_what_cannot_be_written_is_said(tmp_path, mixed):
     assert read(tmp_path / "list.json").dataset.ids == ["mp-1", "mp-1"]
     with pytest.raises(CrystalliteError, match="has properties of its own"):
         read(tmp_path / "list.json", table=tmp_path / "table.csv")
-
-
-def test_without_the_extras_errors_say_what_to_install(tmp_path, monkeypatch, mixed):
-    export_dataset(mixed, tmp_path / "cifs.msgpack")
-    export_dataset(mixed, tmp_path / "x.xyz")
-    for name in ("ase", "ase.io", "ase.db", "msgpack"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(CrystalliteError, match=r"pip install 'crystallite\[archives\]'"):
-        read(tmp_path / "cifs.msgpack")
-    with pytest.raises(CrystalliteError, match=r"pip install 'crystallite\[ase\]'"):
-        read(tmp_path / "x.xyz")
 
 
 def test_the_commands(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -86,12 +85,6 @@ def test_arguments_that_cannot_be(tmp_path: Path) -> None:
         fetch_materials(tmp_path / "mp.parquet", KEY)
     with pytest.raises(CrystalliteError, match="starts with https"):
         fetch_materials(tmp_path / "mp.parquet", KEY, everything=True, endpoint="localhost:80")
-
-
-def test_without_httpx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(CrystalliteError, match=r"pip install 'crystallite\[fetch\]'"):
-        fetch_materials(tmp_path / "mp.parquet", KEY, everything=True)
 
 
 def test_ids_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

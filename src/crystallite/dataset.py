@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .crystal import Crystal, CrystalArrays, as_crystal, pack_crystals
 from .errors import CrystalliteError
+from .extras import needed
 from .sources.located import located, suggestion
 from .sources.parquet import COMPRESSION_LEVEL, iter_tables, read_parquet, write_parquet
 from .sources.schema import (
@@ -234,6 +235,7 @@ class Dataset:
 
     def to_pandas(self) -> pd.DataFrame:
         """Return all columns as a pandas DataFrame; lattice, numbers and frac_coords hold arrays."""
+        needed("pandas", "to_pandas", "pandas")
         return self._table.to_pandas()
 
     # ---- inside

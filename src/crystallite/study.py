@@ -20,6 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from .errors import CrystalliteError
+from .extras import needed
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -54,11 +55,7 @@ def open_study(name: str, storage: str, search: dict[str, Any], start: dict[str,
 
 def import_optuna() -> Any:
     """Return the module; raises CrystalliteError that says how to install it."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise CrystalliteError("searching needs Optuna: pip install 'crystallite[tune]'") from error
-    return optuna
+    return needed("optuna", "searching", "crystallite[tune]")
 
 
 class Workplace:

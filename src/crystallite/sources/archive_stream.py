@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from ..errors import CrystalliteError
+from ..extras import needed
 
 COMPRESSIONS = {".zstd": "zstd", ".zst": "zstd", ".gz": "gzip"}
 ENCODINGS = {".json", ".msgpack", ".bin"}
@@ -244,8 +245,4 @@ class _MessagePackReader:
 
 def message_pack() -> Any:
     """Return the module msgpack; raises CrystalliteError if it is not installed."""
-    try:
-        import msgpack  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        raise CrystalliteError("MessagePack needs: pip install 'crystallite[archives]'") from None
-    return msgpack
+    return needed("msgpack", "MessagePack", "crystallite[archives]")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pyarrow as pa
 
 from ..crystal import Crystal, as_crystal, check_crystal
 from ..errors import CrystalError, CrystalliteError
+from ..extras import needed
 from .collecting import Collector, CrystalResult, attempted, joined
 from .importing import Imported, assemble
 
@@ -87,10 +87,7 @@ def poscar_files(path: Path) -> dict[str, list[Path]]:
 
 def ase_module(name: str) -> Any:
     """Return a module of ASE; raises CrystalliteError if ASE is not installed."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError:
-        raise CrystalliteError("this format needs ASE: pip install 'crystallite[ase]'") from None
+    return needed(name, "this format", "crystallite[ase]")
 
 
 def _read_database(path: Path, id_column: str, collector: Collector) -> dict[str, str]:

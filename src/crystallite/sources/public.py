@@ -12,11 +12,11 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
 from ..crystal import Crystal
 from ..dataset import Dataset
 from ..errors import CrystalError, CrystalliteError
+from ..extras import needed
 from ..files import atomic_path
 from .archives import import_json_or_msgpack
 from .collecting import Collector
@@ -90,7 +90,7 @@ def _downloaded(file: PublicFile, address: str, cache: Path, progress: bool) -> 
     path = cache / "downloads" / file.name
     if path.is_file() and file.sha256 in ("", sha256(path)):
         return path
-    pooch = _import_pooch()
+    pooch = needed("pooch", "fetching", "crystallite[fetch]")
     downloader = pooch.HTTPDownloader(progressbar=progress and os.isatty(2), timeout=60)
     with atomic_path(path) as temporary:
         try:
@@ -125,15 +125,6 @@ def _reason(error: Exception) -> str:
         return f"the server answered {response.status_code} {response.reason}"
     kind = type(error).__name__
     return "no connection (is there a network?)" if "Connect" in kind else f"{kind}: {error}"[:200]
-
-
-def _import_pooch() -> ModuleType:
-    try:
-        import pooch  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError:
-        raise CrystalliteError("fetching needs one more package: pip install 'crystallite[fetch]'") from None
-    module: ModuleType = pooch
-    return module
 
 
 def _copied(path: Path, target: Path) -> Path:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from .. import __version__
 from ..errors import CrystalliteError
+from ..extras import needed
 from .journal import Journal, Reply
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class JsonClient:
             raise CrystalliteError(f"{endpoint}: the address of a web service starts with https://")
         self.service, self.endpoint, self.journal = service, endpoint.rstrip("/"), journal
         self.key_advice = key_advice
-        self._httpx = _import_httpx()
+        self._httpx = needed("httpx", "fetching", "crystallite[fetch]")
         agent = {"User-Agent": f"crystallite/{__version__}", "Accept": "application/json"}
         self._http: httpx.Client = self._httpx.Client(headers={**agent, **headers}, timeout=TIMEOUT)
 
@@ -135,14 +136,6 @@ class JsonClient:
             f"{self.endpoint} answers, but not as {self.service} does ({kind}: {_start(response)}). "
             "Is the address right? The log-in page of a network does this, too"
         )
-
-
-def _import_httpx() -> ModuleType:
-    try:
-        import httpx
-    except ImportError:
-        raise CrystalliteError("fetching needs one more package: pip install 'crystallite[fetch]'") from None
-    return httpx
 
 
 def _seconds(failure: BusyError, attempt: int) -> float:

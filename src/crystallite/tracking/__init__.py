@@ -204,10 +204,5 @@ def run_title(folder: Path) -> str:
 def _backend(name: str) -> Any:
     """Return a tracker's module; raises CrystalliteError if the package it needs is not installed."""
     module = importlib.import_module(f".{name}", __name__)
-    try:
-        module.load()
-    except ImportError as error:
-        raise CrystalliteError(
-            f"tracking with {name} needs a package ({error}): pip install 'crystallite[{name}]'"
-        ) from error
+    module.load()
     return module

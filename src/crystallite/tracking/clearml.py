@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..extras import needed
 from . import Numbers
 
 PROJECT = "crystallite"
@@ -20,9 +21,7 @@ FRAMEWORKS = (
 
 def load() -> Any:
     """Import what is needed."""
-    import clearml
-
-    return clearml
+    return needed("clearml", "tracking with clearml", "crystallite[clearml]")
 
 
 class Tracker:

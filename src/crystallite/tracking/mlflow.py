@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..extras import needed
 from . import Numbers
 
 EXPERIMENT = "crystallite"  # unless MLFLOW_EXPERIMENT_NAME says otherwise
@@ -23,8 +24,11 @@ def load() -> Any:
     """Import what is needed."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    import mlflow
-
+    purpose, requirement = "tracking with mlflow", "crystallite[mlflow]"
+    mlflow = needed("mlflow", purpose, requirement)
+    if not mlflow.is_tracking_uri_set():
+        for module in ("sqlalchemy", "alembic"):  # of its own store
+            needed(module, purpose, requirement)
     return mlflow
 
 

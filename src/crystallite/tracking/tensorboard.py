@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..extras import needed
 from . import Numbers
 
 
 def load() -> Any:
     """Import what is needed."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter
+    needed("tensorboard", "tracking with tensorboard", "crystallite[tensorboard]")
+    return needed("torch.utils.tensorboard", "tracking with tensorboard", "torch").SummaryWriter
 
 
 class Tracker:

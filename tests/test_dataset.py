@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import duckdb
 import numpy as np
@@ -154,20 +153,6 @@ def test_the_fingerprint_is_of_the_crystals_and_nothing_else(tmp_path):
     coords[0, 0] = np.nextafter(coords[0, 0], 2)
     moved[7] = Crystal(moved[7].numbers, moved[7].lattice, coords)
     assert Dataset.from_crystals(moved, dataset.ids).fingerprint != dataset.fingerprint
-
-
-def test_opening_and_fingerprint_are_fast():
-    Dataset.read("elastic")
-    opened, hashed = [], []
-    for _ in range(5):
-        start = time.perf_counter()
-        dataset = Dataset.read("formation")
-        opened.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        assert dataset.fingerprint
-        hashed.append(time.perf_counter() - start)
-    assert min(opened) < 0.1
-    assert min(hashed) < 0.02
 
 
 def test_reading_does_not_import_pandas():

@@ -52,7 +52,7 @@ class Settings:
 
     @property
     def environment(self) -> dict[str, str]:
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         cache = {"CRYSTALLITE_CACHE": str(self.work / "cache")}
         return {**os.environ, **dict.fromkeys(names, str(self.threads)), **cache}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 from .config import GraphConfig
-from .crystal import Crystal, CrystalArrays, pack_crystals
+from .crystal import Crystal, CrystalArrays
 
 _OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
 _RADIUS_GROWTH = 1.3  # how much wider to look when too few neighbours were found
@@ -43,15 +43,16 @@ def find_bonds(crystal: Crystal, config: GraphConfig) -> Bonds:
     `config.cutoff` count, and a missing one is a bond to atom 0 of length cutoff + 1, as the published code
     (github txie-93/cgcnn) does it.
     """
-    return find_bonds_of_all(pack_crystals([crystal]), config)
+    offsets = np.array([0, len(crystal)])
+    alone = CrystalArrays(crystal.lattice[None], offsets, crystal.numbers, crystal.frac_coords)
+    return find_bonds_of_all(alone, config)
 
 
 def find_bonds_of_all(crystals: CrystalArrays, config: GraphConfig) -> Bonds:
     """Return the bonds of all atoms of several crystals; see `find_bonds`."""
     published, n_neighbors = config.ties == "first", config.n_neighbors
     cutoff, tolerance = (config.cutoff, -np.inf) if published else (np.inf, config.tolerance)
-    heights, first_radii = _cell_geometry(crystals, n_neighbors)
-    cells = crystals.lattices.copy(), heights, first_radii, crystals.offsets.copy()
+    cells = crystals.lattices.copy(), crystals.offsets.copy()  # to write to: compiled once for all arrays
     wrapped = crystals.frac_coords - np.floor(crystals.frac_coords)
     offsets, room, done = np.zeros(len(wrapped) + 1, np.int64), len(wrapped) * (n_neighbors + 12), 0
     bonds: tuple[Any, ...] = np.empty(room, np.int32), np.empty(room), np.empty(room)
@@ -68,21 +69,9 @@ def shortest_distance(crystal: Crystal) -> float:
     return float(find_bonds(crystal, config).distances.min())
 
 
-def _cell_geometry(
-    crystals: CrystalArrays, n_neighbors: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the (N, 3) distances in Å between opposite faces of the cells, and the radii to try first."""
-    lattices = crystals.lattices
-    normals = np.cross(lattices[:, [1, 2, 0]], lattices[:, [2, 0, 1]])
-    volumes = np.abs((lattices * normals).sum(-1))
-    heights = volumes / np.sqrt((normals**2).sum(-1))
-    volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * volumes[:, 2] / np.diff(crystals.offsets)
-    return heights, np.cbrt(volume_of_neighbors * 0.75 / np.pi)
-
-
 @compiled
 def _find(  # type: ignore[no-untyped-def]
-    lattices, heights, first_radii, atom_offsets, wrapped, n_neighbors, cutoff, tolerance,
+    lattices, atom_offsets, wrapped, n_neighbors, cutoff, tolerance,
     done, offsets, neighbors, distances, weights,
 ):  # fmt: skip
     """Fill the fields of Bonds from atom `done` on, as far as there is room; return the atoms done.
@@ -93,13 +82,16 @@ def _find(  # type: ignore[no-untyped-def]
     tolerance *= _OFF_GRID
     near = np.empty(64 + 8 * n_neighbors, np.int32)
     near_distances = np.empty(64 + 8 * n_neighbors, np.float64)
+    heights = np.empty(3, np.float64)
     for crystal in range(len(lattices)):
         lattice, start, stop = lattices[crystal], atom_offsets[crystal], atom_offsets[crystal + 1]
+        volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * _cell_heights(lattice, heights) / (stop - start)
+        first_radius = (volume_of_neighbors * 0.75 / np.pi) ** (1.0 / 3.0)
         for atom in range(max(start, done), stop):
-            radius = min(first_radii[crystal], cutoff)
+            radius = min(first_radius, cutoff)
             while True:
                 count = _atoms_within(
-                    radius, lattice, heights[crystal], wrapped, start, stop, atom, near, near_distances
+                    radius, lattice, heights, wrapped, start, stop, atom, near, near_distances
                 )
                 if count > len(near):
                     near, near_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
@@ -126,6 +118,20 @@ def _find(  # type: ignore[no-untyped-def]
             for k in range(n_bonds):
                 weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
     return len(wrapped)
+
+
+@compiled
+def _cell_heights(lattice, heights):  # type: ignore[no-untyped-def]
+    """Fill `heights` (3,) with the distances in Å between opposite faces; return the cell's volume in Å³."""
+    volume = 0.0
+    for k in range(3):
+        a, b = (k + 1) % 3, (k + 2) % 3
+        x = lattice[a, 1] * lattice[b, 2] - lattice[a, 2] * lattice[b, 1]
+        y = lattice[a, 2] * lattice[b, 0] - lattice[a, 0] * lattice[b, 2]
+        z = lattice[a, 0] * lattice[b, 1] - lattice[a, 1] * lattice[b, 0]
+        volume = abs(lattice[k, 0] * x + lattice[k, 1] * y + lattice[k, 2] * z)
+        heights[k] = volume / np.sqrt(x * x + y * y + z * z)
+    return volume
 
 
 @compiled(fastmath={"contract"})

@@ -72,7 +72,8 @@ def load_model(path: str | Path) -> TrainedModel:
     try:
         with torch.random.fork_rng(devices=[]):  # its first, random weights are none of the caller's
             network = CrystalNetwork(ModelConfig.from_dict(header["model"]))
-        network.load_state_dict({k: tensor for k, tensor in tensors.items() if not k.startswith(_SEEN)})
+        weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_SEEN)}
+        network.load_state_dict(weights)
         hashes = [tensors[_SEEN + part].numpy() for part in Seen._fields if _SEEN + part in tensors]
         graph = GraphConfig.from_dict(header["graph"])
         targets = Targets.from_dict(header["targets"])
@@ -102,6 +103,12 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, ValueError, OSError) as error:
         raise CrystalliteError(f"{path} is damaged or not a safetensors file: {error}") from error
     return tensors, header
+
+
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors of a model's network alone, as they are in the file, and the header."""
+    tensors, header = read_tensors(path)
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(_SEEN)}, header
 
 
 def same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .checkpoint import load_model
+from .checkpoint import read_weights
 from .devices import usable_device
 from .errors import CrystalliteError
 from .preparation import run_dataset, start_folder
@@ -57,10 +57,9 @@ def verify(run: str | Path, *, workers: int = 1, device: str = "cpu", progress: 
     run = Path(run)
     finished_runs(run)
     config, before = RunConfig.read(run), read_environment(run)
-    model = load_model(run / BEST)
-    theirs = model.network.state_dict()
+    theirs, header = read_weights(run / BEST)
     # A run that was trained beside others had only a share of the threads in config.toml.
-    trained_on = model.info.get("environment", before)
+    trained_on = header.get("info", {}).get("environment", before)
     before["threads"] = trained_on["threads"]
     dataset = run_dataset(config, run)
     with tempfile.TemporaryDirectory() as temporary, _threads(before["threads"]):
@@ -70,7 +69,7 @@ def verify(run: str | Path, *, workers: int = 1, device: str = "cpu", progress: 
             resume(again, data=dataset, workers=workers, device=device, progress=progress)
         except TrainingInterruptedError as stopped:
             raise CrystalliteError(f"stopped; {run} is as it was") from stopped
-        ours = load_model(again / BEST).network.state_dict()
+        ours = read_weights(again / BEST)[0]
     differences = {name: _difference(ours.get(name), theirs.get(name)) for name in {**theirs, **ours}}
     different = [name for name, difference in differences.items() if difference != 0]
     changed = {key: (str(before[key]), str(now[key])) for key in now if before.get(key, now[key]) != now[key]}

@@ -59,3 +59,13 @@ def energy_model():
     from crystallite.published import load_published
 
     return load_published(GOLDEN / "formation-energy-per-atom.pth.tar")
+
+
+@pytest.fixture(scope="session")
+def moduli_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Parquet file with the first 40 crystals of the elastic set; nobody writes to it."""
+    from crystallite.dataset import Dataset
+
+    path = tmp_path_factory.mktemp("moduli") / "moduli.parquet"
+    Dataset.read("elastic").select(range(40)).write(path)
+    return path

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from grouped_runs import MODULUS, TINY, TINY_OPTIONS, Said, moduli, start
+from grouped_runs import MODULUS, TINY, TINY_OPTIONS, Said, start
 from training_runs import one_thread  # noqa: F401
 
 import crystallite
@@ -22,16 +22,9 @@ BAD = ["nowhere", "meta", "cpu:x", "", "xla"]  # `meta` moves a network, but com
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "moduli.parquet"
-    moduli(40).write(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(moduli_file, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    return crystallite.train(data, MODULUS, out=out, progress=False, device="cpu:0", **TINY).folder
+    return crystallite.train(moduli_file, MODULUS, out=out, progress=False, device="cpu:0", **TINY).folder
 
 
 @pytest.fixture
@@ -53,8 +46,8 @@ def test_a_run_says_where_it_was_trained(finished):
     assert read_tensors(finished / "best.safetensors")[1]["info"]["environment"]["device"] == "cpu"
 
 
-def test_a_group_says_it_too(data, tmp_path):
-    folder = start(data, {"members": 2}, tmp_path / "run", device="cpu:0")
+def test_a_group_says_it_too(moduli_file, tmp_path):
+    folder = start(moduli_file, {"members": 2}, tmp_path / "run", device="cpu:0")
     assert environment_of(folder)["device"] == "cpu"
 
 
@@ -88,15 +81,15 @@ def test_a_run_of_0_1_0_does_not_say(elsewhere, capsys):
 
 
 @pytest.mark.parametrize("device", BAD)
-def test_a_device_that_is_none_ends_in_one_line(device, data, finished, tmp_path, capsys):
-    train = ["train", data, "--target", MODULUS, *TINY_OPTIONS, "--out", tmp_path / "out"]
+def test_a_device_that_is_none_ends_in_one_line(device, moduli_file, finished, tmp_path, capsys):
+    train = ["train", moduli_file, "--target", MODULUS, *TINY_OPTIONS, "--out", tmp_path / "out"]
     for words in (
         train,
         [*train, "--members", 2],
         ["train", "--resume", finished],
         ["verify", finished],
-        ["predict", finished, data],
-        ["tune", data, "--target", MODULUS, "--out", tmp_path / "out"],
+        ["predict", finished, moduli_file],
+        ["tune", moduli_file, "--target", MODULUS, "--out", tmp_path / "out"],
     ):
         said = Said(capsys, *words, "--device", device)
         assert (said.status, said.out) == (1, "")
@@ -107,7 +100,7 @@ def test_a_device_that_is_none_ends_in_one_line(device, data, finished, tmp_path
         load_predictor(finished, device=device)
 
 
-def test_predict_takes_a_device(data, finished, capsys):
-    usual = Said(capsys, "predict", finished, data)
-    named = Said(capsys, "predict", finished, data, "--device", "cpu:0")
+def test_predict_takes_a_device(moduli_file, finished, capsys):
+    usual = Said(capsys, "predict", finished, moduli_file)
+    named = Said(capsys, "predict", finished, moduli_file, "--device", "cpu:0")
     assert (named.status, named.out) == (0, usual.out)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import GOLDEN
-from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli
+from grouped_runs import MODULUS, TINY_OPTIONS, Said
 from safetensors.torch import load_file, save_file
 from training_runs import one_thread  # noqa: F401
 
@@ -24,19 +24,12 @@ PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "moduli.parquet"
-    moduli(40).write(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(moduli_file, tmp_path_factory):
     from crystallite.cli import main
 
     folder = tmp_path_factory.mktemp("runs") / "run"
     with pytest.raises(SystemExit):
-        main(["train", str(data), "--target", MODULUS, *TINY_OPTIONS, "--out", str(folder)])
+        main(["train", str(moduli_file), "--target", MODULUS, *TINY_OPTIONS, "--out", str(folder)])
     return folder
 
 
@@ -49,15 +42,15 @@ def finished(data, tmp_path_factory):
         "seed=99999999999999999999999", "seed=-1", "momentum=1", "patience=-1", "batch_size=0", "epochs=true",
     ],
 )  # fmt: skip
-def test_a_value_that_makes_no_sense_is_named(setting, data, tmp_path, capsys):
-    said = Said(capsys, "train", data, "--target", MODULUS, "--out", tmp_path / "o", "--set", setting)
+def test_a_value_that_makes_no_sense_is_named(setting, moduli_file, tmp_path, capsys):
+    said = Said(capsys, "train", moduli_file, "--target", MODULUS, "--out", tmp_path / "o", "--set", setting)
     assert (said.status, said.out, len(said.err.splitlines())) == (1, "", 1)
     assert setting.partition("=")[0] in said.err
     assert not (tmp_path / "o").exists()
 
 
-def test_the_seed_of_an_option_has_the_same_limit(data, tmp_path, capsys):
-    words = ["train", data, "--target", MODULUS, "--out", tmp_path / "o", "--seed", 10**23]
+def test_the_seed_of_an_option_has_the_same_limit(moduli_file, tmp_path, capsys):
+    words = ["train", moduli_file, "--target", MODULUS, "--out", tmp_path / "o", "--seed", 10**23]
     assert "seed must be at least 0 and at most" in Said(capsys, *words).err
 
 
@@ -156,11 +149,11 @@ print(run.predict(data).tolist(), crystallite.load_predictor(sys.argv[2]).predic
 """
 
 
-def test_what_torch_makes_by_default_does_not_matter(data, tmp_path):
+def test_what_torch_makes_by_default_does_not_matter(moduli_file, tmp_path):
     """MACE sets the default precision, users of matgl the default device."""
     printed = [
         subprocess.run(
-            [sys.executable, "-c", SCRIPT, data, tmp_path / name, name, PUBLISHED],
+            [sys.executable, "-c", SCRIPT, moduli_file, tmp_path / name, name, PUBLISHED],
             check=True, capture_output=True, text=True,
         ).stdout
         for name in ("none", "dtype", "device")

@@ -19,15 +19,8 @@ from crystallite.verification import finished_runs, verify
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "moduli.parquet"
-    moduli(40).write(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
-    return train(data, tmp_path_factory.mktemp("runs") / "run", MODULUS).folder
+def finished(moduli_file, tmp_path_factory):
+    return train(moduli_file, tmp_path_factory.mktemp("runs") / "run", MODULUS).folder
 
 
 @pytest.fixture
@@ -37,9 +30,9 @@ def run(finished, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def folds(data, tmp_path_factory):
+def folds(moduli_file, tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "folds"
-    train_group(data, {"folds": 3}, path)
+    train_group(moduli_file, {"folds": 3}, path)
     return path
 
 
@@ -100,10 +93,10 @@ def test_what_counts_for_the_bits_is_written_down(run):
     assert verify(run, progress=False).changed_environment == {"processes": ("2", "1")}
 
 
-def test_it_trains_with_as_many_threads_as_the_first_time(data, tmp_path, monkeypatch):
+def test_it_trains_with_as_many_threads_as_the_first_time(moduli_file, tmp_path, monkeypatch):
     torch.set_num_threads(2)
     try:
-        run = train(data, tmp_path / "run", MODULUS, epochs=1).folder
+        run = train(moduli_file, tmp_path / "run", MODULUS, epochs=1).folder
     finally:
         torch.set_num_threads(1)
     used = []
@@ -138,9 +131,9 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
     )
 
 
-def test_changed_data_is_refused(run, data, tmp_path):
+def test_changed_data_is_refused(run, moduli_file, tmp_path):
     moduli(39).write(tmp_path / "other.parquet")
-    replace_in_config(run, str(data), str(tmp_path / "other.parquet"))
+    replace_in_config(run, str(moduli_file), str(tmp_path / "other.parquet"))
     with pytest.raises(CrystalliteError, match="have changed; train anew"):
         verify(run)
 

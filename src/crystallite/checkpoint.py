@@ -63,6 +63,7 @@ def load_model(path: str | Path) -> TrainedModel:
     Raises CrystalliteError when the file is missing, damaged or not one of ours.
     """
     tensors, header = read_tensors(path)
+    hashes = [tensors[_SEEN + part].numpy() for part in Seen._fields if _SEEN + part in tensors]
     try:
         newer = header["format"] > FORMAT
     except (KeyError, TypeError) as error:
@@ -72,9 +73,7 @@ def load_model(path: str | Path) -> TrainedModel:
     try:
         with torch.random.fork_rng(devices=[]):  # its first, random weights are none of the caller's
             network = CrystalNetwork(ModelConfig.from_dict(header["model"]))
-        weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_SEEN)}
-        network.load_state_dict(weights)
-        hashes = [tensors[_SEEN + part].numpy() for part in Seen._fields if _SEEN + part in tensors]
+        network.load_state_dict(_weights(tensors))
         graph = GraphConfig.from_dict(header["graph"])
         targets = Targets.from_dict(header["targets"])
     except (KeyError, TypeError, RuntimeError, CrystalliteError) as error:
@@ -108,7 +107,12 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors of a model's network alone, as they are in the file, and the header."""
     tensors, header = read_tensors(path)
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(_SEEN)}, header
+    return _weights(tensors), header
+
+
+def _weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors that are the network's."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(_SEEN)}
 
 
 def same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

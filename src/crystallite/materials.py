@@ -93,13 +93,14 @@ def _signatures_of_part(graphs: PackedGraphs, first: int, last: int) -> Signatur
     crystals = np.repeat(np.arange(graphs.n_crystals), np.diff(graphs.node_offsets))
     keys, species = np.unique(crystals * 128 + graphs.numbers, return_inverse=True)
     atoms = np.bincount(species, graphs.multiplicities)
-    sorted_lengths = _sorted_lengths(graphs)
+    sources = np.repeat(np.arange(len(graphs.numbers)), np.diff(graphs.edge_offsets))
+    sorted_lengths = _sorted_lengths(graphs, sources)
     shares = graphs.multiplicities / atoms[species]
     columns = [np.bincount(species, shares * column) for column in sorted_lengths.T]
     lengths: NDArray[np.float64] = np.stack(columns, axis=1)
     bounds = np.searchsorted(keys, np.arange(graphs.n_crystals + 1) * 128)
     spans = [slice(first, last) for first, last in pairwise(bounds)]
-    depths = _depths(graphs, species, shares, sorted_lengths[:, -1], bounds)
+    depths = _depths(graphs, crystals, sources, species, shares, sorted_lengths[:, -1], bounds)
     return Signatures(
         [_composition(keys[span] % 128, atoms[span]) for span in spans],
         [lengths[span] for span in spans],
@@ -112,7 +113,7 @@ def material_hashes(ids: Sequence[str], signatures: Signatures) -> Indices:
 
     `are_known` finds a crystal among them again, under its id or as it is.
     """
-    bins = [int(lengths.mean() // SAME_DISTANCE) for lengths in signatures.lengths]
+    bins = map(_bin, signatures.lengths)
     return np.array(
         [
             [_hashed(composition, material_id), _hashed(composition, place)]
@@ -131,10 +132,15 @@ def are_known(ids: Sequence[str], signatures: Signatures, hashes: Indices) -> ND
     known = set(hashes.ravel().tolist())
     found = np.zeros(len(ids), dtype=bool)
     for row, (material_id, composition) in enumerate(zip(ids, signatures.compositions, strict=True)):
-        place = int(signatures.lengths[row].mean() // SAME_DISTANCE)
+        place = _bin(signatures.lengths[row])
         keys: list[str | int] = [material_id, place - 1, place, place + 1]
         found[row] = any(_hashed(composition, key) in known for key in keys)
     return found
+
+
+def _bin(lengths: NDArray[np.float64]) -> int:
+    """Return the interval of 0.01 Å that the mean length of a crystal lies in."""
+    return int(lengths.mean() // SAME_DISTANCE)
 
 
 def _hashed(composition: bytes, key: str | int) -> int:
@@ -157,9 +163,11 @@ def _part(graphs: PackedGraphs, first: int, last: int) -> PackedGraphs:
     )
 
 
-def _sorted_lengths(graphs: PackedGraphs) -> NDArray[np.float64]:
-    """Return (nodes, 12): the distance in Å of each node's first, second, ... twelfth neighbour."""
-    sources = np.repeat(np.arange(len(graphs.numbers)), np.diff(graphs.edge_offsets))
+def _sorted_lengths(graphs: PackedGraphs, sources: Indices) -> NDArray[np.float64]:
+    """Return (nodes, 12): the distance in Å of each node's first, second, ... twelfth neighbour.
+
+    sources: (edges,) node an edge starts from.
+    """
     order = np.lexsort((graphs.distances, sources))
     reached = np.cumsum(graphs.weights[order], dtype=np.float64)
     before = np.concatenate([[0.0], reached])[graphs.edge_offsets[:-1]]
@@ -171,19 +179,24 @@ def _sorted_lengths(graphs: PackedGraphs) -> NDArray[np.float64]:
 
 def _depths(
     graphs: PackedGraphs,
+    crystals: Indices,
+    sources: Indices,
     species: Indices,
     shares: NDArray[np.float64],
     last: NDArray[np.float64],
     bounds: Indices,
 ) -> list[NDArray[np.float64]]:
-    """Return `Signatures.depths`; species: (nodes,) number of (crystal, element), bounds: of each crystal."""
-    sources = np.repeat(np.arange(len(graphs.numbers)), np.diff(graphs.edge_offsets))
-    crystals = np.repeat(np.arange(graphs.n_crystals), np.diff(graphs.node_offsets))
-    others = graphs.node_offsets[crystals[sources]] + graphs.neighbors
+    """Return `Signatures.depths`.
+
+    crystals: (nodes,). sources: (edges,). species: (nodes,) number of (crystal, element). bounds: the first
+    species of each crystal. last: (nodes,) distance of the twelfth neighbour.
+    """
+    of_edges = crystals[sources]
+    others = graphs.node_offsets[of_edges] + graphs.neighbors
     n_elements = np.diff(bounds)
     firsts = np.concatenate([[0], np.cumsum(n_elements**2)])
-    row, column = (species[nodes] - bounds[crystals[sources]] for nodes in (sources, others))
-    cells = firsts[crystals[sources]] + row * n_elements[crystals[sources]] + column
+    row, column = (species[nodes] - bounds[of_edges] for nodes in (sources, others))
+    cells = firsts[of_edges] + row * n_elements[of_edges] + column
     amounts = graphs.weights * shares[sources] * np.maximum(last[sources] - graphs.distances, 0)
     flat = np.bincount(cells, amounts, minlength=firsts[-1]).astype(np.float64)
     return [

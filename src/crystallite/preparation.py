@@ -95,14 +95,12 @@ def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) ->
 
 def start_folder(
     folder: Path, dataset: Dataset, config: RunConfig, split: Split, device: str = "cpu"
-) -> RunConfig:
-    """Write what a run folder holds before the first step; return the settings, which now name the split."""
+) -> None:
+    """Write what a run folder holds before the first step: the split, and the settings, which name it."""
     ids = dataset.ids
     data = replace(config.data, split_fingerprint=split_fingerprint(ids, split))
-    config = replace(config, data=data)
     write_split(folder, ids, split)
-    config.write(folder, device)
-    return config
+    replace(config, data=data).write(folder, device)
 
 
 def run_name(dataset: Dataset, config: RunConfig) -> str:
@@ -169,9 +167,9 @@ def prepare(
 
 def _usable(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.bool_]:
     """Tell which crystals have a value; a sample weight of 0 leaves a crystal out altogether."""
-    known = np.isfinite(values)
-    known[weights == 0 if weights is not None else []] = False
-    return np.asarray(known.any(axis=1))
+    if weights is not None:
+        values = np.where(weights[:, None] == 0, np.nan, values)
+    return np.asarray(np.isfinite(values).any(axis=1))
 
 
 def _network(config: RunConfig, targets: Targets, base: TrainedModel | None, device: str) -> CrystalNetwork:

@@ -23,6 +23,7 @@ from .errors import CrystalliteError, DivergedError
 from .preparation import complete_settings, prepare, run_config, run_name
 from .run_folder import RunConfig
 from .search_space import SearchSpace
+from .splits import Split
 from .study import (
     Workplace,
     import_optuna,
@@ -112,14 +113,15 @@ class Search:
     ) -> None:
         self.dataset, self.base, self.space = dataset, base, space
         self.options, self.say = options, say
+        self.split: Split | None = None  # of all trials, once it is drawn
         self.start = space.start(base.model.task)
         unit = dataset.units.get(parse_target(base.data.targets[0])[0], "")
         self.measure = tuning_results.measure_of(base, unit)
 
     def check(self) -> None:
         """Raise CrystalliteError for what no trial could be trained with, before there is a study."""
-        split = prepare(self.dataset, self.base, **self.options).split
-        if not len(split.validation):
+        self.split = prepare(self.dataset, self.base, **self.options).split
+        if not len(self.split.validation):
             raise CrystalliteError(_NO_VALIDATION)
         outside = self.space.outside(self.base.model.task)
         if outside:
@@ -201,7 +203,7 @@ class Search:
         config = self.config(trial)
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
-            trainer = prepare(self.dataset, config, **self.options)
+            trainer = prepare(self.dataset, config, split=self.split, **self.options)
             blank_test(trainer)
             try:
                 with _noted(trial, trainer, started):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -15,6 +15,14 @@ from .schema import STRUCTURE, property_column
 
 CrystalResult = Crystal | CrystalError
 SCALARS = (str, float, int, bool, type(None))
+
+
+class Record(NamedTuple):
+    """A crystal of a file, or why there is none, with its id and properties."""
+
+    id: str
+    crystal: CrystalResult
+    properties: Mapping[str, Any]
 
 
 class Collector:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from ..errors import CrystalliteError
+from .input_file import content
+from .tables import read_columns
+from .text_table import read_text_table
 
 HEADERS = {"id", "ids", "material_id", "mp_id", "mpid", "paper_id", "task_id", "materialid"}
 
@@ -22,9 +26,7 @@ def read_ids(path: str | Path) -> list[str]:
     if path.suffix.lower() == ".parquet":
         ids = [str(i) for i in _parquet_table(path, ["material_id"])["material_id"].to_pylist()]
     else:
-        lines = _bytes(path).decode("utf-8-sig", errors="replace").splitlines()
-        cells = [line.split(",")[0].strip().strip('"') for line in lines]
-        ids = [cell for cell in cells if cell]
+        ids = [row[0] for row in read_text_table(path).rows if row[0]]
         ids = ids[1:] if ids and ids[0].lower() in HEADERS else ids
     if not ids:
         raise CrystalliteError(f"{path}: no ids; write one id in every line")
@@ -48,18 +50,18 @@ def read_id_map(path: str | Path) -> dict[str, str]:
     if name.endswith((".json", ".json.zstd", ".json.zst", ".json.gz")):
         return _json_map(path)
     if name.endswith((".csv", ".parquet")):
-        table = _csv_table(path) if name.endswith(".csv") else _parquet_table(path, None)
-        if table.num_columns < 2:
+        columns = read_columns(path)[1] if name.endswith(".csv") else _columns(_parquet_table(path, None))
+        if len(columns) < 2:
             raise CrystalliteError(f"{path}: a map needs two columns, the id and today's id")
-        pairs = zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True)
+        pairs = zip(columns[0], columns[1], strict=True)
         return {str(old): str(new) for old, new in pairs if old not in (None, "") and new not in (None, "")}
     raise CrystalliteError(f"{path}: a map of ids is a .json, .json.zstd, .csv or .parquet file")
 
 
 def _json_map(path: Path) -> dict[str, str]:
     try:
-        pairs = json.loads(_bytes(path))
-    except ValueError as error:
+        pairs = json.loads(content(path))
+    except (ValueError, RecursionError) as error:
         raise CrystalliteError(f"{path}: not readable JSON: {error}") from None
     if not isinstance(pairs, dict) or not all(isinstance(new, str) for new in pairs.values()):
         raise CrystalliteError(
@@ -68,29 +70,8 @@ def _json_map(path: Path) -> dict[str, str]:
     return pairs
 
 
-def _bytes(path: Path) -> bytes:
-    """Return what is in a file, decompressed as its name says."""
-    codec = {".zstd": "zstd", ".zst": "zstd", ".gz": "gzip"}.get(path.suffix.lower())
-    try:
-        with pa.input_stream(str(path), compression=codec) as file:
-            content: bytes = file.read()
-    except FileNotFoundError:
-        raise CrystalliteError(f"no file {path}") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CrystalliteError(f"{path}: cannot be read: {error}") from None
-    return content
-
-
-def _csv_table(path: Path) -> pa.Table:
-    """Return a table whose columns are text: an id such as 00123 stays as it is."""
-    from pyarrow import csv
-
-    try:
-        with csv.open_csv(path) as reader:
-            types = dict.fromkeys(reader.schema.names, pa.string())
-        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
-    except (ValueError, OSError) as error:  # ValueError: Arrow's errors, and text that is not UTF-8
-        raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None
+def _columns(table: pa.Table) -> list[list[Any]]:
+    return [column.to_pylist() for column in table.columns]
 
 
 def _parquet_table(path: Path, columns: list[str] | None) -> pa.Table:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from crystallite.errors import CrystalliteError, WriteError
+from crystallite.cif import read_cif
+from crystallite.errors import CrystalError, CrystalliteError, WriteError
 from crystallite.files import (
     atomic_path,
     file_stem,
@@ -127,3 +128,11 @@ def test_json_that_cannot_be_read(text, tmp_path):
     (tmp_path / "x.json").write_text(text, errors="surrogatepass")
     with pytest.raises(CrystalliteError, match=r"x\.json is damaged"):
         read_json(tmp_path / "x.json")
+
+
+def test_a_pipe_among_cifs_is_named(tmp_path):
+    os.mkfifo(tmp_path / "a.cif")
+    (tmp_path / "b.cif").symlink_to("/dev/zero")
+    for name, what in (("a.cif", "a named pipe"), ("b.cif", "a device")):
+        with pytest.raises(CrystalError, match=f"cannot read the file: {what}, not a regular file"):
+            read_cif(tmp_path / name)

@@ -66,6 +66,8 @@ def command(
         workers=workers,
         on_bad=lambda source, reason: click.echo(f"{source}: {reason}", err=True),
     )
+    for notice in report.notices:
+        click.echo(f"Notice: {notice}", err=True)
     if output is not None:
         click.echo(f"{report.n_predicted} predictions in {output}", err=True)
     if report.bad:

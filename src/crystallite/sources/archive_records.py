@@ -87,7 +87,8 @@ class _Place(NamedTuple):
         self, given: Any, structure: Any, properties: Mapping[str, Any], otherwise: str, what: str
     ) -> Record:
         try:
-            name = id_text(given) or otherwise
+            found = id_text(given)
+            name = otherwise if found is None else found
         except ValueError as error:
             return Record(otherwise, CrystalError(f"{self.path}, {what}", str(error)), dict(properties))
         place = f"{self.path}, {what}" + (f" ({name})" if name != otherwise else "")
@@ -149,8 +150,8 @@ def _whole(value: dict[str, Any], place: _Place, alone: bool) -> Records:
         yield place.element(data, 0)
         return "list"
     if any(_is_column(value.get(key)) for key in ("structure", "atoms", "cif")):
-        for row, record in enumerate(_records_of_columns(value, place)):
-            yield place.element(record, row)
+        for row, cells in enumerate(_records_of_columns(value, place)):
+            yield place.element(cells, row)
         return "list"
     if not value:
         return "cifs"

@@ -55,18 +55,25 @@ class Table:
         columns, index = self._columns(), self._head.get("index")
         if len(cells) != len(columns) or (index is not None and number >= len(index)):
             raise self._misfit()
-        properties = {str(name): cell for k, (name, cell) in enumerate(zip(columns, cells, strict=True)) if k != place}
+        properties = {
+            str(name): cell for k, (name, cell) in enumerate(zip(columns, cells, strict=True)) if k != place
+        }
         given = properties.pop(self._id_column, None)
         given = index[number] if given is None and index is not None else given
         try:
-            return Record(id_text(given) or str(number), crystal, properties)
+            name = id_text(given)
+            return Record(str(number) if name is None else name, crystal, properties)
         except ValueError as error:
-            return Record(str(number), CrystalError(f"{self._path}, row {number + 1}", str(error)), properties)
+            return Record(
+                str(number), CrystalError(f"{self._path}, row {number + 1}", str(error)), properties
+            )
 
     def _columns(self) -> list[Any]:
         columns = self._head.get("columns")
         if not isinstance(columns, list):
-            raise CrystalliteError(f"{self._path}: a table has columns and data; a list of columns is missing")
+            raise CrystalliteError(
+                f"{self._path}: a table has columns and data; a list of columns is missing"
+            )
         return columns
 
     def _structure_column(self) -> str:

@@ -17,6 +17,7 @@ from .archive_stream import is_archive, open_archive, split_name
 from .collecting import Collector, joined
 from .importing import Imported, assemble
 from .known_properties import with_known_names, with_units
+from .structure_files import names_in_folder
 
 # column in the file of a Matbench v0.1 task, our name, unit
 MATBENCH_TASKS = {
@@ -93,8 +94,8 @@ def find_archive(folder: Path, stem: str) -> Path | None:
     """
     if not folder.is_dir():
         return None
-    named = (path for path in folder.glob(f"{stem}.*") if path.is_file() and is_archive(path))
-    found = sorted(path for path in named if split_name(path)[0] == stem)
+    named = (path for path in names_in_folder(folder) if is_archive(path) and split_name(path)[0] == stem)
+    found = [path for path in named if path.is_file()]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise CrystalliteError(f"{folder}: has {names}; keep one, or import one by its name with --table")
@@ -125,7 +126,7 @@ def _with_rows(
         return assemble(collector.crystals, rows, name=name, skip_bad=skip_bad, units=units)
     rows = read_table(Path(table), id_column)
     by_id = dict(zip(collector.ids, collector.crystals, strict=True))
-    crystals, notices = joined(by_id, rows, str(table), path.name)
+    crystals, notices = joined(by_id, rows, str(table), lambda _: f"{path.name} has no crystal of this id")
     return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
 
 

@@ -69,7 +69,9 @@ def column_of(cells: Sequence[str], *, comma: bool = False) -> Column:
     if comma and any("," in text for text in texts) and all(_comma_number(text) for text in texts):
         row, first = next((row, text) for row, text in known if "," in text)
         texts = [text.replace(",", ".") for text in texts]
-        decisions.append((row, f"the comma is the decimal sign: {first!r} is {texts[known.index((row, first))]}"))
+        decisions.append(
+            (row, f"the comma is the decimal sign: {first!r} is {texts[known.index((row, first))]}")
+        )
     other = next((place for place, text in enumerate(texts) if not (_number(text) or _infinite(text))), None)
     if other is not None:
         return _text(cells, known, other)
@@ -88,7 +90,9 @@ def _numbers(
         if max(map(abs, whole)) < 2**63:
             values, kind = whole, pa.int64()
     infinite = next((row for (row, _), v in zip(known, values, strict=True) if abs(v) == float("inf")), None)
-    words = [(row, text) for row, text in enumerate(cells) if is_missing(text) and text.casefold() not in _PLAIN]
+    words = [
+        (row, text) for row, text in enumerate(cells) if is_missing(text) and text.casefold() not in _PLAIN
+    ]
     if words and texts:
         count = f" ({len(words):,} such values)" if len(words) > 1 else ""
         decisions = [*decisions, (words[0][0], f"{words[0][1]!r} is a missing value{count}")]

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import pyarrow as pa
 
-from ..errors import CrystalliteError
+from ..errors import CrystalError, CrystalliteError
+from ..files import irregular
 from .archive_stream import ALWAYS_UNPACKED, COMPRESSIONS, MOST_EXPANSION
-
-SPECIAL = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFDIR: "a folder",
-}
 
 
 def problem_of(path: Path) -> str:
     """Return why `path` cannot be read as a file, or "" if nothing speaks against it; nothing is opened."""
     try:
         str(path).encode()
-        kind = stat.S_IFMT(path.stat().st_mode)
     except UnicodeEncodeError:
         return "the name is not valid text; rename the file"
-    except (OSError, ValueError) as error:
-        return f"cannot read the file: {getattr(error, 'strerror', None) or error}"
-    return "" if kind == stat.S_IFREG else f"{SPECIAL.get(kind, 'something else')}, not a file"
+    reason = irregular(path)
+    return f"cannot read the file: {reason}" if reason else ""
 
 
 def shown(path: Path | str) -> str:
     """Return a path as messages have it: bytes that are no text are escaped."""
     return str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def as_crystal_error(error: CrystalliteError, source: str) -> CrystalError:
+    """Return the error as one about `source`, whose name is not in it twice."""
+    return (
+        error
+        if isinstance(error, CrystalError)
+        else CrystalError(source, str(error).removeprefix(f"{source}: "))
+    )
 
 
 def content(path: Path) -> bytes:

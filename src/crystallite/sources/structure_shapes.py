@@ -15,8 +15,16 @@ from .pymatgen_json import HYDROGEN, crystal_of
 
 PYMATGEN, JARVIS, OPTIMADE = {"lattice", "sites"}, {"lattice_mat", "coords", "elements"}, {"attributes"}
 RECORD_KEYS = ("structure", "atoms", "cif")  # where a record has its structure, in this order
-ID_KEYS = ("material_id", "jid", "entry_id")  # of records: the Materials Project's, JARVIS's, pymatgen's entries
-ID_TEXTS = ("string", "identifier", "$oid")  # the id in an object that stands for one: MPID, AlphaID, MongoDB's
+ID_KEYS = (
+    "material_id",
+    "jid",
+    "entry_id",
+)  # of records: the Materials Project's, JARVIS's, pymatgen's entries
+ID_TEXTS = (
+    "string",
+    "identifier",
+    "$oid",
+)  # the id in an object that stands for one: MPID, AlphaID, MongoDB's
 KNOWN = (
     "known are {id: structure}, {id: {structure, properties}}, lists and lines of either, Matbench tasks, pandas "
     "tables, OPTIMADE responses and JARVIS records (docs/archives.md)"
@@ -34,7 +42,9 @@ def is_record(value: Any) -> bool:
     """Whether the value is a dictionary with a structure in it, and perhaps an id and properties."""
     if not isinstance(value, dict) or is_structure(value):
         return False
-    return any(is_structure(value.get(key)) for key in RECORD_KEYS) or isinstance(value.get("attributes"), dict)
+    return any(is_structure(value.get(key)) for key in RECORD_KEYS) or isinstance(
+        value.get("attributes"), dict
+    )
 
 
 def structure_of(value: Any, place: str) -> Crystal:
@@ -89,7 +99,9 @@ def described_shape(value: Any) -> str:
 def _described(value: Any) -> str:
     if isinstance(value, dict):
         return f"a dictionary with {_named(value)}"
-    return {list: "a list", str: "text", type(None): "null", bool: "a truth value"}.get(type(value), "a number")
+    return {list: "a list", str: "text", type(None): "null", bool: "a truth value"}.get(
+        type(value), "a number"
+    )
 
 
 def _named(value: Mapping[str, Any]) -> str:

@@ -76,7 +76,9 @@ def read_id_values(path: Path) -> IdValues:
             problems[number] = problem
     good = [cell if row not in problems else "" for row, cell in enumerate(cells)]
     notices = [*table.notices, *_decided(table, column_of(good, comma=comma), "the values", 0)]
-    return IdValues([row[0] for row in rows], values, [table.place(k) for k in range(len(rows))], problems, notices)
+    return IdValues(
+        [row[0] for row in rows], values, [table.place(k) for k in range(len(rows))], problems, notices
+    )
 
 
 def read_columns(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -119,7 +121,9 @@ def _read_text(path: Path, id_column: str) -> pa.Table:
         column = column_of(cells, comma=comma)
         if column.infinite is not None:
             place = table.place(1 + column.infinite)
-            raise CrystalliteError(f"{place}, column {name}: {cells[column.infinite]!r} is an infinite number")
+            raise CrystalliteError(
+                f"{place}, column {name}: {cells[column.infinite]!r} is an infinite number"
+            )
         notices += _decided(table, column, f"column {name}", 1)
         arrays[name] = column.values
     lines = np.array(table.lines[1:], np.int64).tobytes()
@@ -148,7 +152,9 @@ def _columns(table: TextTable) -> tuple[list[str], list[list[str]], list[str]]:
             )
     columns = [[row[place] for row in rows] for place in range(len(header))]
     unnamed = [place for place, name in enumerate(header) if not name]
-    notices = [f"{table.path.name}: column {k + 1} has no name and is left out" for k in unnamed if any(columns[k])]
+    notices = [
+        f"{table.path.name}: column {k + 1} has no name and is left out" for k in unnamed if any(columns[k])
+    ]
     kept = [place for place, name in enumerate(header) if name]
     return [header[k] for k in kept], [columns[k] for k in kept], [*table.notices, *notices]
 

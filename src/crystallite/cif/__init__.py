@@ -149,12 +149,12 @@ def _crystal(block: Block, source: str, reason: str) -> tuple[Crystal, list[Crys
             check_crystal(crystal, source)
         difference = compare(formula, crystal.numbers)
         if difference and difference.factor != 1 and group_difference:
-            raise UnreadableError(f"{group_difference}, but {difference.text}")
+            raise UnreadableError(f"{group_difference}; {difference.text}")
     except UnreadableError as problem:
         raise CrystalError(source, str(problem)) from None
     notices = []
     if group_difference:
-        notices.append(CrystalNotice(source, "space group and operations differ", group_difference))
+        notices.append(CrystalNotice(source, "space group and operations differ, the operations are taken", group_difference))
     if difference:
         notices.append(CrystalNotice(source, "atoms and formula differ", difference.text))
     return crystal, notices

@@ -53,7 +53,7 @@ def read_sites(
     columns = _occupied(block.columns(tags[0]))
     labels = columns.get("_atom_site_label")
     symbols = columns.get("_atom_site_type_symbol")
-    names = labels or symbols
+    names = symbols if labels is None else labels
     if names is None:
         raise UnreadableError("the atoms have neither _atom_site_type_symbol nor _atom_site_label")
     pairs = zip(symbols or ["?"] * len(names), names, strict=True)

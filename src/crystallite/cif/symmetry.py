@@ -72,7 +72,7 @@ def _listed(listed: tuple[str, ...], centerings: tuple[str, ...], said: Said) ->
     try:
         named = settings(said)
     except UnreadableError as problem:
-        return group, f"{problem}; the {len(group)} listed operations are taken"
+        return group, str(problem)
     if not named or any(np.array_equal(setting.group.keys, group.keys) for setting in named):
         return group, ""
     counts = {len(setting.group) for setting in named}
@@ -80,9 +80,8 @@ def _listed(listed: tuple[str, ...], centerings: tuple[str, ...], said: Said) ->
     same = found is None or found == named[0].number
     if len(group) in counts and same:
         return group, ""
-    one = "operation is" if len(group) == 1 else "operations are"
     of = "" if same else f" of group number {found}"
-    return group, f"named {said} ({min(counts)} operations), {len(group)} {one} listed{of} and taken"
+    return group, f"named {said} with {min(counts)} operations, but {len(group)}{of} listed"
 
 
 def _said(block: Block, tags: list[str]) -> Said:

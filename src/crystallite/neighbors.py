@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .config import GraphConfig
 from .crystal import Crystal, CrystalArrays
+from .overlaps import cell_heights
 
 _OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
 _RADIUS_GROWTH = 1.3  # how much wider to look when too few neighbours were found
@@ -85,7 +86,7 @@ def _find(  # type: ignore[no-untyped-def]
     heights = np.empty(3, np.float64)
     for crystal in range(len(lattices)):
         lattice, start, stop = lattices[crystal], atom_offsets[crystal], atom_offsets[crystal + 1]
-        volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * _cell_heights(lattice, heights) / (stop - start)
+        volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * cell_heights(lattice, heights) / (stop - start)
         first_radius = (volume_of_neighbors * 0.75 / np.pi) ** (1.0 / 3.0)
         for atom in range(max(start, done), stop):
             radius = min(first_radius, cutoff)
@@ -118,20 +119,6 @@ def _find(  # type: ignore[no-untyped-def]
             for k in range(n_bonds):
                 weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
     return len(wrapped)
-
-
-@compiled
-def _cell_heights(lattice, heights):  # type: ignore[no-untyped-def]
-    """Fill `heights` (3,) with the distances in Å between opposite faces; return the cell's volume in Å³."""
-    volume = 0.0
-    for k in range(3):
-        a, b = (k + 1) % 3, (k + 2) % 3
-        x = lattice[a, 1] * lattice[b, 2] - lattice[a, 2] * lattice[b, 1]
-        y = lattice[a, 2] * lattice[b, 0] - lattice[a, 0] * lattice[b, 2]
-        z = lattice[a, 0] * lattice[b, 1] - lattice[a, 1] * lattice[b, 0]
-        volume = abs(lattice[k, 0] * x + lattice[k, 1] * y + lattice[k, 2] * z)
-        heights[k] = volume / np.sqrt(x * x + y * y + z * z)
-    return volume
 
 
 @compiled(fastmath={"contract"})

@@ -20,6 +20,7 @@ from .crystal import Crystal
 from .dataset import iter_batches
 from .errors import CrystalError, CrystalliteError
 from .graphs import build_graphs
+from .notices import gathered, summary
 from .prediction import Predictor
 from .sources.input_file import as_crystal_error, shown
 from .sources.located import PREFIX, Source, located
@@ -61,6 +62,7 @@ def predict_files(
         on_bad(error.source, error.reason)
 
     with (
+        gathered() as odd,
         _table_writer(output, predictor.columns) as write,
         tqdm(unit=" crystals", desc="predicting", delay=2, disable=None if progress else True) as bar,
     ):
@@ -70,6 +72,7 @@ def predict_files(
             write(ids, predicted)
             report.n_predicted += len(ids)
             bar.update(len(ids))
+    report.notices += summary(odd)
     return report
 
 

@@ -181,7 +181,8 @@ def _short(name: str) -> str:
         return name  # monoclinic
     is_cubic = "-3" in parts[1:]
     shortened = [
-        part[part.index("/") + 1 :] if "/" in part and (part[0] == "2" or is_cubic) else part for part in parts
+        part[part.index("/") + 1 :] if "/" in part and (part[0] == "2" or is_cubic) else part
+        for part in parts
     ]
     return f"{lattice} {' '.join(shortened)}{colon}{extension}"
 

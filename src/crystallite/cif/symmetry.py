@@ -28,7 +28,9 @@ _HALLS = re.compile("_(symmetry_)?space_group_name_hall")
 _SCHOENFLIES = re.compile("_(symmetry_)?space_group_name_schoenflies")
 _NUMBERS = re.compile("_(symmetry|space_group)_(it|int_tables)_number")
 _CODES = re.compile("_(symmetry|space_group)_it_coordinate_system_code")
-_MODULATED = re.compile("_(space_group|symmetry).*_ssg_|_cell_(modulation_dimension|subsystems?)|_atom_site_fourier")
+_MODULATED = re.compile(
+    "_(space_group|symmetry).*_ssg_|_cell_(modulation_dimension|subsystems?)|_atom_site_fourier"
+)
 _MEANS_GROUP = re.compile("_(symmetry|space_group|magnetic_space_group)")
 _MEANS_NO_GROUP = re.compile(  # ids, and what many groups have in common or what follows from the group
     ".*(_id|_cell_setting|_crystal_system|_description|_details|_class|_point_group.*|_bravais_type|_patterson.*"
@@ -42,7 +44,9 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
     Raises UnreadableError for a modulated structure, operations that are no group or change the cell's
     metric, and a group that is unknown or open.
     """
-    symmetry = [tag for tag in block.tags if tag.startswith(("_sym", "_space", "_magn", "_cell_", "_atom_site_f"))]
+    symmetry = [
+        tag for tag in block.tags if tag.startswith(("_sym", "_space", "_magn", "_cell_", "_atom_site_f"))
+    ]
     _refuse_modulated(block, symmetry)
     metric = lattice @ lattice.T
     said = _said(block, symmetry)
@@ -52,7 +56,9 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
             centerings = tuple(block.values(_CENTERING_TAG))
             group, difference = _listed(listed, centerings, said)
             if not group.fits(metric):
-                raise UnreadableError("the symmetry operations do not fit the cell: they change its lengths or angles")
+                raise UnreadableError(
+                    "the symmetry operations do not fit the cell: they change its lengths or angles"
+                )
             return group, difference
     possible = settings(said)
     for exactly in (True, False):
@@ -60,7 +66,9 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
             if setting.group.fits(metric, exactly=exactly):
                 return setting.group, ""
     if possible:
-        raise UnreadableError(f"the space group {said} does not fit the cell: it changes its lengths or angles")
+        raise UnreadableError(
+            f"the space group {said} does not fit the cell: it changes its lengths or angles"
+        )
     _refuse_unknown(block, said, symmetry)
     return listed_group(("x,y,z",), ()), ""
 
@@ -98,7 +106,9 @@ def _refuse_modulated(block: Block, tags: list[str]) -> None:
         if _MODULATED.match(tag) and block.values(tag):
             if tag == "_cell_modulation_dimension" and number(block.value(tag), tag) == 0:
                 continue
-            raise UnreadableError(f"a modulated structure ({tag}): it has no cell that repeats in three dimensions")
+            raise UnreadableError(
+                f"a modulated structure ({tag}): it has no cell that repeats in three dimensions"
+            )
 
 
 def _refuse_unknown(block: Block, said: Said, tags: list[str]) -> None:
@@ -108,4 +118,6 @@ def _refuse_unknown(block: Block, said: Said, tags: list[str]) -> None:
     for tag in sorted(tags):
         if _MEANS_GROUP.match(tag) and not _MEANS_NO_GROUP.match(tag):
             for value in block.texts(tag):
-                raise UnreadableError(f"unknown space group {value} ({tag}) and no symmetry operations listed")
+                raise UnreadableError(
+                    f"unknown space group {value} ({tag}) and no symmetry operations listed"
+                )

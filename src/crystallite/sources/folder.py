@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import CrystalError, CrystalliteError
+from ..notices import CrystalNotice, gathered, notify, summary
 from .archive_stream import COMPRESSIONS
 from .collecting import Collector, CrystalResult, Record, joined, unlisted
 from .importing import Imported, assemble, shortened
@@ -42,14 +43,14 @@ def import_published(
     files = with_ids(cifs_in(folder))
     names = _NamesOfFiles([*files, *_below(folder, read.ids)])
     ids = [names.id_of(given) for given in read.ids]
-    found = _read(names.files_of(ids), workers)
+    found, odd = _read(names, ids, workers)
     crystals: list[CrystalResult] = []
     for row, name in enumerate(ids):
         problem = read.problems.get(row) or (names.missing(name) if name not in found else "")
         crystals.append(CrystalError(f"{read.places[row]} ({name})", problem) if problem else found[name])
     table = pa.table({"material_id": pa.array(ids, pa.string()), target: pa.array(read.values, pa.float64())})
     extra = unlisted((file.id for file in files), ids, listing.name, "CIFs")
-    notices = [*read.notices, *extra, *_element_notice(folder / "atom_init.json")]
+    notices = [*read.notices, *odd, *extra, *_element_notice(folder / "atom_init.json")]
     return assemble(crystals, table, name=folder.name, skip_bad=skip_bad, notices=notices, units=units)
 
 
@@ -84,9 +85,9 @@ def import_files(
     names = _NamesOfFiles(files)
     ids = [names.id_of(given) for given in rows["material_id"].to_pylist()]
     rows = rows.set_column(0, "material_id", pa.array(ids, pa.string()))
-    found = _read(names.files_of(ids), workers)
+    found, odd = _read(names, ids, workers)
     crystals, _ = joined(found, rows, str(table), names.missing)
-    notices = [*notices, *unlisted((file.id for file in files), ids, Path(table).name, _plural(files))]
+    notices = [*notices, *odd, *unlisted((file.id for file in files), ids, Path(table).name, _plural(files))]
     return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
 
 
@@ -101,10 +102,11 @@ def _without_table(
 ) -> Imported:
     """Import what the files have."""
     collector, taken = Collector(), TakenIds()
-    for file, record in _records(files, id_column, workers):
-        collector.add(taken.of(record.id, file.id), record.crystal, record.properties)
+    with gathered() as odd:
+        for file, record in _records(files, id_column, workers):
+            collector.add(taken.of(record.id, file.id), record.crystal, record.properties)
     rows, more = collector.table(name)
-    notices = [*notices, *more]
+    notices = [*notices, *summary(odd), *more]
     return assemble(collector.crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
 
 
@@ -125,8 +127,9 @@ class _NamesOfFiles:
         return ids[0] if given not in self._files and len(ids) == 1 else given
 
     def files_of(self, ids: Iterable[str]) -> list[StructureFile]:
-        """Return the files of ids, those that are there, each once."""
-        return [self._files[name] for name in dict.fromkeys(ids) if name in self._files]
+        """Return the files of ids such as x, or x:block for one of several structures, each once."""
+        names = [name if name in self._files else name.partition(":")[0] for name in ids]
+        return [self._files[name] for name in dict.fromkeys(names) if name in self._files]
 
     def missing(self, name: str) -> str:
         """Return why there is no file of this id."""
@@ -148,8 +151,19 @@ def _plural(files: Sequence[StructureFile]) -> str:
     return "CIFs" if files[0].kind == "cif" else "POSCARs"
 
 
-def _read(files: Sequence[StructureFile], workers: int) -> dict[str, CrystalResult]:
-    return {record.id: record.crystal for _, record in _records(files, "material_id", workers)}
+def _read(
+    names: _NamesOfFiles, ids: Sequence[str], workers: int
+) -> tuple[dict[str, CrystalResult], list[str]]:
+    """Return the crystals that ids mean, and what is odd about them; an id of a file is its first crystal."""
+    wanted = set(ids)
+    found: dict[str, CrystalResult] = {}
+    with gathered() as notices:
+        for file, record in _records(names.files_of(ids), "material_id", workers):
+            found[record.id] = record.crystal
+            if record.id != file.id and file.id in wanted and file.id not in found:
+                found[file.id] = record.crystal
+                notify([CrystalNotice(str(file.path), "several structures, the first is read", record.id)])
+    return found, summary(notices)
 
 
 def _records(
@@ -168,13 +182,16 @@ def _records(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         chunk = min(200, math.ceil(len(files) / workers))
         tasks = [(file, id_column) for file in files]
-        for file, records in zip(tqdm(files, **bar), pool.map(_all_of, tasks, chunksize=chunk), strict=True):
+        found = pool.map(_all_of, tasks, chunksize=chunk)
+        for file, (records, notices) in zip(tqdm(files, **bar), found, strict=True):
+            notify(notices)
             for record in records:
                 yield file, record
 
 
-def _all_of(task: tuple[StructureFile, str]) -> list[Record]:
-    return list(read_structures(*task))
+def _all_of(task: tuple[StructureFile, str]) -> tuple[list[Record], list[CrystalNotice]]:
+    with gathered() as notices:
+        return list(read_structures(*task)), notices
 
 
 def _element_notice(path: Path) -> list[str]:

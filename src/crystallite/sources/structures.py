@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..cif import parse_cifs, read_cif, read_cifs
 from ..crystal import Crystal
 from ..errors import CrystalError, CrystalliteError
 from .archive_stream import COMPRESSIONS
@@ -23,8 +24,12 @@ def read_structures(file: StructureFile, id_column: str = "material_id") -> Iter
     problem = problem_of(path)
     if problem:
         yield Record(file.id, CrystalError(shown(path), problem), {})
-    elif file.single:
-        yield Record(file.id, attempted(_crystal, path), {})
+    elif file.kind == "poscar":
+        from .poscar import read_poscar
+
+        yield Record(file.id, attempted(read_poscar, path), {})
+    elif file.kind == "cif":
+        yield from _cif(path, file.id)
     elif file.kind == "arrays":
         from .numpy_archive import read_crystals
 
@@ -43,14 +48,14 @@ def read_structures(file: StructureFile, id_column: str = "material_id") -> Iter
 
 
 def read_crystal(path: str | Path) -> Crystal:
-    """Return the only crystal of a file of any format.
+    """Return the only crystal of a file of any format; of a CIF with several the first, with a notice.
 
     Raises CrystalError naming the file if it cannot be used, or has several.
     """
     path = Path(path)
     kind = kind_of(path) or "cif"
-    if kind in {"cif", "poscar"}:
-        return _crystal(path)
+    if kind == "cif" and path.suffix.lower() not in COMPRESSIONS:
+        return read_cif(path)
     records = read_structures(StructureFile(path, kind, path.name))
     try:
         first = next(records, None)
@@ -66,17 +71,14 @@ def read_crystal(path: str | Path) -> Crystal:
     return first.crystal
 
 
-def _crystal(path: Path) -> Crystal:
-    if kind_of(path) == "poscar":
-        from .poscar import read_poscar
-
-        return read_poscar(path)
-    from ..cif import parse_cif, read_cif
-
-    if path.suffix.lower() not in COMPRESSIONS:
-        return read_cif(path)
+def _cif(path: Path, name: str) -> Iterator[Record]:
+    """Yield the crystals of a CIF: several have the names of their blocks after the file's."""
     try:
-        text = text_of(content(path))[0]
+        if path.suffix.lower() in COMPRESSIONS:
+            found = parse_cifs(text_of(content(path))[0], shown(path))
+        else:
+            found = read_cifs(path)
     except CrystalliteError as error:
-        raise as_crystal_error(error, shown(path)) from None
-    return parse_cif(text, str(path))
+        found = [("", as_crystal_error(error, shown(path)))]
+    for block, crystal in found:
+        yield Record(f"{name}:{block}" if len(found) > 1 else name, crystal, {})

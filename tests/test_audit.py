@@ -129,7 +129,7 @@ def test_missing_and_empty_lists(tmp_path):
     (tmp_path / "ids.csv").write_text("material_id\n")
     with pytest.raises(CrystalliteError, match="no ids"):
         read_ids(tmp_path / "ids.csv")
-    (tmp_path / "ids.csv").write_bytes(bytes(range(256)))
+    (tmp_path / "ids.csv").write_bytes(bytes(range(1, 256)))
     with pytest.raises(CrystalliteError, match="not a list of ids"):
         read_ids(tmp_path / "ids.csv")
 

@@ -268,8 +268,7 @@ def test_nothing_but_bad_files_is_a_failure(predict, tmp_path):
     assert status == 1
     assert (
         f"{tmp_path / 'typo'}: no such file, folder or pattern of files with structures, "
-        "and no built-in dataset; there are: "
-        in err
+        "and no built-in dataset; there are: " in err
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -56,13 +57,16 @@ class Dataset:
         source: a built-in name (`elastic`, `formation`, `dielectric`; `builtin:elastic` whatever the folder
         holds), a .parquet file, a folder of Parquet parts, or a folder in the layout of the published CGCNN
         code (id_prop.csv and a CIF for every id). Raises CrystalliteError for anything else and for a
-        malformed file, naming file, column and row.
+        malformed file, naming file, column and row. Warns of what is odd in a folder.
         """
         kind, path = located(source)[:2]
         if kind == "published":
             from .sources.folder import import_published
 
-            return import_published(path).dataset
+            imported = import_published(path)
+            for notice in imported.notices:
+                warnings.warn(notice, stacklevel=2)
+            return imported.dataset
         if kind == "structures":
             raise CrystalliteError(
                 f"{source}: crystals, no dataset; make one of them, where they lack properties with a table: "

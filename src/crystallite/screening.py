@@ -119,14 +119,19 @@ def _crystals(
 ) -> Iterator[tuple[str, Crystal]]:
     """Yield ids and crystals of files; what cannot be used is told to `bad`."""
     for file in files:
+        empty = True
         try:
             for name, crystal, _ in read_structures(file):
+                empty = False
                 if isinstance(crystal, CrystalError):
                     bad(crystal)
                 else:
                     yield (taken.of(name, file.id) if taken else name), crystal
         except CrystalliteError as error:
             bad(as_crystal_error(error, shown(file.path)))
+        else:
+            if empty:
+                bad(CrystalError(shown(file.path), "no crystals"))
 
 
 def _predict_chunk(

@@ -51,34 +51,44 @@ class Collector:
     def table(self, source: str | Path) -> tuple[pa.Table, list[str]]:
         """Return material_id and the properties, and notices of what has no place in a table.
 
-        Raises CrystalliteError naming `source` and a property that is partly numbers and partly text.
+        Words such as None or na are missing values among numbers. Raises CrystalliteError naming `source` and a
+        property that is partly numbers and partly other text.
         """
         columns = {"material_id": pa.array(self.ids, pa.string())}
-        left_out = []
+        left_out, notices = [], []
         for name, values in self.columns.items():
             values += [None] * (len(self.ids) - len(values))
             if name in STRUCTURE.names or not all(isinstance(value, SCALARS) for value in values):
                 left_out.append(name)
-            else:
-                columns[name] = _column(values, name, source, self.ids)
-        notices = [f"left out, not one number or text a crystal: {shortened(left_out)}"] if left_out else []
+                continue
+            word, values = self._without_words(name, values, source)
+            columns[name] = _column(values, name, source)
+            if word is not None:
+                notices.append(f"{source}: property {name}: {word!r} is a missing value")
+        if left_out:
+            notices.append(f"left out, not one number or text a crystal: {shortened(left_out)}")
         return pa.table(columns), notices
 
-
-def _column(values: list[Any], name: str, source: str | Path, ids: Sequence[str]) -> pa.Array:
-    """Return the values as a column; words such as None or na are missing values among numbers."""
-    texts = [row for row, value in enumerate(values) if isinstance(value, str)]
-    if texts and any(isinstance(value, int | float) for value in values):
+    def _without_words(
+        self, name: str, values: list[Any], source: str | Path
+    ) -> tuple[str | None, list[Any]]:
+        """Return the first word for a missing value among numbers, and the values without such words."""
+        texts = [row for row, value in enumerate(values) if isinstance(value, str)]
+        if not texts or not any(isinstance(value, int | float) for value in values):
+            return None, values
         strange = next((row for row in texts if not is_missing(values[row])), None)
         if strange is not None:
-            place = f"{source}: property {name}, crystal {strange + 1} ({ids[strange]})"
+            place = f"{source}: property {name}, crystal {strange + 1} ({self.ids[strange]})"
             raise CrystalliteError(f"{place}: {values[strange]!r} is text, and others are numbers")
-        values = [None if isinstance(value, str) else value for value in values]
+        return values[texts[0]], [None if isinstance(value, str) else value for value in values]
+
+
+def _column(values: list[Any], name: str, source: str | Path) -> pa.Array:
     try:
         if any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
             values = [None if value is None else float(value) for value in values]
         return property_column(values, name)
-    except (CrystalliteError, OverflowError) as error:
+    except (CrystalliteError, OverflowError, ValueError) as error:
         raise CrystalliteError(f"{source}: {error}") from None
 
 

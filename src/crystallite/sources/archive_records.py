@@ -109,7 +109,7 @@ def _map(reader: ArchiveReader, place: _Place) -> Records:
             shape = "cifs" if is_structure(value) else "list"
             for name, earlier in head.items():
                 yield place.member(name, earlier)
-        if shape and shape != "table":
+        if shape in {"cifs", "list"}:
             yield place.member(key, value)
         else:
             head[key] = value
@@ -118,6 +118,8 @@ def _map(reader: ArchiveReader, place: _Place) -> Records:
     if shape == "table":
         yield from table.rest()
         return "matbench"
+    if shape == "entries":
+        return "list"
     return shape or (yield from _whole(head, place, not reader.is_json or reader.at_end()))
 
 
@@ -144,8 +146,10 @@ def _whole(value: dict[str, Any], place: _Place, alone: bool) -> Records:
     if isinstance(data, list):  # a table in MessagePack
         table = Table(value, path, place.id_column)
         shape = yield from _rows(iter(data), table, place)
+        if shape == "entries":
+            return "list"
         yield from table.rest()
-        return "matbench" if shape == "table" else shape
+        return "matbench"
     if is_record(data):
         yield place.element(data, 0)
         return "list"
@@ -184,12 +188,12 @@ def _values(reader: ArchiveReader) -> Iterator[Any]:
 
 
 def _rows(rows: Iterator[Any], table: Table, place: _Place) -> Records:
-    """Yield the rows of `data`: lists of cells of a table, or records and OPTIMADE entries."""
+    """Yield the rows of `data`; return what they are: lists of cells of a `table`, or `entries`, which are records."""
     shape = "table"
     for row, value in enumerate(rows):
         if row == 0 and isinstance(value, dict):
-            shape = "list"
-        if shape == "list":
+            shape = "entries"
+        if shape == "entries":
             yield place.element(value, row)
         else:
             yield from table.add(value)

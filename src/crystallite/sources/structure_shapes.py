@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,11 @@ def is_record(value: Any) -> bool:
 
 def structure_of(value: Any, place: str) -> Crystal:
     """Return the crystal of a structure in any of the shapes; raises CrystalError naming `place`."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise CrystalError(place, f"not JSON: {error}") from None
     if isinstance(value, dict) and value.keys() >= JARVIS:
         return _jarvis_crystal(value, place)
     if isinstance(value, dict) and not value.keys() & PYMATGEN:

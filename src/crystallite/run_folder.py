@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import __version__
 from .config import LARGEST_SEED, GraphConfig, ModelConfig, Task, TrainConfig, _check_limits, _Settings
+from .csv_tables import meant, write_csv
 from .devices import device_name
 from .distributed import n_processes, on_first
 from .errors import CrystalliteError, WriteError
@@ -208,13 +208,10 @@ def write_predictions(
     parts = [("", truth), ("_predicted", predicted)] + (
         [("_std", deviation)] if deviation is not None else []
     )
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)])
+    head = ["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)]
     cells = np.stack([values for _, values in parts], axis=2).reshape(len(ids), len(parts) * len(names))
-    for material_id, row in zip(ids, cells.tolist(), strict=True):
-        writer.writerow([material_id, *("" if math.isnan(x) else x for x in row)])
-    write_text(path, text.getvalue())
+    pairs = zip(ids, cells.tolist(), strict=True)
+    write_csv(path, [head, *([name, *(None if math.isnan(x) else x for x in row)] for name, row in pairs)])
 
 
 class PredictionTable(NamedTuple):
@@ -231,7 +228,7 @@ def read_predictions(path: Path) -> PredictionTable:
         header, *rows = csv.reader(file)
     values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
     values = values.reshape(len(rows), len(header) - 1)
-    return PredictionTable([row[0] for row in rows], values[:, 0::2], values[:, 1::2])
+    return PredictionTable([meant(row[0]) for row in rows], values[:, 0::2], values[:, 1::2])
 
 
 def absolute_path(path: str | Path) -> str:

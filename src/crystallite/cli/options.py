@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from .outputs import OutputFolder
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = [
@@ -89,7 +91,7 @@ _OPTIONS = [
     click.option("--device", default="cpu", show_default=True, help="Of the network: cpu, cuda, ..."),
     click.option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=OutputFolder(),
         metavar="RUN",
         help="Run folder.  [default: runs/DATA-TARGET-N]",
     ),

@@ -17,10 +17,10 @@ import numpy as np
 from ..crystal import Crystal, as_crystal, check_crystal
 from ..errors import CrystalError, CrystalliteError
 from ..extras import needed
-from .archive_stream import COMPRESSIONS
+from .archive_stream import COMPRESSIONS, unpacked
 from .collecting import Collector, Record, attempted
 from .importing import Imported, assemble
-from .input_file import content, problem_of, shown, text_of
+from .input_file import problem_of, shown, text_of
 from .structure_shapes import id_text
 
 ID_KEY = "material_id"
@@ -104,7 +104,7 @@ def _row_crystal(row: Any, source: str) -> Crystal:
 def _extended_xyz(path: Path, id_column: str, units: dict[str, str]) -> Iterator[Record]:
     parse = _comment_parser(id_column)
     compressed = path.suffix.lower() in COMPRESSIONS
-    file = StringIO(text_of(content(path))[0]) if compressed else path
+    file = StringIO(text_of(unpacked(path))[0]) if compressed else path
     frames = ase_module("ase.io").iread(file, index=":", format="extxyz", properties_parser=parse)
     for frame, atoms in enumerate(_frames(frames, path)):
         results = atoms.calc.results if atoms.calc is not None else {}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from ..csv_tables import meant
 from ..errors import CrystalliteError
-from .input_file import content
+from .archive_stream import open_archive
+from .parquet import open_parquet
 from .tables import read_columns
 from .text_table import read_text_table
 
@@ -26,7 +27,7 @@ def read_ids(path: str | Path) -> list[str]:
     if path.suffix.lower() == ".parquet":
         ids = [str(i) for i in _parquet_table(path, ["material_id"])["material_id"].to_pylist()]
     else:
-        ids = [row[0] for row in read_text_table(path).rows if row[0]]
+        ids = [meant(row[0]) for row in read_text_table(path).rows if row[0]]
         ids = ids[1:] if ids and ids[0].lower() in HEADERS else ids
     if not ids:
         raise CrystalliteError(f"{path}: no ids; write one id in every line")
@@ -54,19 +55,26 @@ def read_id_map(path: str | Path) -> dict[str, str]:
         if len(columns) < 2:
             raise CrystalliteError(f"{path}: a map needs two columns, the id and today's id")
         pairs = zip(columns[0], columns[1], strict=True)
-        return {str(old): str(new) for old, new in pairs if old not in (None, "") and new not in (None, "")}
+        filled = (
+            (str(old), str(new)) for old, new in pairs if old not in (None, "") and new not in (None, "")
+        )
+        return {meant(old): meant(new) for old, new in filled} if name.endswith(".csv") else dict(filled)
     raise CrystalliteError(f"{path}: a map of ids is a .json, .json.zstd, .csv or .parquet file")
 
 
 def _json_map(path: Path) -> dict[str, str]:
-    try:
-        pairs = json.loads(content(path))
-    except (ValueError, RecursionError) as error:
-        raise CrystalliteError(f"{path}: not readable JSON: {error}") from None
-    if not isinstance(pairs, dict) or not all(isinstance(new, str) for new in pairs.values()):
-        raise CrystalliteError(
-            f'{path}: not a map of ids; it should be one object {{"id": "today\'s id", ...}}'
-        )
+    wrong = CrystalliteError(
+        f'{path}: not a map of ids; it should be one object {{"id": "today\'s id", ...}}'
+    )
+    pairs: dict[str, str] = {}
+    with open_archive(path) as reader:
+        if not reader.is_map():
+            raise wrong
+        for old in reader.members():
+            new = reader.value()
+            if not isinstance(new, str):
+                raise wrong
+            pairs[old] = new
     return pairs
 
 
@@ -75,9 +83,9 @@ def _columns(table: pa.Table) -> list[list[Any]]:
 
 
 def _parquet_table(path: Path, columns: list[str] | None) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(path).read(columns=columns)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CrystalliteError(f"{path}: not a readable Parquet table: {error}") from None
+    with open_parquet(path) as file:
+        table = file.read(columns=columns)
+    missing = [name for name in columns or () if name not in table.column_names]
+    if missing:
+        raise CrystalliteError(f"{path}: no column {', '.join(missing)}")
+    return table

@@ -1,14 +1,11 @@
-"""The bytes of one input file: a regular file, decompressed as its name says, of a bounded size."""
+"""What speaks against reading a file, how its name is shown, and its text."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from ..errors import CrystalError, CrystalliteError
 from ..files import irregular
-from .archive_stream import ALWAYS_UNPACKED, COMPRESSIONS, MOST_EXPANSION
 
 
 def problem_of(path: Path) -> str:
@@ -33,33 +30,6 @@ def as_crystal_error(error: CrystalliteError, source: str) -> CrystalError:
         if isinstance(error, CrystalError)
         else CrystalError(source, str(error).removeprefix(f"{source}: "))
     )
-
-
-def content(path: Path) -> bytes:
-    """Return what is in a file, decompressed if its name ends in .gz, .zst or .zstd.
-
-    Raises CrystalliteError naming it if it is no regular file, cannot be read, or unpacks to more than
-    MOST_EXPANSION times its size.
-    """
-    problem = problem_of(path)
-    if problem:
-        raise CrystalliteError(f"{shown(path)}: {problem}")
-    compression = COMPRESSIONS.get(path.suffix.lower())
-    try:
-        most = max(ALWAYS_UNPACKED, MOST_EXPANSION * path.stat().st_size)
-        if compression is None:
-            return path.read_bytes()
-        with pa.input_stream(str(path), compression=compression) as file:
-            data: bytes = file.read(most + 1)
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise CrystalliteError(f"{path}: cannot read the file: {reason}") from None
-    if len(data) > most:
-        raise CrystalliteError(
-            f"{path}: it unpacks to more than {MOST_EXPANSION} times its size; unpack it first if it is what "
-            "it should be"
-        )
-    return data
 
 
 def text_of(data: bytes) -> tuple[str, str]:

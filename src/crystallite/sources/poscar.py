@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..crystal import Crystal, check_crystal
 from ..elements import atomic_numbers
 from ..errors import CrystalError, CrystalliteError
-from .input_file import as_crystal_error, content, text_of
+from .archive_stream import unpacked
+from .input_file import as_crystal_error, text_of
 from .pymatgen_json import HYDROGEN
 
 MOST_ATOMS = 1_000_000  # that a file may announce
@@ -31,7 +32,7 @@ def read_poscar(path: Path) -> Crystal:
     """
     source = str(path)
     try:
-        lines = text_of(content(path))[0].splitlines()
+        lines = text_of(unpacked(path))[0].splitlines()
     except CrystalliteError as error:
         raise as_crystal_error(error, source) from None
     try:

@@ -8,9 +8,9 @@ from pathlib import Path
 from ..cif import parse_cifs, read_cif, read_cifs
 from ..crystal import Crystal
 from ..errors import CrystalError, CrystalliteError
-from .archive_stream import COMPRESSIONS
+from .archive_stream import COMPRESSIONS, unpacked
 from .collecting import Record, attempted
-from .input_file import as_crystal_error, content, problem_of, shown, text_of
+from .input_file import as_crystal_error, problem_of, shown, text_of
 from .structure_files import StructureFile, kind_of
 
 
@@ -75,7 +75,7 @@ def _cif(path: Path, name: str) -> Iterator[Record]:
     """Yield the crystals of a CIF: several have the names of their blocks after the file's."""
     try:
         if path.suffix.lower() in COMPRESSIONS:
-            found = parse_cifs(text_of(content(path))[0], shown(path))
+            found = parse_cifs(text_of(unpacked(path))[0], shown(path))
         else:
             found = read_cifs(path)
     except CrystalliteError as error:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ..csv_tables import meant
 from ..errors import CrystalliteError
 from .archive_stream import is_archive
 from .columns import Column, column_of, comma_is_decimal
-from .input_file import problem_of, shown
+from .parquet import open_parquet
 from .schema import is_number
 from .text_table import TextTable, described, read_text_table, trimmed
 
@@ -111,7 +112,7 @@ def _read_text(path: Path, id_column: str) -> pa.Table:
     names, columns, notices = _columns(table)
     if id_column not in names:
         raise _no_column(path, id_column, names)
-    ids = columns[names.index(id_column)]
+    ids = [meant(text) for text in columns[names.index(id_column)]]
     if "" in ids:
         raise CrystalliteError(f"{table.place(1 + ids.index(''))}, column {id_column}: no id")
     others = {name: cells for name, cells in zip(names, columns, strict=True) if name != id_column}
@@ -168,15 +169,8 @@ def _no_column(path: Path, id_column: str, names: Sequence[str]) -> CrystalliteE
 
 
 def _read_parquet(path: Path, id_column: str) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    problem = problem_of(path)
-    if problem:
-        raise CrystalliteError(f"{shown(path)}: {problem}")
-    try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CrystalliteError(f"{path}: not a readable Parquet table: {error}") from None
+    with open_parquet(path) as file:
+        table = file.read()
     names = table.column_names
     if id_column not in names:
         raise _no_column(path, id_column, names)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CrystalliteError
+from .archive_stream import unpacked
 from .columns import is_number_text
-from .input_file import content, shown, text_of
+from .input_file import shown, text_of
 
 SEPARATORS = {"\t": "a tab", ";": ";", ",": ","}  # in the order of preference where the file leaves a choice
 SAMPLE = 1000  # rows whose numbers are counted to choose the separator
@@ -50,7 +51,7 @@ def read_text_table(path: Path, id_column: str | None = None) -> TextTable:
     id_column: a name that the header has, which helps to tell the separator. Raises CrystalliteError naming
     the file (and the line) if it cannot be read, is of another kind, or has an unclosed quote.
     """
-    data = content(path)
+    data = unpacked(path)
     for magic, kind in OTHER_FILES.items():
         if data.startswith(magic):
             raise CrystalliteError(f"{shown(path)}: {kind}, not a text table; save it as CSV (UTF-8)")

@@ -189,4 +189,6 @@ def _is_one(crystals: Any) -> bool:
     """Whether this is one crystal, not several; pymatgen's Structures and ASE's Atoms can be iterated too."""
     if isinstance(crystals, Crystal | str | Path | Mapping) or hasattr(crystals, "columns"):
         return True  # the last two are neither: as_crystal says so
-    return hasattr(crystals, "lattice") or hasattr(crystals, "cell") or not hasattr(crystals, "__iter__")
+    if hasattr(crystals, "lattice") or hasattr(crystals, "cell") or getattr(crystals, "ndim", 1) == 0:
+        return True
+    return not hasattr(crystals, "__iter__")

@@ -35,6 +35,7 @@ KINDS = {
     ".db": "database",
     ".npz": "arrays",
 }
+SINGLE = {"cif", "poscar"}  # with one structure a file as a rule
 TEXTS = {"cif", "poscar", "xyz"}  # which may be compressed
 # how to make others readable, by a pattern of the name
 OTHERS = {
@@ -62,7 +63,7 @@ class StructureFile(NamedTuple):
     @property
     def single(self) -> bool:
         """Whether the file is of a kind with one structure a file, whose id is the file's."""
-        return self.kind in {"cif", "poscar"}
+        return self.kind in SINGLE
 
 
 class Found(NamedTuple):
@@ -124,11 +125,14 @@ def kind_of(path: Path) -> str | None:
 
 
 def unique_ids(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return an id for each path, different for each: the shortest end of folders and name that is."""
-    groups: dict[str, list[Path]] = defaultdict(list)
+    """Return an id for each path: the shortest end of folders and name that differs from all others'.
+
+    Files with one structure and files with many are told apart by themselves.
+    """
+    groups: dict[tuple[bool, str], list[Path]] = defaultdict(list)
     ids = {path: _name(path) or _id_parts(path)[-1] for path in paths}
     for path, name in ids.items():
-        groups[name].append(path)
+        groups[kind_of(path) in SINGLE, name].append(path)
     for same in groups.values():
         if len(same) > 1:
             ids |= _told_apart(same)

@@ -14,10 +14,12 @@ from .errors import CrystalliteError
 from .graphs import PackedGraphs
 from .model import CrystalNetwork
 from .splits import Indices
+from .threads import own_threads
 
 BATCH_EDGES = 50_000  # edges a batch holds at most, some 50 MB of working memory
 
 
+@own_threads()
 @torch.no_grad()
 def network_outputs(network: CrystalNetwork, graphs: Graphs, rows: Indices) -> NDArray[np.float32]:
     """Return (rows, outputs) of the network in evaluation mode; memory does not grow with the rows."""
@@ -30,6 +32,7 @@ def network_outputs(network: CrystalNetwork, graphs: Graphs, rows: Indices) -> N
     return outputs
 
 
+@own_threads()
 @torch.no_grad()
 def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float64]:
     """Return (nodes, targets) contributions in units whose mean over a crystal's atoms is its prediction.

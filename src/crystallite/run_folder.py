@@ -115,7 +115,7 @@ class RunConfig:
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:
-    """Return software, device, processes and threads: what a repetition must share to give the same bits."""
+    """Return software, device and processes: what a repetition must share to give the same bits."""
     return {
         "crystallite": __version__,
         "python": platform.python_version(),
@@ -123,7 +123,6 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         "numpy": np.__version__,
         "numba": version("numba"),
         "processes": n_processes(),
-        "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "device": device_name(device),
     }

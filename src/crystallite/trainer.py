@@ -29,6 +29,7 @@ from .optimization import learning_rate, loss_of, make_optimizer, update_average
 from .results import Result, known_or_none, upgraded
 from .splits import Split
 from .targets import Targets
+from .threads import own_threads
 
 
 class Trainer:
@@ -112,6 +113,7 @@ class Trainer:
         self.loss_sum = 0.0
         return entry
 
+    @own_threads()
     def train_step(self, rows: NDArray[np.int64]) -> float:
         """Take one step on the given rows and return its loss.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,18 +49,14 @@ def finished_runs(folder: str | Path) -> list[Path]:
 def verify(run: str | Path, *, workers: int = 1, device: str = "cpu", progress: bool = True) -> Verdict:
     """Repeat a finished run from its config.toml in a temporary folder and compare the weights.
 
-    It trains with as many threads as the first time. Raises CrystalliteError if the run is not finished, its
-    data has changed, or on Ctrl-C.
+    Raises CrystalliteError if the run is not finished, its data has changed, or on Ctrl-C.
     """
     run = Path(run)
     finished_runs(run)
     config, before = RunConfig.read(run), read_environment(run)
-    theirs, header = read_weights(run / BEST)
-    # A run that was trained beside others had only a share of the threads in config.toml.
-    trained_on = header.get("info", {}).get("environment", before)
-    before["threads"] = trained_on["threads"]
+    theirs = read_weights(run / BEST)[0]
     dataset = run_dataset(config, run)
-    with tempfile.TemporaryDirectory() as temporary, _threads(before["threads"]):
+    with tempfile.TemporaryDirectory() as temporary:
         again, now = Path(temporary), environment(usable_device(device))
         try:
             start_folder(again, dataset, config, read_split(run, dataset.ids, config.data), device)
@@ -83,13 +77,3 @@ def _difference(ours: Tensor | None, theirs: Tensor | None) -> float:
     if torch.equal(ours, theirs):
         return 0.0
     return float((ours.double() - theirs.double()).abs().max())
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -18,7 +18,7 @@ def command(run: Path, workers: int, device: str) -> None:
     """Train RUN again from its config.toml and compare the weights bit for bit.
 
     Of folds, an ensemble or a learning curve every training is repeated. The same bits are promised for the
-    same data, settings, seed, versions, number of threads and kind of processor, whatever --workers. Exit
+    same data, settings, seed, versions, number of processes and kind of processor, whatever --workers. Exit
     status 1 if any differ.
     """
     from ..verification import finished_runs, verify

@@ -1,0 +1,70 @@
+"""The threads of the compiled loops, and those of PyTorch that they take the place of."""
+
+import threading
+
+import pytest
+import torch
+
+from crystallite.threads import for_ranges, own_threads
+
+
+@pytest.fixture(autouse=True)
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def ranges(n_items):
+    """The ranges that for_ranges cuts n_items into."""
+    found = []
+    for_ranges(lambda begin, end: found.append((begin, end)), n_items)
+    return sorted(found)
+
+
+def test_the_ranges_cover_all_items_a_thread_each():
+    assert ranges(10) == [(0, 3), (3, 6), (6, 10)]
+    assert ranges(2) == [(0, 1), (1, 2)]
+
+
+def test_an_error_in_any_range_is_raised():
+    def loop(begin, end):
+        if end == 10:
+            raise ValueError("the last range")
+
+    with pytest.raises(ValueError, match="the last range"):
+        for_ranges(loop, 10)
+
+
+def test_pytorch_has_one_thread_while_the_loops_have_all():
+    with own_threads():
+        assert torch.get_num_threads() == 1
+        with own_threads():
+            assert len(ranges(10)) == 3
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 3
+
+
+def test_pytorch_gets_its_threads_back_after_an_error():
+    with pytest.raises(KeyboardInterrupt), own_threads():
+        raise KeyboardInterrupt
+    assert torch.get_num_threads() == 3
+
+
+def test_several_threads_of_a_server_can_be_inside():
+    """A thread that begins while another is inside has all threads, and both leave PyTorch theirs."""
+    seen = []
+
+    def other():
+        with own_threads():
+            seen.append(len(ranges(10)))
+        seen.append(torch.get_num_threads())
+
+    with own_threads():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert torch.get_num_threads() == 1
+    assert seen == [3, 3]
+    assert torch.get_num_threads() == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import hypot, isfinite, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,30 +116,26 @@ def check_crystal(crystal: Crystal, source: str) -> None:
         raise CrystalError(source, f"more than {MAX_ATOMS:,} atoms")
     if crystal.lattice.shape != (3, 3) or crystal.frac_coords.shape != (n_atoms, 3):
         raise CrystalError(source, "lattice must be 3 x 3 and every atom needs three coordinates")
-    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
-        raise CrystalError(source, "lattice or coordinates are not finite numbers")
     if crystal.numbers.min() < 1 or crystal.numbers.max() > MAX_ATOMIC_NUMBER:
         raise CrystalError(
             source, f"an element is outside the table, atomic numbers 1 to {MAX_ATOMIC_NUMBER}"
         )
-    _check_cell(crystal, source)
+    a, b, c = crystal.lattice.tolist()
+    lengths = hypot(*a), hypot(*b), hypot(*c)
+    if not (isfinite(sum(lengths)) and np.isfinite(crystal.frac_coords).all()):
+        raise CrystalError(source, "lattice or coordinates are not finite numbers")
+    if max(lengths) > MAX_EDGE:
+        raise CrystalError(
+            source, f"the unit cell is impossible: an edge of {max(lengths):.3g} Å (at most {MAX_EDGE:,.0f})"
+        )
+    volume = crystal.volume
+    if volume < 1e-3 * max(prod(lengths), 1.0):
+        raise CrystalError(source, f"the cell has no volume ({volume:.2g} Å³)")
+    if volume < MIN_ATOM_VOLUME * n_atoms:
+        raise CrystalError(source, f"{n_atoms:,} atoms have no room in {volume:.2g} Å³")
     distance = distance_below(MIN_DISTANCE, crystal.lattice, crystal.frac_coords)
     if distance < MIN_DISTANCE:
         raise OverlapError(source, f"two atoms are {distance:.3f} Å apart; they overlap or share one site")
-
-
-def _check_cell(crystal: Crystal, source: str) -> None:
-    """Raise CrystalError unless the cell has a size and shape that cells have."""
-    lengths = np.sqrt(np.minimum(np.square(crystal.lattice).sum(axis=1), 1e300))
-    if lengths.max() > MAX_EDGE:
-        raise CrystalError(
-            source, f"the unit cell is impossible: an edge of {lengths.max():.3g} Å (at most {MAX_EDGE:,.0f})"
-        )
-    volume = crystal.volume
-    if volume < 1e-3 * max(float(np.prod(lengths)), 1.0):
-        raise CrystalError(source, f"the cell has no volume ({volume:.2g} Å³)")
-    if volume < MIN_ATOM_VOLUME * len(crystal):
-        raise CrystalError(source, f"{len(crystal):,} atoms have no room in {volume:.2g} Å³")
 
 
 def as_numbers(numbers: Any) -> NDArray[np.uint8]:

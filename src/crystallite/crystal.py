@@ -17,6 +17,8 @@ MAX_ATOMIC_NUMBER = 100  # the element table of the published code ends at fermi
 MAX_ATOMS = 65_535  # of one crystal: graphs store neighbours and multiplicities in 16 bits
 MIN_DISTANCE = 0.5  # Å; the shortest bond, of two hydrogen atoms, has 0.74
 MAX_EDGE = 10_000.0  # Å; the longest known cell has some 1,000
+MAX_SKEW = 0.05  # a cell with less of its edges' product as volume is looked at more closely
+MAX_IMAGES = 1_000_000  # of atoms in a box around the sphere that holds some 26 atoms
 MIN_ATOM_VOLUME = 0.05  # Å³; spheres MIN_DISTANCE wide cannot be packed closer
 
 
@@ -133,9 +135,18 @@ def check_crystal(crystal: Crystal, source: str) -> None:
         raise CrystalError(source, f"the cell has no volume ({volume:.2g} Å³)")
     if volume < MIN_ATOM_VOLUME * n_atoms:
         raise CrystalError(source, f"{n_atoms:,} atoms have no room in {volume:.2g} Å³")
+    if volume < MAX_SKEW * prod(lengths) and _n_images(crystal) > MAX_IMAGES:
+        raise CrystalError(source, "the cell is too skewed to find neighbours in; reduce it first (Niggli)")
     distance = distance_below(MIN_DISTANCE, crystal.lattice, crystal.frac_coords)
     if distance < MIN_DISTANCE:
         raise OverlapError(source, f"two atoms are {distance:.3f} Å apart; they overlap or share one site")
+
+
+def _n_images(crystal: Crystal) -> float:
+    """How many images of atoms lie in the box, along the cell's edges, around the sphere of 26 atoms."""
+    radius = (26 * 0.75 / np.pi * crystal.volume / len(crystal)) ** (1 / 3)
+    heights = 1 / np.linalg.norm(np.linalg.inv(crystal.lattice), axis=0)
+    return len(crystal) * float(np.prod(1 + 2 * radius / heights))
 
 
 def as_numbers(numbers: Any) -> NDArray[np.uint8]:

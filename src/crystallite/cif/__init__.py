@@ -107,7 +107,9 @@ def _text(path: str) -> str:
         with open(path, "rb") as file:  # noqa: PTH123
             data = file.read()
     except (OSError, ValueError) as error:
-        raise CrystalError(path, f"cannot read the file: {getattr(error, 'strerror', None) or error}") from None
+        raise CrystalError(
+            path, f"cannot read the file: {getattr(error, 'strerror', None) or error}"
+        ) from None
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -154,7 +156,11 @@ def _crystal(block: Block, source: str, reason: str) -> tuple[Crystal, list[Crys
         raise CrystalError(source, str(problem)) from None
     notices = []
     if group_difference:
-        notices.append(CrystalNotice(source, "space group and operations differ, the operations are taken", group_difference))
+        notices.append(
+            CrystalNotice(
+                source, "space group and operations differ, the operations are taken", group_difference
+            )
+        )
     if difference:
         notices.append(CrystalNotice(source, "atoms and formula differ", difference.text))
     return crystal, notices

@@ -24,8 +24,11 @@ class UnreadableError(Exception):
 class Loop(Protocol):
     """Tags, and their values row by row."""
 
-    tags: list[str]
-    values: list[str]
+    @property
+    def tags(self) -> list[str]: ...
+
+    @property
+    def values(self) -> list[str]: ...
 
 
 @lru_cache(maxsize=8192)

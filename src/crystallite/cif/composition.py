@@ -64,7 +64,9 @@ def compare(formula: Formula, numbers: NDArray[np.uint8]) -> Difference | None:
         return None
     atoms = " ".join(f"{symbols()[number]}{found[number]}" for number in present)
     units = f", Z = {formula.units:g}" if formula.units else ""
-    return Difference(f"the atoms are {atoms}, the formula is {formula.text}{units}", wanted / ratio if alike else 1.0)
+    return Difference(
+        f"the atoms are {atoms}, the formula is {formula.text}{units}", wanted / ratio if alike else 1.0
+    )
 
 
 def _divisible(counts: dict[int, float], units: float) -> bool:

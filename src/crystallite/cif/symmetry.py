@@ -31,7 +31,11 @@ _SAID = {
     "schoenflies": re.compile("_(symmetry_)?space_group_name_schoenflies"),
     "codes": re.compile("_(symmetry|space_group)_it_coordinate_system_code"),
 }
-_MODULATED_TAGS = ("_cell_modulation_dimension", "_cell_subsystems_number", "_atom_site_fourier_wave_vector_seq_id")
+_MODULATED_TAGS = (
+    "_cell_modulation_dimension",
+    "_cell_subsystems_number",
+    "_atom_site_fourier_wave_vector_seq_id",
+)
 _MEANS_GROUP = re.compile("_(symmetry|space_group|magnetic_space_group)")
 _MEANS_NO_GROUP = re.compile(  # ids, and what many groups have in common or what follows from the group
     ".*(_id|_cell_setting|_crystal_system|_description|_details|_class|_point_group.*|_bravais_type|_patterson.*"
@@ -54,7 +58,9 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
             centerings = tuple(block.values(_CENTERING_TAG))
             group, difference = _listed(listed, centerings, said)
             if not group.fits(lattice):
-                raise UnreadableError("the symmetry operations do not fit the cell: they change its lengths or angles")
+                raise UnreadableError(
+                    "the symmetry operations do not fit the cell: they change its lengths or angles"
+                )
             return group, difference
     possible = settings(said)
     for exactly in (True, False):
@@ -62,7 +68,9 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
             if setting.group.fits(lattice, exactly=exactly):
                 return setting.group, ""
     if possible:
-        raise UnreadableError(f"the space group {said} does not fit the cell: it changes its lengths or angles")
+        raise UnreadableError(
+            f"the space group {said} does not fit the cell: it changes its lengths or angles"
+        )
     _refuse_unknown(block, said, symmetry)
     return listed_group(("x,y,z",), ()), ""
 
@@ -105,7 +113,9 @@ def _refuse_modulated(block: Block, tags: list[str]) -> None:
     """Raise UnreadableError for a structure in superspace."""
     for tag in (*_MODULATED_TAGS, *(tag for tag in tags if "_ssg_" in tag)):
         if tag in block and any(value != "0" for value in block.values(tag)):
-            raise UnreadableError(f"a modulated structure ({tag}): its cell does not repeat in three dimensions")
+            raise UnreadableError(
+                f"a modulated structure ({tag}): its cell does not repeat in three dimensions"
+            )
 
 
 def _refuse_unknown(block: Block, said: Said, tags: list[str]) -> None:
@@ -115,4 +125,6 @@ def _refuse_unknown(block: Block, said: Said, tags: list[str]) -> None:
     for tag in sorted(tags):
         if _MEANS_GROUP.match(tag) and not _MEANS_NO_GROUP.match(tag):
             for value in block.texts(tag):
-                raise UnreadableError(f"unknown space group {value} ({tag}) and no symmetry operations listed")
+                raise UnreadableError(
+                    f"unknown space group {value} ({tag}) and no symmetry operations listed"
+                )

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .config import GraphConfig, ModelConfig
 from .errors import CrystalliteError
-from .files import atomic_path, irregular
+from .files import atomic_path, refuse_unreadable
 from .materials import Seen
 from .model import CrystalNetwork
 from .targets import Targets
@@ -122,8 +122,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises CrystalliteError when the file is missing, damaged or not one of ours.
     """
-    if reason := irregular(path):
-        raise CrystalliteError(f"{path}: no such file ({reason})")
+    refuse_unreadable(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

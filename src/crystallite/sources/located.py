@@ -38,6 +38,8 @@ def located(word: str | Path) -> Source:
     always the latter).
     """
     path, text = Path(word), str(word)
+    if not text:
+        raise CrystalliteError("the name of the data is empty")
     if isinstance(word, str) and text.startswith(PREFIX):
         return _builtin(text.removeprefix(PREFIX))
     try:

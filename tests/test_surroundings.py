@@ -21,7 +21,7 @@ from crystallite.cli import main
 from crystallite.prediction import Predictor, load_predictor
 
 MODEL = GOLDEN / "formation-energy-per-atom.pth.tar"
-CRYSTALS = energies(12)
+CRYSTALS = energies(24)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_defaults_of_pytorch_change_nothing(change, model, tmp_path):
     """Neither a published model nor a training nor a model of it; MACE and matgl set such defaults."""
 
     def results(folder: Path) -> list[np.ndarray]:
-        run = train(CRYSTALS, folder, epochs=2)
+        run = train(CRYSTALS, folder, epochs=1, n_convolutions=1, split="16/4/4")
         predictors = (load_predictor(MODEL), run, load_predictor(folder))
         return [predictor.predict(CRYSTALS) for predictor in predictors]
 

@@ -9,6 +9,9 @@ from contextlib import suppress
 
 from ..sources.input_file import shown
 
+# What the system says of standard output. Files are written in files.atomic_path and its like, which name them.
+_OF_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO, errno.EPIPE}
+
 
 def open_closed_streams() -> None:
     """Put a file in the place of each closed standard stream: the next file opened must not take its number.
@@ -31,12 +34,10 @@ def reason_of(error: OSError) -> str:
     words = error.strerror or str(error)
     if error.filename is not None:
         return f"cannot use {shown(os.fsdecode(error.filename))}: {words}"
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _forget_output()
-        return "" if error.errno == errno.EPIPE else f"cannot write standard output: {words}"
-    return words
+    if error.errno not in _OF_OUTPUT:
+        return words
+    _forget_output()
+    return "" if error.errno == errno.EPIPE else f"cannot write standard output: {words}"
 
 
 def _forget_output() -> None:

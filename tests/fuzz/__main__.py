@@ -29,7 +29,7 @@ def main() -> int:
     failures: dict[str, list[Failure]] = {}
     with tempfile.TemporaryDirectory() as folder:
         good = Path(folder) / "good"
-        write_good(good)
+        write_good(good, models=any(TARGETS[name].models for name in names))
         for name in names:
             share, place = given.seconds / len(names), Path(folder) / "input"
             for failure in tried(name, given.first, share, good, place, given.count):

@@ -99,11 +99,13 @@ def keep(failure: Failure, good: Path, folder: Path) -> Path:
     """Write the failing input once more, and how it failed, to a folder in `folder`; return that."""
     from random import Random
 
-    from .targets import TARGETS
+    from .targets import TARGETS_AND_BROKEN
 
     kept = folder / f"{failure.target}-{failure.number}"
     shutil.rmtree(kept, ignore_errors=True)
     (kept / "input").mkdir(parents=True)
-    TARGETS[failure.target].write(good, kept / "input", Random(f"{failure.target}:{failure.number}"))
+    TARGETS_AND_BROKEN[failure.target].write(
+        good, kept / "input", Random(f"{failure.target}:{failure.number}")
+    )
     (kept / "failure.txt").write_text(failure.wrong, encoding="utf-8", errors="backslashreplace")
     return kept

@@ -70,8 +70,8 @@ JARVIS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def write_good(folder: Path) -> None:
-    """Write good inputs of every kind to a folder, a folder a kind; a trained run and a model among them."""
+def write_good(folder: Path, *, models: bool = True) -> None:
+    """Write good inputs of every kind to a folder, a folder a kind; models: and a trained run."""
     some = small_dataset()
     _write_cifs(folder / "cif", some)
     for name, data in (("poscar/POSCAR", POSCAR), ("table/props.csv", TABLE)):
@@ -80,7 +80,8 @@ def write_good(folder: Path) -> None:
     _write_archives(folder, some)
     (folder / "parquet").mkdir()
     some.write(folder / "parquet" / "data.parquet")
-    _write_models(folder)
+    if models:
+        _write_models(folder)
 
 
 def small_dataset(n_crystals: int = 8) -> Dataset:

@@ -21,8 +21,6 @@ import numpy as np
 
 from crystallite.crystal import Crystal
 from crystallite.dataset import Dataset
-from crystallite.prediction import load_predictor
-from crystallite.run_folder import RunConfig
 from crystallite.sources.formats import ImportSettings, import_dataset
 from crystallite.sources.structure_files import StructureFile
 from crystallite.sources.structures import read_structures
@@ -36,6 +34,7 @@ class Target(NamedTuple):
 
     write: Callable[[Path, Path, Random], None]  # good inputs, folder, random generator
     read: Callable[[Path], None]
+    models: bool = False  # whether it needs trained models
 
 
 # ---- crystals
@@ -206,6 +205,8 @@ def _other_header(data: bytes, rng: Random) -> bytes:
 
 
 def _read_model(folder: Path) -> None:
+    from crystallite.prediction import load_predictor
+
     (path,) = folder.iterdir()
     load_predictor(path).predict([_crystal()])
 
@@ -236,6 +237,9 @@ def _write_run(good: Path, folder: Path, rng: Random) -> None:
 
 
 def _read_run(folder: Path) -> None:
+    from crystallite.prediction import load_predictor
+    from crystallite.run_folder import RunConfig
+
     run = folder / "run"
     if RunConfig.read(run).training.epochs == 1:  # what is damaged may ask for a long training
         call(["train", "--resume", str(run)])
@@ -268,6 +272,24 @@ def call(words: list[str]) -> None:
     _check_words(said.getvalue())
 
 
+# ---- the fuzzer itself
+
+
+def _write_nothing(good: Path, folder: Path, rng: Random) -> None:
+    (folder / "number").write_text(str(rng.randrange(4)))
+
+
+def _read_badly(folder: Path) -> None:
+    """Fail in each of the ways that must be noticed, and be well at times."""
+    number = int((folder / "number").read_text())
+    if number == 1:
+        raise ValueError("not the project's own")
+    while number == 2:
+        pass
+    if number == 3:
+        np.ones(1 << 28).sum()  # 2 GB
+
+
 TARGETS = {
     "cif": Target(_write_one("cif"), _read_each),
     "poscar": Target(_write_one("poscar"), _read_each),
@@ -277,7 +299,8 @@ TARGETS = {
     "npz": Target(_write_arrays, _read_each),
     "table": Target(_write_table, _read_table),
     "parquet": Target(_write_parquet, _read_parquet),
-    "model": Target(_write_model, _read_model),
-    "run": Target(_write_run, _read_run),
-    "command": Target(_write_command, _read_command),
+    "model": Target(_write_model, _read_model, models=True),
+    "run": Target(_write_run, _read_run, models=True),
+    "command": Target(_write_command, _read_command, models=True),
 }
+TARGETS_AND_BROKEN = TARGETS | {"broken": Target(_write_nothing, _read_badly)}

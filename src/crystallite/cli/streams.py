@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from ..sources.input_file import shown
 
-# What the system says of standard output. Files are written in files.atomic_path and its like, which name them.
+# What the system says of standard output; who writes files names them.
 _OF_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO, errno.EPIPE}
 
 

@@ -35,6 +35,8 @@ mixed = pytest.fixture(mixed_dataset, scope="module")
         ("x.json", b'{"index": [], "columns": ["composition"], "data": []}', "no column structure"),
         ("x.json", b'{"index": [1], "columns": ["structure"], "data": []}', "do not fit together"),
         ("x.json", b'{"index": [], "data": []}', "a list of columns is missing"),
+        ("x.json", b'{"index": 3, "columns": ["structure"], "data": [[{}]]}', "do not fit together"),
+        ("x.json", b'{"index": {"a": 1}, "columns": ["structure"], "data": [[{}]]}', "do not fit together"),
         ("x.json", b'{"data": [3]}', "row 1 of data is not a list"),
         ("x.json", b'{"mp-1": {"band_gap": 1.0}}', "holds properties, no crystals"),
         ("x.json", b'{"material_id": "mp-1"}\n{"material_id": "mp-2"}', "holds no crystals but a dictionary"),

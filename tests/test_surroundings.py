@@ -118,7 +118,6 @@ LONG = "x" * 5000
     ("words", "reason"),
     [
         (["predict", LONG, "elastic"], "File name too long"),
-        (["predict", MODEL, LONG], "File name too long"),
         (["train", LONG, "--target", "t"], "File name too long"),
         (["train", "elastic", "--target", "bulk_modulus", "--out", LONG], "File name too long"),
         (["train", "--resume", LONG], "File name too long"),

@@ -48,6 +48,7 @@ VALUES: list[Any] = [
     ),
     *([[0.0] * 3] * 3, [[1, 0, 0], [0, 1, 0], [0, 0, 1e-9]], {"@class": "Structure"}, ["H", "H"], b"\xff"),
 ]
+DEEP = "deep"  # stands for lists in lists
 _TOKEN = re.compile(rb"[-+.\w]+")
 _NUMBER = re.compile(rb"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
 
@@ -68,8 +69,10 @@ def damaged_json(value: Any, rng: Random) -> Any:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return JSON, its odd values as far as they can be written."""
-    return json.dumps(value, default=repr).encode("utf-8", "surrogatepass")
+    """Return JSON, its odd values as far as they can be written, and DEEP with a number as nested lists."""
+    text = json.dumps(value, default=repr)
+    text = re.sub(f'"{DEEP}(\\d+)"', lambda match: "[" * int(match[1]) + "]" * int(match[1]), text)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _changed_node(value: Any, rng: Random) -> Any:
@@ -93,9 +96,7 @@ def _changed_node(value: Any, rng: Random) -> Any:
             return value[: place + 1] + value[place:]
         return [*value[:place], _changed_node(value[place], rng), *value[place + 1 :]]
     if rng.random() < 0.03:
-        for _ in range(rng.choice((10, 100, 3000))):
-            value = [value]
-        return value
+        return f"{DEEP}{rng.choice((10, 100, 3000, 100_000))}"
     return rng.choice(VALUES)
 
 

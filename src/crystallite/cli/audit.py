@@ -23,9 +23,13 @@ SHOWN_IDS = 6  # of a group
 
 
 @click.command(name="audit-ids")
-@click.argument("ids", type=click.Path(path_type=Path))
+@click.argument("ids", type=click.Path(path_type=Path, readable=False))
 @click.option(
-    "--map", "map_path", required=True, type=click.Path(path_type=Path), help="The map of ids to materials."
+    "--map",
+    "map_path",
+    required=True,
+    type=click.Path(path_type=Path, readable=False),
+    help="The map of ids to materials.",
 )
 @click.option("-o", "--output", type=TABLE, help="CSV of all ids with their material.")
 def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
@@ -70,7 +74,7 @@ def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
 @click.option("--split-column", metavar="NAME", help="Look for leaks in the split a column says.")
 @click.option(
     "--split-file",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="Look for leaks in the split of a CSV with material_id and split, such as a run's split.csv.",
 )
 @click.option(

@@ -27,7 +27,12 @@ SHOWN = 5  # ids of each kind
     metavar="NAME|OLD=NEW",
     help="Compare this property; repeatable.  [default: all that both have]",
 )
-@click.option("--map", "map_path", type=click.Path(path_type=Path), help="Map of ids to what they are today.")
+@click.option(
+    "--map",
+    "map_path",
+    type=click.Path(path_type=Path, readable=False),
+    help="Map of ids to what they are today.",
+)
 @click.option("-o", "--output", type=OutputFolder(), help="Folder for tables and histograms.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 def command(

@@ -36,7 +36,9 @@ for subcommand in (fetch_optimade.command, *fetch_public.commands()):
 
 @command.command()
 @click.option(
-    "--ids", type=click.Path(path_type=Path), help="File of task or material ids: text, CSV, Parquet."
+    "--ids",
+    type=click.Path(path_type=Path, readable=False),
+    help="File of task or material ids: text, CSV, Parquet.",
 )
 @click.option("--article", type=click.Choice(ARTICLE_LISTS), help="The ids of the CGCNN article (2018).")
 @click.option("--chemsys", help="Chemical systems, comma-separated: Li-O,Na-Cl.")

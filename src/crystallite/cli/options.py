@@ -67,7 +67,7 @@ _OPTIONS = [
     ),
     click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         metavar="FILE.toml",
         help="Settings of tune's best.toml or of a run's config.toml; options given here win.",
     ),

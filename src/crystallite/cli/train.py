@@ -19,7 +19,10 @@ _ALONE = "--parallel is for several trainings: it goes with --folds or --members
 @click.option("--folds", type=click.IntRange(3), metavar="K", help="Cross-validate: K trainings.")
 @click.option("--members", type=click.IntRange(2), metavar="K", help="Train an ensemble of K.")
 @click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run."
+    "--resume",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="RUN",
+    help="Go on with an interrupted run.",
 )
 def command(
     data: str | None,

@@ -29,7 +29,10 @@ from .outputs import OutputFolder
 )
 @click.option("--epochs", type=click.IntRange(1), help="Of each trial.  [default: as train]")
 @click.option(
-    "--space", type=click.Path(path_type=Path), metavar="FILE.toml", help="What to search; see --print-space."
+    "--space",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE.toml",
+    help="What to search; see --print-space.",
 )
 @click.option("--print-space", is_flag=True, help="Print the default search space as TOML and stop.")
 @click.option(

@@ -9,7 +9,7 @@ import click
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )

@@ -47,12 +47,12 @@ class Table:
         self._structure_column()
         for number, row in enumerate(self._kept):
             yield self._record(number, *row)
-        index = self._head.get("index")
-        if index is not None and (not isinstance(index, list) or len(index) != self._n_rows):
+        index = self._index()
+        if index is not None and len(index) != self._n_rows:
             raise self._misfit()
 
     def _record(self, number: int, crystal: CrystalResult, place: int, cells: list[Any]) -> Record:
-        columns, index = self._columns(), self._head.get("index")
+        columns, index = self._columns(), self._index()
         if len(cells) != len(columns) or (index is not None and number >= len(index)):
             raise self._misfit()
         properties = {
@@ -75,6 +75,12 @@ class Table:
                 f"{self._path}: a table has columns and data; a list of columns is missing"
             )
         return columns
+
+    def _index(self) -> list[Any] | None:
+        index = self._head.get("index")
+        if index is not None and not isinstance(index, list):
+            raise self._misfit()
+        return index
 
     def _structure_column(self) -> str:
         columns = self._columns()

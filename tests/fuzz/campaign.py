@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,8 +105,9 @@ def keep(failure: Failure, good: Path, folder: Path) -> Path:
     kept = folder / f"{failure.target}-{failure.number}"
     shutil.rmtree(kept, ignore_errors=True)
     (kept / "input").mkdir(parents=True)
-    TARGETS_AND_BROKEN[failure.target].write(
-        good, kept / "input", Random(f"{failure.target}:{failure.number}")
-    )
+    with suppress(Exception):  # it may be the writing that failed
+        TARGETS_AND_BROKEN[failure.target].write(
+            good, kept / "input", Random(f"{failure.target}:{failure.number}")
+        )
     (kept / "failure.txt").write_text(failure.wrong, encoding="utf-8", errors="backslashreplace")
     return kept

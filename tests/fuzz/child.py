@@ -55,8 +55,8 @@ def attempt(
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    TARGETS_AND_BROKEN[name].write(good, folder, Random(f"{name}:{number}"))
     try:
+        TARGETS_AND_BROKEN[name].write(good, folder, Random(f"{name}:{number}"))
         with limited or nullcontext():
             TARGETS_AND_BROKEN[name].read(folder)
     except CrystalliteError:

@@ -80,7 +80,10 @@ def _other_array(array: np.ndarray, rng: Random) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             return changed.astype(array.dtype) if rng.random() < 0.7 else changed
     if roll < 0.6:
-        return array.astype(rng.choice(("S4", "U4", "c16", "?", "M8[s]", "f2", "i1", "u8", "V8")), copy=True)
+        of_text, of_numbers = ("S4", "U4", "V8", "O"), ("S4", "c16", "?", "M8[s]", "f2", "i1", "u8")
+        kinds = of_text if array.dtype.kind == "U" else of_numbers
+        with np.errstate(invalid="ignore"):
+            return array.astype(rng.choice(kinds))
     if roll < 0.8:
         return array[: rng.randrange(len(array) + 1)] if array.ndim else array
     return rng.choice((array.reshape(-1), array[..., None], array.T, np.array(array.flat[0]), array[:0]))

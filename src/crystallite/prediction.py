@@ -92,7 +92,8 @@ class Predictor:
     def are_numbers(self, predicted: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Tell which rows, (crystals, columns), are predictions: finite; a deviation may be unknown."""
         n_targets = len(self.model.targets.names)
-        return np.isfinite(predicted[:, :n_targets]).all(axis=1) & ~np.isinf(predicted).any(axis=1)
+        finite = np.isfinite(predicted[:, :n_targets]).all(axis=1)
+        return np.asarray(finite & ~np.isinf(predicted).any(axis=1))
 
     def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
         """Return (crystals, columns) for graphs built with the model's settings."""

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +17,10 @@ from training_runs import children, energies, train
 
 import crystallite
 from crystallite.cli import main
-from crystallite.prediction import Predictor, load_predictor
+from crystallite.prediction import load_predictor
 
 MODEL = GOLDEN / "formation-energy-per-atom.pth.tar"
 CRYSTALS = energies(24)
-
-
-@pytest.fixture(scope="module")
-def model() -> Predictor:
-    return load_predictor(MODEL)
 
 
 # ---- other packages
@@ -41,7 +35,7 @@ def on_another_device():
 
 
 @pytest.mark.parametrize("change", [in_double_precision, on_another_device])
-def test_defaults_of_pytorch_change_nothing(change, model, tmp_path):
+def test_defaults_of_pytorch_change_nothing(change, tmp_path):
     """Neither a published model nor a training nor a model of it; MACE and matgl set such defaults."""
 
     def results(folder: Path) -> list[np.ndarray]:
@@ -57,23 +51,6 @@ def test_defaults_of_pytorch_change_nothing(change, model, tmp_path):
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
     np.testing.assert_array_equal(found, expected)
-
-
-def predicted(row: int) -> float:
-    return float(load_predictor(MODEL).predict(CRYSTALS.crystal(row))[0])
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="forks")
-def test_a_forked_process_predicts_too(model):
-    """After a prediction of the parent's, on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        expected = [predicted(row) for row in (0, 1)]
-        with get_context("fork").Pool(2) as pool:
-            assert pool.map_async(predicted, [0, 1]).get(timeout=60) == expected
-    finally:
-        torch.set_num_threads(before)
 
 
 # ---- the system

@@ -140,7 +140,7 @@ def test_every_setting_is_known_by_name():
         ({"learning_rate": 0}, "learning_rate must be positive"),
         ({"averaging": 1.0}, r"averaging must lie in \[0, 1\)"),
         ({"dropout": 1.5}, r"dropout must lie in \[0, 1\)"),
-        ({"ties": "none"}, "ties must be 'shared' or 'first'"),
+        ({"ties": "none"}, "ties must be one of shared, first, not 'none'"),
         ({"width": 3}, "there is no setting width; settings: .*atom_width"),
         ({"n_outputs": 3}, "there is no setting n_outputs"),
     ],

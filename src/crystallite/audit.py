@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +14,10 @@ from numpy.typing import NDArray
 
 from .config import GraphConfig
 from .crystal import Crystal
+from .csv_tables import meant, write_csv
 from .dataset import Dataset
 from .elements import PROPERTIES, feature_table, symbols
 from .errors import CrystalliteError
-from .files import write_text
 from .graph_store import dataset_graphs
 from .materials import material_groups
 from .splits import Indices, Split, column_split
@@ -118,7 +117,7 @@ def read_split(path: str | Path, ids: Sequence[str]) -> Split:
         raise CrystalliteError(f"{path}: a split file has the columns material_id and split")
     labels: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        labels[row["material_id"]].append(row["split"])
+        labels[meant(row["material_id"] or "")].append(row["split"])
     strangers = sorted(set(labels) - set(ids))
     if strangers:
         raise CrystalliteError(
@@ -132,7 +131,7 @@ def write_id_audit(path: str | Path, audit: IdAudit) -> None:
     """Write a CSV of all ids, their material and the size of its group (1: not repeated)."""
     sizes = Counter(audit.materials)
     rows = ([i, m, sizes[m]] for i, m in zip(audit.ids, audit.materials, strict=True))
-    _write_csv(path, ["id", "material_id", "ids_of_material"], rows)
+    write_csv(path, [["id", "material_id", "ids_of_material"], *rows])
 
 
 def write_groups(
@@ -164,7 +163,7 @@ def write_groups(
         for row in members.tolist()
         for crystal in [dataset.crystal(row)]
     )
-    _write_csv(path, head, rows)
+    write_csv(path, [head, *rows])
 
 
 def spread(values: NDArray[np.float64], groups: Sequence[Indices]) -> NDArray[np.float64]:
@@ -200,11 +199,3 @@ def _next_label(labels: list[str] | None) -> str | None:
     if not labels:
         return None
     return labels.pop(0) if len(labels) > 1 else labels[0]
-
-
-def _write_csv(path: str | Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

@@ -6,6 +6,7 @@ Loading reads numbers and JSON only and cannot execute anything.
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from torch import Tensor
 
 from .config import GraphConfig, ModelConfig
 from .errors import CrystalliteError
-from .files import atomic_path
+from .files import atomic_path, irregular
 from .materials import Seen
 from .model import CrystalNetwork
 from .targets import Targets
 
 FORMAT = 2  # 1: without the materials that were seen (crystallite 0.1.0)
-_HEADER = "crystallite"
+_HEADER, _CHECKSUM = "crystallite", "crystallite.crc32"  # keys of the file's metadata
+LONGEST_REASON = 300  # characters
 _SEEN = "seen."  # beginning of the names of the tensors that are not the network's
 
 
@@ -65,43 +67,86 @@ def load_model(path: str | Path) -> TrainedModel:
     tensors, header = read_tensors(path)
     hashes = [tensors[_SEEN + part].numpy() for part in Seen._fields if _SEEN + part in tensors]
     try:
-        newer = header["format"] > FORMAT
-    except (KeyError, TypeError) as error:
-        raise CrystalliteError(f"{path} is not a Crystallite model: {error}") from error
+        newer, info = header["format"] > FORMAT, dict(header.get("info", {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CrystalliteError(f"{path} is not a Crystallite model: {one_line(error)}") from error
     if newer:
         raise CrystalliteError(f"{path} was written by a newer version; update crystallite to read it")
     try:
-        with torch.random.fork_rng(devices=[]):  # its first, random weights are none of the caller's
-            network = CrystalNetwork(ModelConfig.from_dict(header["model"]))
-        network.load_state_dict(_weights(tensors))
-        graph = GraphConfig.from_dict(header["graph"])
-        targets = Targets.from_dict(header["targets"])
+        network = network_with(_weights(tensors), ModelConfig.from_dict(header["model"]))
+        graph, targets = GraphConfig.from_dict(header["graph"]), Targets.from_dict(header["targets"])
+        if (targets.task, targets.n_outputs) != (network.config.task, network.config.n_outputs):
+            raise CrystalliteError(f"its network has not the outputs of its targets {targets.names}")
     except (KeyError, TypeError, RuntimeError, CrystalliteError) as error:
-        raise CrystalliteError(f"{path} is not a Crystallite model: {error}") from error
+        raise CrystalliteError(f"{path} is not a Crystallite model: {one_line(error)}") from error
     seen = Seen(*hashes) if len(hashes) == len(Seen._fields) else None
-    return TrainedModel(network.eval(), graph, targets, header.get("info", {}), seen)
+    return TrainedModel(network, graph, targets, info, seen)
+
+
+def network_with(weights: dict[str, Tensor], config: ModelConfig) -> CrystalNetwork:
+    """Return a network of these weights, in evaluation mode.
+
+    Raises CrystalliteError or RuntimeError for weights that are too few, before there is room for them, that
+    do not fit, or that are not finite.
+    """
+    if config.n_weights > sum(map(Tensor.numel, weights.values())):
+        raise CrystalliteError(
+            f"it has fewer than the {config.n_weights:,} weights of a network of its shape"
+        )
+    with torch.random.fork_rng(devices=[]):  # its first, random weights are none of the caller's
+        network = CrystalNetwork(config)
+    network.load_state_dict(weights)
+    for name, tensor in network.state_dict().items():
+        if not tensor.isfinite().all() or (name.endswith("running_var") and (tensor < 0).any()):
+            raise CrystalliteError(f"its weights are not finite ({name})")
+    return network.eval()
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says on one line, and its kind where it says nothing."""
+    words = " ".join(str(error).split()) if str(error) else type(error).__name__
+    return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]} ..."
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write named tensors and a JSON header to a safetensors file, atomically."""
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(contiguous, metadata={_HEADER: json.dumps(header)}))
+        text = json.dumps(header)
+        metadata = {_HEADER: text, _CHECKSUM: _checksum(contiguous, text)}
+        temporary.write_bytes(save(contiguous, metadata=metadata))
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote."""
-    if not Path(path).is_file():
-        raise CrystalliteError(f"{path}: no such file")
+    """Read what `write_tensors` wrote; files of earlier versions have no checksum.
+
+    Raises CrystalliteError when the file is missing, damaged or not one of ours.
+    """
+    if reason := irregular(path):
+        raise CrystalliteError(f"{path}: no such file ({reason})")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
+            metadata = file.metadata() or {}
+            header = json.loads(metadata[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except KeyError as error:
         raise CrystalliteError(f"{path} is not a Crystallite model: it has no header") from error
-    except (SafetensorError, ValueError, OSError) as error:
-        raise CrystalliteError(f"{path} is damaged or not a safetensors file: {error}") from error
+    except (SafetensorError, ValueError, OSError, RecursionError, MemoryError, OverflowError) as error:
+        raise CrystalliteError(f"{path} is damaged or not a safetensors file: {one_line(error)}") from error
+    if metadata.keys() - {_HEADER, _CHECKSUM, "format"} or (
+        metadata.get(_CHECKSUM, "") not in ("", _checksum(tensors, metadata[_HEADER]))
+    ):
+        raise CrystalliteError(f"{path} is damaged: it does not hold the numbers that were written")
     return tensors, header
+
+
+def _checksum(tensors: dict[str, Tensor], header: str) -> str:
+    """CRC-32 of the header and of names, kinds, shapes and numbers of all tensors."""
+    digest = zlib.crc32(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest = zlib.crc32(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode(), digest)
+        digest = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, digest)
+    return f"{digest:08x}"
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

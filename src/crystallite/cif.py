@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .crystal import MAX_ATOMIC_NUMBER, MIN_DISTANCE, Crystal, check_crystal
 from .errors import CrystalError
+from .files import irregular
 from .neighbors import shortest_distance
 
 _LENGTH_TAGS = ("_cell_length_a", "_cell_length_b", "_cell_length_c")
@@ -62,6 +63,8 @@ def read_cif(path: str | Path) -> Crystal:
     The file may be UTF-8 or, as old files are, Latin-1. Raises CrystalError naming the path.
     """
     source = str(path)
+    if reason := irregular(path):
+        raise CrystalError(source, f"cannot read the file: {reason}")
     try:
         with open(path, "rb") as file:  # noqa: PTH123 (Path.open is slower, and this runs for every file)
             data = file.read()

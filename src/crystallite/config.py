@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from .errors import CrystalliteError
 
 TINY = 5e-324  # the smallest positive number: a lower limit of what must be positive
+BELOW_ONE = math.nextafter(1, 0)
 LARGEST_SEED = 2**63 - 1  # of TOML's whole numbers
+LARGEST_COUNT = 2**31 - 1
+MOST_WEIGHTS = 300_000_000  # of a network: 1.2 GB, and as much again for each average that training keeps
 Ties = Literal["shared", "first"]
 Task = Literal["regression", "classification"]
 Convolution = Literal["gated", "plain"]
@@ -26,8 +31,55 @@ _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
 }
 
 
-class _Settings:
-    """Conversion of a settings dataclass to and from plain dictionaries."""
+# What the numbers of all settings may be, both ends included; docs/training.md says what they mean. A setting
+# that is text and not in here may be any, or one of the words of its type.
+LIMITS: dict[str, tuple[float, float]] = {
+    # graphs
+    "n_neighbors": (1, 1000),
+    "cutoff": (TINY, 100),
+    "tolerance": (TINY, 0.1),
+    # the network
+    "atom_width": (1, 10_000),
+    "hidden_width": (1, 10_000),
+    "n_convolutions": (1, 100),
+    "n_hidden": (1, 100),
+    "n_outputs": (1, 10_000),
+    "dropout": (0, BELOW_ONE),
+    "gaussian_stop": (TINY, 100),
+    "gaussian_step": (TINY, 100),
+    # training
+    "epochs": (1, LARGEST_COUNT),
+    "batch_size": (1, LARGEST_COUNT),
+    "learning_rate": (TINY, 1e30),
+    "momentum": (0, BELOW_ONE),
+    "weight_decay": (0, 1e30),
+    "warmup": (0, 1),
+    "milestones": (1, LARGEST_COUNT),
+    "averaging": (0, BELOW_ONE),
+    "patience": (0, LARGEST_COUNT),
+    "seed": (0, LARGEST_SEED),
+    # data
+    "split_seed": (0, LARGEST_SEED),
+    "train_limit": (0, LARGEST_SEED),
+    # of the targets of a trained model
+    "mean": (-1e300, 1e300),
+    "std": (TINY, 1e300),
+}
+
+
+class Settings:
+    """A dataclass of settings: its values are of the types it declares and inside LIMITS."""
+
+    def __post_init__(self) -> None:
+        for name, hint in _hints(type(self)).items():
+            value = getattr(self, name)
+            if get_origin(hint) is tuple:
+                object.__setattr__(self, name, tuple(value))
+            elif get_origin(hint) is Literal and value not in get_args(hint):
+                raise CrystalliteError(f"{name} must be one of {', '.join(get_args(hint))}, not {value!r}")
+            if name in LIMITS:
+                for number in value if isinstance(value, tuple | list) else (value,):
+                    _check_limits(name, number, *LIMITS[name])
 
     @classmethod
     def checked(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +87,7 @@ class _Settings:
 
         Raises CrystalliteError naming a setting of another kind.
         """
-        hints = get_type_hints(cls)
+        hints = _hints(cls)
         return {name: _as_kind(name, value, hints[name]) for name, value in values.items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,6 +97,8 @@ class _Settings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build settings from a dictionary; an unknown name is an error that lists the known ones."""
+        if not isinstance(values, dict):
+            raise CrystalliteError(f"{cls.__name__} must be a table of settings, not {values!r:.60}")
         known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(values) - known)
         if unknown:
@@ -53,6 +107,9 @@ class _Settings:
                 f"known settings: {', '.join(sorted(known))}"
             )
         return cls(**cls.checked(values))
+
+
+_hints: Callable[[Any], dict[str, Any]] = lru_cache(get_type_hints)  # of the fields of settings
 
 
 def _as_kind(name: str, value: Any, hint: Any) -> Any:
@@ -71,17 +128,18 @@ def _as_kind(name: str, value: Any, hint: Any) -> Any:
     return converted
 
 
-def _check_limits(settings: Any, limits: dict[str, tuple[float, float]]) -> None:
+def _check_limits(name: str, value: float, low: float, high: float) -> None:
     """Raise CrystalliteError naming a setting that lies outside its limits, both included."""
-    for name, (low, high) in limits.items():
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            shown = "positive" if low == TINY else f"at least {low:g}"
-            raise CrystalliteError(f"{name} must be {shown} and at most {high:g}, not {value:g}")
+    if low <= value <= high:
+        return
+    if high == BELOW_ONE:
+        raise CrystalliteError(f"{name} must lie in [0, 1), not {value:g}")
+    least = "positive" if low == TINY else f"at least {low:g}"
+    raise CrystalliteError(f"{name} must be {least} and at most {high:g}, not {value:g}")
 
 
 @dataclass(frozen=True)
-class GraphConfig(_Settings):
+class GraphConfig(Settings):
     """How a crystal becomes a graph (Xie and Grossman 2018; ties as in docs/graphs.md).
 
     n_neighbors: bonds of an atom. cutoff: search radius in Å of `ties="first"`; with `ties="shared"` the
@@ -93,18 +151,13 @@ class GraphConfig(_Settings):
     tolerance: float = 1e-3
     ties: Ties = "shared"
 
-    def __post_init__(self) -> None:
-        _check_limits(self, {"n_neighbors": (1, 1000), "cutoff": (TINY, 100), "tolerance": (TINY, 0.1)})
-        if self.ties not in ("shared", "first"):
-            raise CrystalliteError(f"ties must be 'shared' or 'first', not {self.ties!r}")
-
     def effective(self) -> GraphConfig:
         """Return the settings with those that have no effect at their defaults: equal for equal graphs."""
         return replace(self, cutoff=GraphConfig.cutoff) if self.ties == "shared" else self
 
 
 @dataclass(frozen=True)
-class ModelConfig(_Settings):
+class ModelConfig(Settings):
     """The network's shape (paper eq. 5 and its supplement).
 
     atom_width: length of an atom's vector; n_convolutions; hidden_width and n_hidden: the layers after
@@ -127,24 +180,31 @@ class ModelConfig(_Settings):
     readout: Readout = "pooled"
 
     def __post_init__(self) -> None:
-        _check_limits(
-            self, {"atom_width": (1, 10_000), "hidden_width": (1, 10_000), "n_outputs": (1, 10_000)}
-        )
-        _check_limits(self, {"n_convolutions": (1, 100), "n_hidden": (1, 100)})
-        _check_limits(self, {"gaussian_stop": (TINY, 100), "gaussian_step": (TINY, 100)})
+        super().__post_init__()
         if self.gaussian_stop / self.gaussian_step > 1000:
             raise CrystalliteError(
                 "gaussian_step must be at least a thousandth of gaussian_stop, "
                 f"not {self.gaussian_step:g} of {self.gaussian_stop:g}"
             )
-        if self.task not in ("regression", "classification"):
-            raise CrystalliteError(f"task must be 'regression' or 'classification', not {self.task!r}")
-        if not 0 <= self.dropout < 1:
-            raise CrystalliteError(f"dropout must lie in [0, 1), not {self.dropout}")
-        if self.convolution not in ("gated", "plain"):
-            raise CrystalliteError(f"convolution must be 'gated' or 'plain', not {self.convolution!r}")
-        if self.readout not in ("pooled", "per-atom"):
-            raise CrystalliteError(f"readout must be 'pooled' or 'per-atom', not {self.readout!r}")
+        if self.n_weights > MOST_WEIGHTS:
+            raise CrystalliteError(
+                f"atom_width, n_convolutions, hidden_width and n_hidden make {self.n_weights:,} weights; "
+                f"{MOST_WEIGHTS:,} are the most: choose smaller ones"
+            )
+
+    @property
+    def n_centers(self) -> int:
+        """Gaussians that a bond length is expanded in."""
+        return round(self.gaussian_stop / self.gaussian_step) + 1
+
+    @property
+    def n_weights(self) -> int:
+        """Entries of the large matrices: nearly all weights of the network."""
+        width, gated, pooled = self.atom_width, self.convolution == "gated", self.readout == "pooled"
+        rows, columns = (2 * width, 2 * width) if gated else (width, 2 * width)
+        last = self.hidden_width if pooled else width
+        hidden = (width + (self.n_hidden - 1) * last) * last if pooled else 0
+        return self.n_convolutions * rows * (columns + self.n_centers) + hidden + last * self.n_outputs
 
 
 Optimizer = Literal["adamw", "sgd"]
@@ -153,7 +213,7 @@ Loss = Literal["mae", "mse", "huber"]
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Settings):
+class TrainConfig(Settings):
     """How a network is trained.
 
     learning_rate: the largest of the schedule. schedule: `one-cycle` warms up over `warmup` of the training
@@ -179,17 +239,3 @@ class TrainConfig(_Settings):
     seed: int = 0
     start_from: str = ""
     frozen: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "milestones", tuple(self.milestones))
-        object.__setattr__(self, "frozen", tuple(self.frozen))
-        whole = 2**31 - 1
-        _check_limits(self, {"epochs": (1, whole), "batch_size": (1, whole), "patience": (0, whole)})
-        _check_limits(self, {"learning_rate": (TINY, 1e30), "weight_decay": (0, 1e30), "warmup": (0, 1)})
-        _check_limits(self, {"seed": (0, LARGEST_SEED)})
-        for name in ("momentum", "averaging"):
-            if not 0 <= getattr(self, name) < 1:
-                raise CrystalliteError(f"{name} must lie in [0, 1), not {getattr(self, name)}")
-        for name, kinds in (("optimizer", Optimizer), ("schedule", Schedule), ("loss", Loss)):
-            if getattr(self, name) not in kinds.__args__:  # type: ignore[attr-defined]
-                raise CrystalliteError(f"{name} must be one of {', '.join(kinds.__args__)}")  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from . import run_folder
 from .dataset import Dataset
 from .errors import CrystalliteError
 from .figures import plot_parity, plot_roc
-from .files import read_json, write_json
+from .files import file_stems, read_json, write_json
 from .metrics import mean_absolute_error
 from .preparation import prepare, run_dataset
 from .results import Result
@@ -63,11 +63,14 @@ def _tested(folder: Path, summaries: list[Result], tables: list[run_folder.Predi
     run_folder.write_predictions(
         folder / run_folder.PREDICTIONS, ids, list(found["targets"]), truth, predicted
     )
+    stems = file_stems(list(found["targets"]))
     for k, (name, figures) in enumerate(found["targets"].items()):
         figures["n_known"] = int(np.isfinite(truth[:, k]).sum())
         if task == "regression":
             figures["pooled_test_mae"] = mean_absolute_error(truth[:, k], predicted[:, k])
-            plot_parity(folder / f"parity_{name}.png", truth[:, k], predicted[:, k], name, figures["unit"])
+            plot_parity(
+                folder / f"parity_{stems[k]}.png", truth[:, k], predicted[:, k], name, figures["unit"]
+            )
         else:
             plot_roc(folder / "roc.png", truth[:, k], predicted[:, k], name)
     return {"task": task, **found, "n_test": len(ids)}

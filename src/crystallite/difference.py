@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +13,16 @@ from numpy.typing import NDArray
 
 from .config import GraphConfig
 from .crystal import pack_crystals
+from .csv_tables import write_csv
 from .dataset import Dataset
 from .errors import CrystalliteError
-from .files import write_text
+from .files import file_stems
 from .graphs import build_graphs
 from .materials import material_groups
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOVERS = 5  # crystals named for each property
+TABLES = ("crystals.csv", "properties.csv")
 VOLUME = "volume_per_atom"  # compared besides the properties, Å³
 Values = NDArray[np.float64]
 
@@ -188,11 +188,12 @@ def write_difference(folder: str | Path, difference: Difference) -> None:
     from .figures import plot_change
 
     folder = Path(folder)
-    _write_csv(folder / "crystals.csv", _crystal_rows(difference))
-    _write_csv(folder / "properties.csv", _property_rows(difference))
-    for change in difference.changes:
+    for name, rows in zip(TABLES, (_crystal_rows, _property_rows), strict=True):
+        write_csv(folder / name, rows(difference))
+    stems = file_stems([change.name for change in difference.changes])
+    for change, stem in zip(difference.changes, stems, strict=True):
         if len(change.known):
-            plot_change(folder / f"{_file_name(change.name)}.png", change.known, change.name, change.unit)
+            plot_change(folder / f"{stem}.png", change.known, change.name, change.unit)
 
 
 def _change(before: Dataset, after: Dataset, name: str, new_name: str) -> Change:
@@ -226,14 +227,3 @@ def _property_rows(difference: Difference) -> Iterator[Sequence[Any]]:
 
 def _cell(value: float) -> float | None:
     return None if np.isnan(value) else value
-
-
-def _file_name(name: str) -> str:
-    """Return a property's name made fit for a file."""
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name.replace(" -> ", "-to-"))
-
-
-def _write_csv(path: Path, rows: Iterator[Sequence[Any]]) -> None:
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())

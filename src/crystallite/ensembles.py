@@ -15,7 +15,7 @@ from .checkpoint import load_model
 from .dataset import Dataset
 from .errors import CrystalliteError
 from .figures import plot_parity, plot_reliability, plot_roc
-from .files import read_json, write_json
+from .files import file_stems, read_json, write_json
 from .graph_store import dataset_graphs
 from .inference import predict_graphs
 from .metrics import accuracy, area_under_curve, mean_absolute_error
@@ -135,19 +135,28 @@ def _measured(
 ) -> dict[str, Result]:
     """Return the ensemble's test errors and coverage for every target, and draw them."""
     results: dict[str, Result] = {}
+    stems = file_stems(targets.names)
     for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):
         if targets.task == "classification":
             figures = _measured_class(folder, name, truth[:, k], members[:, :, k])
         else:
-            figures = _measured_number(folder, name, unit, truth[:, k], members[:, :, k], calibrations[k])
+            figures = _measured_number(
+                folder, stems[k], name, unit, truth[:, k], members[:, :, k], calibrations[k]
+            )
         results[name] = {"unit": unit, "n_known": int(np.isfinite(truth[:, k]).sum()), **figures}
     return results
 
 
 def _measured_number(
-    folder: Path, name: str, unit: str, truth: Values, members: Values, calibration: Calibration
+    folder: Path,
+    stem: str,
+    name: str,
+    unit: str,
+    truth: Values,
+    members: Values,
+    calibration: Calibration,
 ) -> Result:
-    """Return the ensemble's error and coverage for one target, and draw them.
+    """Return the ensemble's error and coverage for one target, and draw them; stem: of the figures' names.
 
     The coverage is measured on the scale that the target is learned on.
     """
@@ -160,12 +169,12 @@ def _measured_number(
     }
     if figures["test_mae"] is None:
         return figures
-    plot_parity(folder / f"parity_{name}.png", truth, mean, name, unit)
+    plot_parity(folder / f"parity_{stem}.png", truth, mean, name, unit)
     if calibration.n_values:
         error, spread = calibration.error(truth, mean), calibration.spread(members)
         deviation = calibration.deviation(spread)
         raw, calibrated = coverage(error, spread), coverage(error, deviation)
-        plot_reliability(folder / f"reliability_{name}.png", LEVELS, raw, calibrated)
+        plot_reliability(folder / f"reliability_{stem}.png", LEVELS, raw, calibrated)
         one, two = (int(np.flatnonzero(level == LEVELS)[0]) for level in (0.6827, 0.9545))
         average = calibration.in_units(deviation, mean).mean()
         measured = (average, calibrated[one], calibrated[two], raw[one], raw[two])

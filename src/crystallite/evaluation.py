@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from . import run_folder
 from .config import Task
 from .dataset import Dataset
+from .files import file_stems
 from .metrics import accuracy, area_under_curve, mean_absolute_error, r_squared, root_mean_square_error
 from .results import Result, known_or_none
 from .trainer import Trainer
@@ -72,12 +73,12 @@ def _draw(trainer: Trainer, folder: Path, truth: NDArray[np.float64], predicted:
     from .figures import plot_learning_curve, plot_parity, plot_roc
 
     plot_learning_curve(folder / run_folder.LEARNING_CURVE, trainer.history)
-    targets = trainer.targets
+    targets, stems = trainer.targets, file_stems(trainer.targets.names)
     for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):
         if not np.isfinite(truth[:, k]).any():
             continue
         if targets.task == "classification":
             plot_roc(folder / "roc.png", truth[:, k], predicted[:, k], name)
         else:
-            file = run_folder.PARITY if len(targets.names) == 1 else f"parity_{name}.png"
+            file = run_folder.PARITY if len(targets.names) == 1 else f"parity_{stems[k]}.png"
             plot_parity(folder / file, truth[:, k], predicted[:, k], name, unit)

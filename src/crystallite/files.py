@@ -1,33 +1,108 @@
-"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one."""
+"""What may be read and written where, and writing so that nothing is lost.
+
+A crash, a full disk or Ctrl-C never leaves half a file. What is no regular file (a device, a pipe) is neither
+read nor replaced, links stay, inputs are not written over, and names from data never become paths.
+"""
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import stat
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import CrystalliteError, WriteError
 
+LONGEST_STEM = 100  # bytes; file names end at 255
+
+_KINDS = (
+    (stat.S_ISREG, "a regular file"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def irregular(path: str | Path) -> str:
+    """Return why `path` is no regular file nor a link to one, "" if it is: reading it could wait for ever."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (runs for every CIF)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        return getattr(error, "strerror", None) or str(error)
+    return "" if stat.S_ISREG(mode) else f"{_kind(mode)}, not a regular file"
+
+
+def output_path(path: str | Path) -> Path:
+    """Return the file that is made or replaced in writing to `path`: of a link its target, the link stays.
+
+    Raises WriteError for what can be no regular file: a folder, a device, a pipe, a name that is too long.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except (OSError, ValueError) as error:
+        raise WriteError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(mode):
+        raise WriteError(f"cannot write {path}: it is {_kind(mode)}, not a regular file")
+    return path.resolve() if path.is_symlink() else path
+
+
+def refuse_input(output: str | Path, inputs: Iterable[str | Path], option: str = "--output") -> None:
+    """Raise CrystalliteError if `output` is a file of these inputs, under whatever name.
+
+    An input is a file, or a folder or pattern of them. Of a CSV that is in a folder only id_prop.csv and
+    props.csv count, as no other is read without being named.
+    """
+    if not os.path.exists(output):  # noqa: PTH110 (never raises, as all here)
+        return
+    for given in inputs:
+        if any(_is_same(output, file) for file in _files_of(given)):
+            raise CrystalliteError(f"{option} {output}: is the input {given}; choose another name")
+
+
+def file_stem(name: str) -> str:
+    """Return a property's or dataset's name made fit for the name of a file: never a path."""
+    fit = "".join(c if c.isalnum() or c in "-_." else "-" for c in name.replace(" -> ", "-to-"))
+    return fit.encode()[:LONGEST_STEM].decode(errors="ignore")
+
+
+def file_stems(names: Sequence[str]) -> list[str]:
+    """Return a `file_stem` for each name, no two alike: the second of a kind ends in -2."""
+    stems: list[str] = []
+    taken: Counter[str] = Counter()
+    for stem in map(file_stem, names):
+        taken[stem.casefold()] += 1
+        number = taken[stem.casefold()]
+        stems.append(stem if number == 1 else f"{stem}-{number}")
+    return stems
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends without an error.
 
-    Raises WriteError naming `path` when the folder cannot be written to or the disk is full; an older
-    file at `path` is then left as it was.
+    Where `path` leads is told by `output_path`. Raises WriteError naming `path` when it can be no file, the
+    folder cannot be written to or the disk is full; an older file at `path` is then left as it was.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
+    target = output_path(path)
+    ending = f"-{os.getpid()}-{threading.get_ident()}{target.suffix[-20:]}"
+    temporary = target.with_name(f".{file_stem(target.stem)}{ending}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -52,5 +127,29 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise CrystalliteError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CrystalliteError(f"{path} is damaged: {error}") from error
+
+
+def _kind(mode: int) -> str:
+    return next((words for is_kind, words in _KINDS if is_kind(mode)), "something unknown")
+
+
+def _files_of(given: str | Path) -> Iterator[Path]:
+    """Yield the files that are read of an input: itself, those in a folder, or those of a pattern."""
+    path = Path(given)
+    if os.path.isdir(path):  # noqa: PTH112
+        tables = {"id_prop.csv", "props.csv"}
+        yield from (file for file in path.rglob("*") if file.suffix.lower() != ".csv" or file.name in tables)
+    elif os.path.exists(path):  # noqa: PTH110
+        yield path
+    else:
+        yield from map(Path, glob.iglob(str(given), recursive=True))  # noqa: PTH207
+
+
+def _is_same(path: str | Path, other: Path) -> bool:
+    """Whether two paths lead to one file, links followed."""
+    try:
+        return os.path.samefile(path, other)  # noqa: PTH121
+    except (OSError, ValueError):
+        return False

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import run_folder
+from .csv_tables import write_csv
 from .dataset import Dataset
 from .errors import CrystalliteError
 from .figures import plot_power_law
-from .files import read_json, write_json, write_text
+from .files import read_json, write_json
 from .preparation import prepare, run_dataset
 from .results import Result
 from .run_folder import RunConfig
@@ -66,10 +65,7 @@ def learning_curve(folder: Path, *, data: Dataset | None = None, parallel: int =
     unit = first["targets"][target]["unit"]
     errors = np.array([summary["targets"][target]["test_mae"] for summary in summaries.values()])
     fit = fit_power_law(np.array(sizes, dtype=np.float64), errors)
-    text = StringIO()
-    rows = zip(sizes, errors.tolist(), strict=True)
-    csv.writer(text, lineterminator="\n").writerows([["n_train", "test_mae"], *rows])
-    write_text(folder / TABLE, text.getvalue())
+    write_csv(folder / TABLE, [("n_train", "test_mae"), *zip(sizes, errors.tolist(), strict=True)])
     plot_power_law(folder / FIGURE, np.array(sizes, dtype=np.float64), errors, fit, unit)
     summary = {
         "sizes": list(sizes),

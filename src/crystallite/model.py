@@ -159,7 +159,7 @@ class CrystalNetwork(nn.Module):
     def _build(self, config: ModelConfig) -> None:
         table = torch.from_numpy(feature_table().copy()).float()
         self.register_buffer("element_features", table)
-        n_centers = round(config.gaussian_stop / config.gaussian_step) + 1
+        n_centers = config.n_centers
         self.register_buffer("centers", torch.arange(n_centers) * config.gaussian_step, persistent=False)
         self.embedding = nn.Linear(table.shape[1], config.atom_width)
         layer = GatedConvolution if config.convolution == "gated" else PlainConvolution

@@ -20,6 +20,7 @@ from .config import GraphConfig, Task
 from .dataset import Dataset
 from .devices import usable_device
 from .errors import CrystalliteError
+from .files import file_stem
 from .fine_tuning import freeze, shape_of, start_from
 from .graph_store import dataset_graphs
 from .materials import Seen, material_hashes, material_signatures
@@ -104,8 +105,8 @@ def start_folder(
 
 
 def run_name(dataset: Dataset, config: RunConfig) -> str:
-    """Return the stem of a run folder's default name."""
-    return f"{dataset.name or 'dataset'}-{parse_target(config.data.targets[0])[0]}"
+    """Return the stem of a run folder's default name, fit for one: the names in it come from data."""
+    return file_stem(f"{dataset.name or 'dataset'}-{parse_target(config.data.targets[0])[0]}")
 
 
 def data_fingerprint(dataset: Dataset, data: DataConfig, *, ids: bool = True) -> str:

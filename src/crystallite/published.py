@@ -6,6 +6,8 @@ They are pickles; only tensors and plain numbers are read from them, never code.
 from __future__ import annotations
 
 import re
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint import TrainedModel
+from .checkpoint import TrainedModel, network_with, one_line
 from .config import GraphConfig, ModelConfig, Task
+from .elements import feature_table
 from .errors import CrystalliteError
-from .model import CrystalNetwork
 from .targets import Targets
 
 SOURCE = "github txie-93/cgcnn"  # in `info` of the models that come from there
@@ -54,8 +56,7 @@ def load_published(path: str | Path) -> TrainedModel:
         normalizer = contents["normalizer"]
         task: Task = "classification" if arguments["task"] == "classification" else "regression"
         config = _model_config(state, task)
-        network = CrystalNetwork(config)
-        network.load_state_dict(_translated(state, network), strict=True)
+        network = network_with(_translated(state, config), config)
         name, unit = _target(arguments, Path(path), task)
         scale = (
             (0.0, 1.0) if task == "classification" else (float(normalizer["mean"]), float(normalizer["std"]))
@@ -63,15 +64,17 @@ def load_published(path: str | Path) -> TrainedModel:
         graph = GraphConfig(
             n_neighbors=int(arguments.get("max_num_nbr", 12)), cutoff=float(arguments.get("radius", 8.0))
         )
+        targets = Targets((name,), (unit,), task, (scale[0],), (scale[1],))
     except _NOT_PUBLISHED as error:
-        raise CrystalliteError(f"{path} is not a checkpoint of the published code: {error!r}") from error
-    targets = Targets((name,), (unit,), task, (scale[0],), (scale[1],))
-    return TrainedModel(network.eval(), graph, targets, {"source": SOURCE})
+        reason = one_line(error)
+        raise CrystalliteError(f"{path} is not a checkpoint of the published code: {reason}") from error
+    return TrainedModel(network, graph, targets, {"source": SOURCE})
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CrystalliteError(f"{path}: no such file")
+    _check_records(path)
     scalar = np.float64(0).__reduce__()[0]  # the function that rebuilds a NumPy number
     safe: list[Any] = [
         (scalar, "numpy.core.multiarray.scalar"),
@@ -80,16 +83,47 @@ def _read(path: Path) -> dict[str, Any]:
         type(np.dtype(np.float64)),
     ]
     try:
-        with torch.serialization.safe_globals(safe):
-            contents: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(safe), warnings.catch_warnings(action="ignore"):
+            contents: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises whatever its last bytes make of the reader
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        # PyTorch's own words advise to load it nevertheless, which would run a stranger's code.
         raise CrystalliteError(
-            f"{path} is damaged or holds more than numbers, so it is not loaded: {reason}"
+            f"{path} is damaged or holds more than numbers, so it is not loaded"
         ) from error
-    if not isinstance(contents, dict):
-        raise CrystalliteError(f"{path} is not a checkpoint of the published code")
-    return contents
+    state = contents.get("state_dict") if isinstance(contents, dict) else None
+    if not isinstance(state, dict) or not all(map(_has_its_numbers, state.values())):
+        raise CrystalliteError(f"{path} is not a checkpoint of the published code: it has no weights")
+    return dict(contents)
+
+
+def _check_records(path: Path) -> None:
+    """Raise CrystalliteError for a zip archive that is damaged or unpacks to more than it is.
+
+    PyTorch never compresses. Early versions of it wrote no zip archives, and no checksums.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+            is_stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
+            if not is_stored or sum(record.file_size for record in records) > path.stat().st_size:
+                raise CrystalliteError(
+                    f"{path} is not a checkpoint of the published code: it would unpack to more"
+                )
+            damaged = archive.testzip()
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        raise CrystalliteError(f"{path} is damaged: {one_line(error)}") from error
+    if damaged is not None:
+        raise CrystalliteError(f"{path} is damaged: {damaged} in it is not what was written")
+
+
+def _has_its_numbers(tensor: Any) -> bool:
+    """Whether a value is a tensor with memory of its own for every number, not one that repeats a few."""
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _model_config(state: dict[str, Tensor], task: Task) -> ModelConfig:
@@ -107,9 +141,9 @@ def _model_config(state: dict[str, Tensor], task: Task) -> ModelConfig:
     )
 
 
-def _translated(state: dict[str, Tensor], network: CrystalNetwork) -> dict[str, Tensor]:
+def _translated(state: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
     """Rename the weights; a convolution's bias moves into the running mean of the norm that follows it."""
-    translated = {"element_features": network.element_features}
+    translated = {"element_features": torch.from_numpy(feature_table().copy()).float()}
     for name, tensor in state.items():
         for pattern, replacement in _RENAMED:
             name = re.sub(pattern, replacement, name)
@@ -118,9 +152,11 @@ def _translated(state: dict[str, Tensor], network: CrystalNetwork) -> dict[str, 
     for name in [name for name in translated if name.endswith(".linear.bias")]:
         norm = name.replace("linear.bias", "message_norm.running_mean")
         translated[norm] = translated[norm] - translated.pop(name)
-    for name in network.state_dict():
-        if name.endswith("num_batches_tracked"):
-            translated.setdefault(name, torch.tensor(0, device="cpu"))
+    for k in range(config.n_convolutions):  # early versions of PyTorch did not count them
+        for norm in ("message_norm", "node_norm"):
+            translated.setdefault(
+                f"convolutions.{k}.{norm}.num_batches_tracked", torch.tensor(0, device="cpu")
+            )
     return translated
 
 

@@ -7,13 +7,13 @@ import json
 import math
 import platform
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -22,12 +22,14 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from . import __version__
-from .config import LARGEST_SEED, GraphConfig, ModelConfig, Task, TrainConfig, _check_limits, _Settings
+from .config import GraphConfig, ModelConfig, Settings, Task, TrainConfig
+from .csv_tables import meant, write_csv
 from .devices import device_name
 from .distributed import n_processes, on_first
 from .errors import CrystalliteError, WriteError
 from .files import read_json, write_text
 from .results import Result, upgraded
+from .targets import parse_target
 
 CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
 PREDICTIONS, SUMMARY, SPLIT = "test_predictions.csv", "summary.json", "split.csv"
@@ -37,7 +39,7 @@ GROUP = "group.json"  # in the folder of several runs: {"folds": k} or {"members
 
 
 @dataclass(frozen=True)
-class DataConfig(_Settings):
+class DataConfig(Settings):
     """What a run was trained on.
 
     fingerprint: of the crystals, their ids and the target values. split_fingerprint: of split.csv (none for
@@ -49,7 +51,7 @@ class DataConfig(_Settings):
     source: str
     fingerprint: str
     targets: tuple[str, ...]
-    task: str = "regression"
+    task: Task = "regression"
     split: str = "80/10/10"
     split_column: str = ""
     split_seed: int = 0
@@ -58,12 +60,13 @@ class DataConfig(_Settings):
     split_fingerprint: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "targets", tuple(self.targets))
-        _check_limits(self, {"split_seed": (0, LARGEST_SEED), "train_limit": (0, LARGEST_SEED)})
-        if not self.targets or self.task not in get_args(Task):
-            raise CrystalliteError(
-                f"targets must not be empty and task one of {', '.join(get_args(Task))}, not {self.task!r}"
-            )
+        super().__post_init__()
+        names = [parse_target(text)[0] for text in self.targets]
+        if not names:
+            raise CrystalliteError("targets must not be empty")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise CrystalliteError(f"target {twice[0]} is named {names.count(twice[0])} times")
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,29 @@ class RunConfig:
         path = folder / CONFIG
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
-            return cls(
+            config = cls(
                 DataConfig.from_dict(values["data"]),
                 GraphConfig.from_dict(values["graph"]),
                 ModelConfig.from_dict(values["model"]),
                 TrainConfig.from_dict(values["training"]),
             )
+            config.check()
+            return config
         except OSError as error:
             raise CrystalliteError(f"{folder} is not a run folder: no readable {CONFIG} in it") from error
-        except (ValueError, KeyError, TypeError, CrystalliteError) as error:
+        except KeyError as error:
+            raise CrystalliteError(f"{path} is damaged: it has no table {error.args[0]}") from error
+        except (ValueError, TypeError, RecursionError, CrystalliteError) as error:
             raise CrystalliteError(f"{path} is damaged: {error}") from error
+
+    def check(self) -> None:
+        """Raise CrystalliteError if the parts do not fit together."""
+        wanted = 2 if self.data.task == "classification" else len(self.data.targets)
+        if (self.model.task, self.model.n_outputs) != (self.data.task, wanted):
+            raise CrystalliteError(
+                f"[data] asks for {self.data.task} with {wanted} outputs, [model] for {self.model.task} with "
+                f"{self.model.n_outputs}"
+            )
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:
@@ -207,13 +223,10 @@ def write_predictions(
     parts = [("", truth), ("_predicted", predicted)] + (
         [("_std", deviation)] if deviation is not None else []
     )
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)])
+    head = ["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)]
     cells = np.stack([values for _, values in parts], axis=2).reshape(len(ids), len(parts) * len(names))
-    for material_id, row in zip(ids, cells.tolist(), strict=True):
-        writer.writerow([material_id, *("" if math.isnan(x) else x for x in row)])
-    write_text(path, text.getvalue())
+    pairs = zip(ids, cells.tolist(), strict=True)
+    write_csv(path, [head, *([name, *(None if math.isnan(x) else x for x in row)] for name, row in pairs)])
 
 
 class PredictionTable(NamedTuple):
@@ -230,7 +243,7 @@ def read_predictions(path: Path) -> PredictionTable:
         header, *rows = csv.reader(file)
     values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
     values = values.reshape(len(rows), len(header) - 1)
-    return PredictionTable([row[0] for row in rows], values[:, 0::2], values[:, 1::2])
+    return PredictionTable([meant(row[0]) for row in rows], values[:, 0::2], values[:, 1::2])
 
 
 def absolute_path(path: str | Path) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .csv_tables import meant, write_csv
 from .dataset import Dataset
 from .errors import CrystalliteError
-from .files import write_text
 from .materials import Seen, Signatures, are_known, groups_of
 from .run_folder import SPLIT, DataConfig
 from .splits import Split, column_split, fold_split, parse_parts, random_split, without_repeats
@@ -43,6 +43,11 @@ def draw_split(
     if config.train_limit:
         # A column's rows come in the order of the file, which may mean something.
         order = np.random.default_rng(config.split_seed).permutation(split.train)
+        if config.train_limit > len(order):
+            warnings.warn(
+                f"train_limit = {config.train_limit} has no effect: {len(order)} crystals are for training",
+                stacklevel=2,
+            )
         split = split._replace(train=order[: config.train_limit])
     if not len(split.train):
         raise CrystalliteError(
@@ -51,26 +56,24 @@ def draw_split(
     return Split(*map(np.sort, split))
 
 
-def split_text(ids: Sequence[str], split: Split) -> str:
-    """Return split.csv: material_id and part of every crystal of the dataset; no part: not used."""
+def split_rows(ids: Sequence[str], split: Split) -> list[tuple[str, str]]:
+    """Return the rows of split.csv: material_id and part of every crystal; no part: not used."""
     parts = np.full(len(ids), "", dtype=object)
     for name, rows in split._asdict().items():
         parts[rows] = name
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["material_id", "split"])
-    writer.writerows(zip(ids, parts, strict=True))
-    return text.getvalue()
+    return [("material_id", "split"), *zip(ids, parts, strict=True)]
 
 
 def split_fingerprint(ids: Sequence[str], split: Split) -> str:
-    """Return SHA-256 (hexadecimal) of split.csv."""
-    return hashlib.sha256(split_text(ids, split).encode()).hexdigest()
+    """Return SHA-256 (hexadecimal) of the rows of split.csv as plain CSV."""
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows(split_rows(ids, split))
+    return hashlib.sha256(text.getvalue().encode()).hexdigest()
 
 
 def write_split(folder: Path, ids: Sequence[str], split: Split) -> None:
     """Write split.csv into a run folder."""
-    write_text(folder / SPLIT, split_text(ids, split))
+    write_csv(folder / SPLIT, split_rows(ids, split))
 
 
 def read_split(folder: Path, ids: Sequence[str], config: DataConfig) -> Split:
@@ -85,7 +88,7 @@ def read_split(folder: Path, ids: Sequence[str], config: DataConfig) -> Split:
         stored, parts = zip(*rows, strict=True)
     except (OSError, ValueError, csv.Error) as error:
         raise CrystalliteError(f"{path}: not a readable split: {error}; train anew") from error
-    if header != ["material_id", "split"] or list(stored) != list(ids):
+    if header != ["material_id", "split"] or list(map(meant, stored)) != list(ids):
         raise CrystalliteError(f"{path}: the split is of other crystals than the dataset holds; train anew")
     split = column_split(parts)
     if config.split_fingerprint not in ("", split_fingerprint(ids, split)):  # none in folders of 0.1.0

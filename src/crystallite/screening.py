@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .cif import read_cif
+from .csv_tables import row_writer
 from .dataset import iter_batches
 from .errors import CrystalError, CrystalliteError
+from .files import output_path, refuse_input
 from .graphs import build_graphs
 from .prediction import Predictor
 from .sources.located import cif_files, located
@@ -49,6 +50,8 @@ def predict_files(
     sources.located tells them apart. They are streamed: memory does not grow with their number. A crystal
     that cannot be used is told to `on_bad`, is listed in the report, and the others are predicted.
     """
+    if output is not None:
+        refuse_input(output, inputs)
     report = Report()
 
     def bad(error: CrystalError) -> None:
@@ -134,16 +137,17 @@ def _table_writer(output: Path | None, names: Sequence[str]) -> Iterator[Write]:
     if output is None:
         yield _csv_rows(sys.stdout, names)
         return
-    partial = output.with_name(output.name + ".partial")
+    target = output_path(output)
+    partial = output_path(target.with_name(target.name + ".partial"))
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with (
             _parquet_writer(partial, names)
-            if output.suffix == ".parquet"
+            if output.suffix.lower() == ".parquet"
             else _csv_writer(partial, names) as write
         ):
             yield write
-        partial.replace(output)
+        partial.replace(target)
     except OSError as error:
         raise CrystalliteError(
             f"cannot write {output}: {error.strerror or error}; what is done is in {partial}"
@@ -159,12 +163,12 @@ def _csv_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
 
 
 def _csv_rows(file: IO[str], names: Sequence[str]) -> Write:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["material_id", *names])
+    write_row = row_writer(file)
+    write_row(["material_id", *names])
 
     def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
         for name, row in zip(ids, predicted.tolist(), strict=True):
-            writer.writerow([name, *("" if math.isnan(value) else value for value in row)])
+            write_row([name, *(None if math.isnan(value) else value for value in row)])
         file.flush()
 
     return write
@@ -176,7 +180,7 @@ def _parquet_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
     from pyarrow import parquet
 
     schema = pa.schema([("material_id", pa.string()), *((name, pa.float64()) for name in names)])
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
 
         def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
             writer.write_table(pa.table([pa.array(ids, pa.string()), *predicted.T], schema=schema))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import Task
+from .config import Settings, Task
 from .errors import CrystalliteError
 
 Values = NDArray[np.float64]
@@ -17,7 +17,7 @@ TRANSFORMS = ("standard", "log10")
 
 
 @dataclass(frozen=True)
-class Targets:
+class Targets(Settings):
     """Names, units and normalisation of the predicted properties.
 
     transforms: `standard` or `log10` for each target. mean, std: of the transformed values of the training
@@ -33,10 +33,16 @@ class Targets:
     transforms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("names", "units", "mean", "std", "transforms"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        super().__post_init__()
         if not self.transforms:
             object.__setattr__(self, "transforms", ("standard",) * len(self.names))
+        of_each = (self.units, self.mean, self.std, self.transforms)
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise CrystalliteError(f"targets must have different names, at least one, not {self.names}")
+        if any(len(values) != len(self.names) for values in of_each):
+            raise CrystalliteError(f"targets must each have a unit, mean, std and transform: {self.names}")
+        if not set(self.transforms) <= set(TRANSFORMS):
+            raise CrystalliteError(f"transforms must be some of {', '.join(TRANSFORMS)}")
 
     @classmethod
     def fit(
@@ -106,13 +112,6 @@ class Targets:
             if transform == "log10":
                 values[:, column] = 10.0 ** values[:, column]
         return values
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        return cls(**values)
 
 
 def parse_target(text: str) -> tuple[str, str]:

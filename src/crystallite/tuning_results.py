@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from .csv_tables import write_csv
 from .files import write_text
 from .results import Result, in_digits
 from .run_folder import RunConfig
@@ -181,9 +180,9 @@ def _write_table(path: Path, study: Study) -> None:
     names = sorted({name for trial in trials for name in trial.params})
     outcomes = [_outcome(trial) for trial in trials]
     errors = [name for name in _ERRORS if any(isinstance(outcome.get(name), float) for outcome in outcomes)]
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "default", *errors, "best_epoch", "epochs", "seconds", *names])
+    rows: list[list[Any]] = [
+        ["trial", "state", "default", *errors, "best_epoch", "epochs", "seconds", *names]
+    ]
     for trial, outcome in zip(trials, outcomes, strict=True):
         attributes = trial.user_attrs
         state = "diverged" if has_diverged(trial) else _WORDS[trial.state.name]
@@ -191,8 +190,8 @@ def _write_table(path: Path, study: Study) -> None:
         row += [outcome.get(name) for name in (*errors, "epoch")]
         row += [attributes.get("epochs"), attributes.get("seconds")]
         row += [trial.params.get(name) for name in names]
-        writer.writerow(row)
-    write_text(path, text.getvalue())
+        rows.append(row)
+    write_csv(path, rows)
 
 
 def _draw(study: Study, result: TuneResult) -> None:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CrystalliteError
+from ..files import refuse_input
+from .options import is_given
+from .outputs import TABLE
 
 if TYPE_CHECKING:
     from ..audit import Leak
@@ -24,7 +27,7 @@ SHOWN_IDS = 6  # of a group
 @click.option(
     "--map", "map_path", required=True, type=click.Path(path_type=Path), help="The map of ids to materials."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV of all ids with their material.")
+@click.option("-o", "--output", type=TABLE, help="CSV of all ids with their material.")
 def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
     """Find ids of a list that are one and the same material today.
 
@@ -38,6 +41,8 @@ def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
     from ..audit import audit_ids, write_id_audit
     from ..sources.id_lists import read_id_map, read_ids
 
+    if output is not None:
+        refuse_input(output, [ids, map_path])
     audit = audit_ids(read_ids(ids), read_id_map(map_path))
     groups = audit.groups
     duplicates = len(audit.ids) - audit.n_materials
@@ -71,7 +76,7 @@ def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
 @click.option(
     "--property", "properties", multiple=True, metavar="NAME", help="Compare its values inside groups."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV of all repeated crystals.")
+@click.option("-o", "--output", type=TABLE, help="CSV of all repeated crystals.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 def command(
     data: str,
@@ -98,6 +103,10 @@ def command(
 
     if sum(choice is not None for choice in (split, split_column, split_file)) > 1:
         raise CrystalliteError("give one of --split, --split-column and --split-file")
+    if split is None and is_given("seed"):
+        raise CrystalliteError("--seed has no effect without --split: leave it out")
+    if output is not None:
+        refuse_input(output, [data, *([split_file] if split_file else [])])
     dataset = Dataset.read(data)
     groups = find_groups(dataset, workers=workers, progress=True)
     found = repeated(groups)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CrystalliteError
+from ..files import refuse_input
 from . import audit, diff, fetch, select
+from .outputs import DATASET, OutputFolder
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
@@ -64,9 +66,7 @@ def info(data: str) -> None:
 
 @command.command(name="import")
 @click.argument("source")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .parquet file to write."
-)
+@click.option("-o", "--output", required=True, type=DATASET, help="The .parquet file to write.")
 @click.option("--table", type=click.Path(path_type=Path), help="CSV, Parquet or archive with the properties.")
 @click.option("--id-column", default="material_id", show_default=True, help="The table's column of ids.")
 @click.option("--target", default="target", show_default=True, help="Name for the values of id_prop.csv.")
@@ -106,8 +106,7 @@ def import_(
     """
     from ..sources.formats import ImportSettings, import_dataset
 
-    if output.suffix.lower() != ".parquet":
-        raise CrystalliteError(f"--output {output}: a dataset's name ends in .parquet")
+    refuse_input(output, [source, *([table] if table else [])])
     settings = ImportSettings(table, id_column, target, _units(units), skip_bad, workers)
     imported = import_dataset(source, settings)
     imported.dataset.write(output)
@@ -117,7 +116,7 @@ def import_(
 
 @command.command()
 @click.argument("data")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file or folder.")
+@click.option("-o", "--output", required=True, type=OutputFolder(or_file=True), help="The file or folder.")
 @click.option("--target", help="The only property to write; a folder needs it if there are several.")
 def export(data: str, output: Path, target: str | None) -> None:
     """Write DATA for other programs, in the format the name of --output tells.
@@ -139,6 +138,7 @@ def export(data: str, output: Path, target: str | None) -> None:
     from ..dataset import Dataset
     from ..sources.formats import export_dataset
 
+    refuse_input(output, [data])
     dataset = Dataset.read(data)
     for notice in export_dataset(dataset, output, target):
         click.echo(f"Notice: {notice}", err=True)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..files import refuse_input
+from .outputs import OutputFolder
+
 if TYPE_CHECKING:
     from ..difference import Change, Difference
 
@@ -25,7 +28,7 @@ SHOWN = 5  # ids of each kind
     help="Compare this property; repeatable.  [default: all that both have]",
 )
 @click.option("--map", "map_path", type=click.Path(path_type=Path), help="Map of ids to what they are today.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for tables and histograms.")
+@click.option("-o", "--output", type=OutputFolder(), help="Folder for tables and histograms.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 def command(
     old: str, new: str, properties: Sequence[str], map_path: Path | None, output: Path | None, workers: int
@@ -41,9 +44,12 @@ def command(
       crystallite data diff d.parquet d.parquet --property band_gap_2018=band_gap_2023
     """
     from ..dataset import Dataset
-    from ..difference import compare, write_difference
+    from ..difference import TABLES, compare, write_difference
     from ..sources.id_lists import read_id_map
 
+    if output is not None and map_path is not None:
+        for name in TABLES:
+            refuse_input(output / name, [map_path])
     names = dict(_name_pair(text) for text in properties) or None
     id_map = read_id_map(map_path) if map_path is not None else None
     first, second = Dataset.read(old), Dataset.read(new)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CrystalliteError
+from ..files import refuse_input
 from . import fetch_optimade, fetch_public
+from .outputs import DATASET
 
 if TYPE_CHECKING:
     from ..sources.materials_project import Fetched
@@ -39,9 +41,7 @@ for subcommand in (fetch_optimade.command, *fetch_public.commands()):
 @click.option("--article", type=click.Choice(ARTICLE_LISTS), help="The ids of the CGCNN article (2018).")
 @click.option("--chemsys", help="Chemical systems, comma-separated: Li-O,Na-Cl.")
 @click.option("--everything", is_flag=True, help="All materials that are not deprecated.")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .parquet file to write."
-)
+@click.option("-o", "--output", required=True, type=DATASET, help="The .parquet file to write.")
 @click.option(
     "--thermo-type",
     type=click.Choice(THERMO_TYPES),
@@ -74,6 +74,9 @@ def mp(
 
     if (ids is not None) + (article is not None) + (chemsys is not None) + everything != 1:
         raise CrystalliteError("say what to fetch with one of --ids, --article, --chemsys, --everything")
+    if ids is not None:
+        for written in (output, output.with_suffix(".ids.csv")):
+            refuse_input(written, [ids])
     requested = _read(ids) if ids else article_ids(article) if article else None
     fetched = fetch_materials(
         output,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..errors import CrystalliteError
+from .outputs import DATASET
 
 SHOWN = 10  # structures left out
 
@@ -20,9 +21,7 @@ SHOWN = 10  # structures left out
 )
 @click.option("--limit", type=click.IntRange(1), help="Take the first so many structures.")
 @click.option("--skip-bad", is_flag=True, help="Leave out structures that cannot be used, and list some.")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .parquet file to write."
-)
+@click.option("-o", "--output", required=True, type=DATASET, help="The .parquet file to write.")
 def command(
     server: str, query: str, properties: Sequence[str], limit: int | None, skip_bad: bool, output: Path
 ) -> None:

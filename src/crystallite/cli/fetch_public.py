@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..sources.public_sets import PUBLIC_SETS, PublicSet
+from .outputs import DATASET, OutputFolder
 
 
 def commands() -> list[click.Command]:
@@ -18,7 +19,7 @@ def _command(name: str, public: PublicSet) -> click.Command:
     default = name if public.kind == "models" else f"{name}.parquet"
     option = click.Option(
         ["-o", "--output"],
-        type=click.Path(path_type=Path),
+        type=OutputFolder() if public.kind == "models" else DATASET,
         default=default,
         show_default=True,
         help="The folder for the files." if public.kind == "models" else "The .parquet file to write.",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from .outputs import OutputFile
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
@@ -14,7 +16,7 @@ import click
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     metavar="FILE",
     help=".csv or .parquet  [default: CSV on stdout]",
 )
@@ -51,7 +53,7 @@ def command(
     An input that cannot be used is reported with its reason, the others are predicted; the exit status is
     then 1, or 0 with --skip-bad. The table has material_id (the file's name without .cif) and the target.
     """
-    if output is not None and output.suffix not in (".csv", ".parquet"):
+    if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")
     from ..prediction import load_predictor
     from ..screening import predict_files

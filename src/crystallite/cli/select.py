@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from ..errors import CrystalliteError
+from ..files import refuse_input
+from .outputs import DATASET
 
 ARTICLE_LISTS = ("formation", "band-gap", "elastic", "all")
 SHOWN = 5  # ids that are not there
@@ -23,9 +25,7 @@ SHOWN = 5  # ids that are not there
     "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Take these only; repeatable."
 )
 @click.option("--not-deprecated", is_flag=True, help="Leave out what is deprecated; missing counts as not.")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .parquet file to write."
-)
+@click.option("-o", "--output", required=True, type=DATASET, help="The .parquet file to write.")
 def command(
     data: str,
     ids_path: Path | None,
@@ -48,8 +48,7 @@ def command(
     from ..selection import full_set, select_ids, select_value
     from ..sources.id_lists import read_id_map
 
-    if output.suffix.lower() != ".parquet":
-        raise CrystalliteError(f"--output {output}: a dataset's name ends in .parquet")
+    refuse_input(output, [data, *(path for path in (ids_path, map_path) if path is not None)])
     ids = _ids(ids_path, article)
     if ids is None and (exclude or map_path):
         raise CrystalliteError("--exclude and --map go with --ids or --article")

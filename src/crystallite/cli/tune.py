@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from .outputs import OutputFolder
+
 
 @click.command()
 @click.argument("data", required=False)
@@ -40,7 +42,7 @@ import click
 @click.option("--study", default="", metavar="NAME", help="Name of the study there.  [default: DATA-TARGET]")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputFolder(),
     metavar="FOLDER",
     help="Folder of the results.  [default: runs/tune-DATA-TARGET]",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,17 @@ import pyarrow as pa
 
 from ..errors import CrystalliteError
 from ..extras import needed
+from ..files import irregular
 
 COMPRESSIONS = {".zstd": "zstd", ".zst": "zstd", ".gz": "gzip"}
 ENCODINGS = {".json", ".msgpack", ".bin"}
-MOST_EXPANSION = 200  # times its size a compressed file may unpack to; archives of crystals: 5 to 20
+MOST_EXPANSION = 100  # times its size a compressed file may unpack to; archives of crystals: 5 to 20
 ALWAYS_UNPACKED = 64 << 20  # bytes any file may unpack to
-LARGEST_VALUE = 256 << 20  # bytes of one crystal or one list of ids
+LARGEST_VALUE = 128 << 20  # bytes of one crystal or one list of ids in JSON
+MOST_ITEMS = 8_000_000  # members and elements of one value: each may take a hundred bytes of memory
+LARGEST_MESSAGE = 16 << 20  # bytes of one value in MessagePack, where an element may be one byte
 CHUNK = 1 << 20
+_SPACES = re.compile(r"[ \t\n\r]*")
 
 
 class ArchiveReader(Protocol):
@@ -76,20 +81,42 @@ def open_archive(path: Path) -> Iterator[ArchiveReader]:
     The block takes all of it or raises an error itself. Unreadable is a missing or damaged file, a compressed
     one that unpacks to more than MOST_EXPANSION times its size, and a value larger than LARGEST_VALUE.
     """
-    compression = COMPRESSIONS.get(path.suffix.lower())
     try:
-        most = max(ALWAYS_UNPACKED, MOST_EXPANSION * path.stat().st_size)
-        with pa.input_stream(str(path), compression=compression) as source:
-            stream = io.BufferedReader(_Limited(source, most), CHUNK)
+        with _unpacking(path) as stream:
             first = stream.peek(1)[:1]
             is_message_pack = first[:1] >= b"\x80" and first != b"\xef"  # 0xef begins a byte-order mark
             reader = _MessagePackReader(stream, first) if is_message_pack else _JsonReader(stream)
             yield reader
             if not reader.at_end():
                 raise _UnreadableError("something follows its end; of JSON lines, make one list [..., ...]")
-    except (_UnreadableError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except (_UnreadableError, OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error or "it takes more memory than there is"
         raise CrystalliteError(f"{path}: not a readable archive: {reason}") from None
+
+
+def unpacked(path: Path) -> bytes:
+    """Return what is in a file, decompressed as its name says; raises CrystalliteError as `open_archive`."""
+    try:
+        with _unpacking(path) as stream:
+            content: bytes = stream.read()
+            return content
+    except (_UnreadableError, OSError, MemoryError) as error:
+        raise CrystalliteError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
+
+
+def most_unpacked(path: Path) -> int:
+    """Return how many bytes a file may unpack to."""
+    return max(ALWAYS_UNPACKED, MOST_EXPANSION * path.stat().st_size)
+
+
+@contextmanager
+def _unpacking(path: Path) -> Iterator[io.BufferedReader]:
+    if reason := irregular(path):
+        raise _UnreadableError(reason)
+    with pa.input_stream(str(path), compression=COMPRESSIONS.get(path.suffix.lower())) as source:
+        yield io.BufferedReader(_Limited(source, most_unpacked(path)), CHUNK)
 
 
 class _Limited(io.RawIOBase):
@@ -136,8 +163,8 @@ class _JsonReader:
         while True:
             try:
                 value, end = self._parse(self._text, self._at)
-            except (json.JSONDecodeError, RecursionError) as error:
-                if isinstance(error, RecursionError) or not self._more():
+            except (ValueError, RecursionError) as error:  # ValueError: also of a number of 5,000 digits
+                if not isinstance(error, json.JSONDecodeError) or not self._more():
                     raise _UnreadableError(f"JSON, {self._place()}: {error}") from None
                 continue
             if end < len(self._text) or not self._more():  # a number may go on in the next chunk
@@ -180,12 +207,12 @@ class _JsonReader:
     def _peek(self) -> str:
         """Return the next character that is not a space, or "" at the end."""
         while True:
-            rest = self._text[self._at : self._at + 64]
-            stripped = rest.lstrip()
-            self._at += len(rest) - len(stripped)
-            if stripped:
-                return stripped[0]
-            if not rest and not self._more():
+            spaces = _SPACES.match(self._text, self._at)
+            assert spaces is not None
+            self._at = spaces.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
                 return ""
 
     def _more(self) -> bool:
@@ -193,6 +220,8 @@ class _JsonReader:
         rest = self._text[self._at :]
         if len(rest) > LARGEST_VALUE:
             raise _UnreadableError(f"JSON, {self._place()}: one value is larger than {LARGEST_VALUE:,} bytes")
+        if len(rest) > MOST_ITEMS and sum(map(rest.count, ",[{")) > MOST_ITEMS:
+            raise _UnreadableError(f"JSON, {self._place()}: one value has more than {MOST_ITEMS:,} items")
         try:
             data = self._stream.read(max(CHUNK, len(rest)))
             text = self._decode(data, not data)
@@ -212,7 +241,7 @@ class _MessagePackReader:
     def __init__(self, stream: Any, first: bytes) -> None:
         msgpack = message_pack()
         self._first = first[0]
-        self._unpacker = msgpack.Unpacker(stream, max_buffer_size=LARGEST_VALUE, read_size=CHUNK)
+        self._unpacker = msgpack.Unpacker(stream, max_buffer_size=LARGEST_MESSAGE, read_size=CHUNK)
         self._problems = (ValueError, msgpack.UnpackException)  # these two cover all that msgpack raises
 
     def is_map(self) -> bool:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ def export_ase_database(dataset: Dataset, path: Path) -> list[str]:
     core, atoms_of = ase_module("ase.db.core"), ase_module("ase").Atoms
     connect = ase_module("ase.db").connect
     _check_names(dataset, core)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
+    with atomic_path(path) as temporary, warnings.catch_warnings(), _sqlite_errors():
         warnings.filterwarnings("ignore", "It is best not to use keys")
         with connect(temporary, type="db", use_lock_file=False) as database:
             rows = zip(dataset.ids, _progress(dataset), records(dataset), strict=True)
@@ -75,6 +77,15 @@ def export_ase_database(dataset: Dataset, path: Path) -> list[str]:
             "key_descriptions": {key: (key, "", unit) for key, unit in dataset.units.items()},
         }
     return []
+
+
+@contextmanager
+def _sqlite_errors() -> Iterator[None]:
+    """Turn what SQLite says of a full or broken disk into an OSError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
 
 
 def _check_names(dataset: Dataset, core: Any) -> None:

@@ -14,6 +14,8 @@ from .importing import shortened
 from .schema import STRUCTURE, property_column
 
 CrystalResult = Crystal | CrystalError
+MOST_BAD = 100_000  # crystals that cannot be used: more of them, and the file is something else
+MOST_CELLS = 100_000_000  # crystals times properties
 SCALARS = (str, float, int, bool, type(None))
 
 
@@ -24,9 +26,17 @@ class Collector:
         self.ids: list[str] = []
         self.crystals: list[CrystalResult] = []
         self.columns: dict[str, list[Any]] = {}
+        self._n_bad = 0
 
     def add(self, name: str, crystal: CrystalResult, properties: Mapping[str, Any]) -> None:
-        """Add a crystal, or why there is none, and its properties."""
+        """Add a crystal, or why there is none, and its properties.
+
+        Raises CrystalliteError for more than a file of crystals has: MOST_BAD of those, MOST_CELLS values.
+        """
+        if isinstance(crystal, CrystalError):
+            self._n_bad += 1
+            if self._n_bad > MOST_BAD:
+                raise CrystalliteError(f"{crystal}; and {MOST_BAD:,} before it cannot be used")
         self.crystals.append(crystal)
         self.add_properties(name, properties)
 
@@ -37,6 +47,8 @@ class Collector:
             column += [None] * (len(self.ids) - len(column))
             column.append(value)
         self.ids.append(name)
+        if len(self.ids) * len(self.columns) > MOST_CELLS:
+            raise CrystalliteError(f"{name}: more than {MOST_CELLS:,} values of properties: take fewer")
 
     def table(self, source: str | Path) -> tuple[pa.Table, list[str]]:
         """Return material_id and the properties, and notices of what has no place in a table.

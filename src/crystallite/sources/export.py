@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..errors import CrystalliteError
 from .importing import shortened
 
 UNSAFE = set('<>:"/\\|?*') | {chr(code) for code in range(32)}  # in a file name, on one system or another
+LISTING = "id_prop.csv"
 LONGEST_ID = 200  # characters; file names end at 255 bytes
 
 
@@ -28,8 +28,8 @@ def export_published(dataset: Dataset, folder: str | Path, target: str | None = 
     """Write id_prop.csv, ID.cif and atom_init.json to a new `folder`; return how many crystals were written.
 
     target: the property to write; it may be left out if there is only one. Crystals whose value is missing
-    are left out. The folder appears when everything is written. Raises CrystalliteError if the folder is not
-    empty, or if ids are there twice or cannot be names of files.
+    are left out. The folder, or id_prop.csv in one that is there already, appears when everything is written.
+    Raises CrystalliteError if the folder is not empty, or if ids are there twice or cannot be names of files.
     """
     folder = Path(folder)
     target = _target(dataset, target)
@@ -37,21 +37,12 @@ def export_published(dataset: Dataset, folder: str | Path, target: str | None = 
     chosen = np.flatnonzero(~np.isnan(values))
     if len(chosen) == 0:
         raise CrystalliteError(f"{target}: all values are missing, nothing to export")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise CrystalliteError(f"{folder}: exists and is not empty; choose a new folder")
     ids = [dataset.ids[index] for index in chosen]
     _check_ids(ids)
-    unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
-        unfinished.mkdir(parents=True)
-        _write_all(dataset, ids, chosen, values, unfinished)
-        if folder.exists():
-            folder.rmdir()
-        unfinished.replace(folder)
+        _fill(folder, lambda unfinished: _write_all(dataset, ids, chosen, values, unfinished))
     except OSError as error:
         raise CrystalliteError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return len(ids)
 
 
@@ -69,12 +60,31 @@ def cif_text(crystal: Crystal, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _fill(folder: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` fill a new or an empty folder, or leave it as it was."""
+    is_new = not folder.exists()
+    unfinished = folder.with_name(f".{folder.name}-unfinished") if is_new else folder / ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
+    if not is_new and not (folder.is_dir() and not any(folder.iterdir())):
+        raise CrystalliteError(f"{folder}: exists and is not empty; choose a new folder")
+    try:
+        unfinished.mkdir(parents=True)
+        write(unfinished)
+        if is_new:
+            unfinished.replace(folder)
+            return
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == LISTING):
+            path.replace(folder / path.name)  # the listing last: it makes a dataset of the folder
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _write_all(
     dataset: Dataset, ids: list[str], chosen: NDArray[np.int64], values: NDArray[np.float64], folder: Path
 ) -> None:
     from tqdm import tqdm
 
-    with (folder / "id_prop.csv").open("w", encoding="utf-8", newline="") as file:
+    with (folder / LISTING).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows((name, repr(float(values[index]))) for name, index in zip(ids, chosen, strict=True))
     table = {str(number): row.tolist() for number, row in enumerate(feature_table()) if number}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
 
+from ..csv_tables import meant
 from ..errors import CrystalliteError
+from .archive_stream import open_archive, unpacked
+from .parquet import open_parquet
 
 HEADERS = {"id", "ids", "material_id", "mp_id", "mpid", "paper_id", "task_id", "materialid"}
 
@@ -22,8 +24,8 @@ def read_ids(path: str | Path) -> list[str]:
     if path.suffix.lower() == ".parquet":
         ids = [str(i) for i in _parquet_table(path, ["material_id"])["material_id"].to_pylist()]
     else:
-        lines = _bytes(path).decode("utf-8-sig", errors="replace").splitlines()
-        cells = [line.split(",")[0].strip().strip('"') for line in lines]
+        lines = unpacked(path).decode("utf-8-sig", errors="replace").splitlines()
+        cells = [meant(line.split(",")[0].strip().strip('"')) for line in lines]
         ids = [cell for cell in cells if cell]
         ids = ids[1:] if ids and ids[0].lower() in HEADERS else ids
     if not ids:
@@ -52,33 +54,27 @@ def read_id_map(path: str | Path) -> dict[str, str]:
         if table.num_columns < 2:
             raise CrystalliteError(f"{path}: a map needs two columns, the id and today's id")
         pairs = zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True)
-        return {str(old): str(new) for old, new in pairs if old not in (None, "") and new not in (None, "")}
+        filled = (
+            (str(old), str(new)) for old, new in pairs if old not in (None, "") and new not in (None, "")
+        )
+        return {meant(old): meant(new) for old, new in filled} if name.endswith(".csv") else dict(filled)
     raise CrystalliteError(f"{path}: a map of ids is a .json, .json.zstd, .csv or .parquet file")
 
 
 def _json_map(path: Path) -> dict[str, str]:
-    try:
-        pairs = json.loads(_bytes(path))
-    except ValueError as error:
-        raise CrystalliteError(f"{path}: not readable JSON: {error}") from None
-    if not isinstance(pairs, dict) or not all(isinstance(new, str) for new in pairs.values()):
-        raise CrystalliteError(
-            f'{path}: not a map of ids; it should be one object {{"id": "today\'s id", ...}}'
-        )
+    wrong = CrystalliteError(
+        f'{path}: not a map of ids; it should be one object {{"id": "today\'s id", ...}}'
+    )
+    pairs: dict[str, str] = {}
+    with open_archive(path) as reader:
+        if not reader.is_map():
+            raise wrong
+        for old in reader.members():
+            new = reader.value()
+            if not isinstance(new, str):
+                raise wrong
+            pairs[old] = new
     return pairs
-
-
-def _bytes(path: Path) -> bytes:
-    """Return what is in a file, decompressed as its name says."""
-    codec = {".zstd": "zstd", ".zst": "zstd", ".gz": "gzip"}.get(path.suffix.lower())
-    try:
-        with pa.input_stream(str(path), compression=codec) as file:
-            content: bytes = file.read()
-    except FileNotFoundError:
-        raise CrystalliteError(f"no file {path}") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CrystalliteError(f"{path}: cannot be read: {error}") from None
-    return content
 
 
 def _csv_table(path: Path) -> pa.Table:
@@ -94,9 +90,9 @@ def _csv_table(path: Path) -> pa.Table:
 
 
 def _parquet_table(path: Path, columns: list[str] | None) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(path).read(columns=columns)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CrystalliteError(f"{path}: not a readable Parquet table: {error}") from None
+    with open_parquet(path) as file:
+        table = file.read(columns=columns)
+    missing = [name for name in columns or () if name not in table.column_names]
+    if missing:
+        raise CrystalliteError(f"{path}: no column {', '.join(missing)}")
+    return table

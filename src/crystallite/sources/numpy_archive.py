@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import lzma
+import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from ..crystal import Crystal, CrystalArrays, check_crystal
 from ..errors import CrystalError, CrystalliteError
+from ..files import irregular
+from .archive_stream import most_unpacked
 from .importing import Imported, assemble, shortened
 from .tables import read_table
 
+_KINDS = {"ids": "USiu", "lattice": "fiu", "offsets": "iu", "numbers": "iu", "frac": "fiu"}  # NumPy's letters
+_UNREADABLE = (
+    OSError, ValueError, TypeError, RuntimeError, NotImplementedError, MemoryError, EOFError, RecursionError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, SyntaxError,
+)  # fmt: skip
 ARRAYS = {"ids": "(N,)", "lattice": "(N, 3, 3)", "offsets": "(N + 1,)", "numbers": "(n,)", "frac": "(n, 3)"}
 
 
@@ -82,25 +93,52 @@ def _without_row(ids: list[str], listed: list[str], listing: str) -> list[str]:
 
 
 def _read_arrays(path: Path) -> tuple[list[str], CrystalArrays]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in ARRAYS if name not in archive]
-            if missing:
-                raise CrystalliteError(f"{path}: no array {', '.join(missing)}; it needs {_layout()}")
-            found: dict[str, Any] = {name: archive[name] for name in ARRAYS}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise CrystalliteError(f"{path}: not a readable NumPy archive: {error}") from None
+    found = _read_members(path)
+    _check_shapes(path, found)
     ids = [_id(name, path) for name in found["ids"].tolist()]
     if len(set(ids)) < len(ids):
         raise CrystalliteError(f"{path}: ids are there more than once, rows of a table cannot be told apart")
-    arrays = CrystalArrays(
+    return ids, CrystalArrays(
         lattices=found["lattice"].astype(np.float64),
         offsets=found["offsets"].astype(np.int64),
         numbers=_atomic_numbers(found["numbers"]),
         frac_coords=found["frac"].astype(np.float64),
     )
-    _check_shapes(path, len(ids), arrays)
-    return ids, arrays
+
+
+def _read_members(path: Path) -> dict[str, Any]:
+    """Read the arrays of ARRAYS; each is of a kind it may have, and no larger than the file can hold."""
+    if reason := irregular(path):
+        raise CrystalliteError(f"{path}: not a readable NumPy archive: {reason}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            missing = [name for name in ARRAYS if f"{name}.npy" not in members]
+            if missing:
+                raise CrystalliteError(f"{path}: no array {', '.join(missing)}; it needs {_layout()}")
+            chosen = {name: members[f"{name}.npy"] for name in ARRAYS}
+            if sum(info.file_size for info in chosen.values()) > most_unpacked(path):
+                raise ValueError("its arrays are far larger than the file")
+            return {name: _read_member(archive, info, _KINDS[name]) for name, info in chosen.items()}
+    except _UNREADABLE as error:
+        reason = str(error) or type(error).__name__
+        raise CrystalliteError(f"{path}: not a readable NumPy archive: {reason}") from None
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> Any:
+    """Read one array; its header is believed only as far as there are bytes for it."""
+    name = info.filename
+    with archive.open(info) as file:
+        header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}.get(read_magic(file))
+        if header is None:
+            raise ValueError(f"{name} is of an unknown version")
+        shape, by_columns, kind = header(file)
+        if kind.kind not in kinds:
+            raise ValueError(f"{name} holds {kind}")
+        content = file.read()
+    if math.prod(shape) * kind.itemsize != len(content) or min(shape, default=0) < 0:
+        raise ValueError(f"{name} is said to be {kind} {shape}, which its {len(content):,} bytes are not")
+    return np.frombuffer(content, kind).reshape(shape, order="F" if by_columns else "C")
 
 
 def _id(name: object, path: Path) -> str:
@@ -115,15 +153,17 @@ def _atomic_numbers(numbers: np.ndarray) -> np.ndarray:
     return np.where((numbers >= 0) & (numbers <= 255), numbers, 0).astype(np.uint8)
 
 
-def _check_shapes(path: Path, n_crystals: int, arrays: CrystalArrays) -> None:
-    offsets, n_atoms = arrays.offsets, len(arrays.numbers)
+def _check_shapes(path: Path, found: dict[str, Any]) -> None:
+    offsets, n_atoms, n_crystals = found["offsets"], found["numbers"].size, found["ids"].size
     fits = (
-        arrays.lattices.shape == (n_crystals, 3, 3)
+        found["ids"].shape == (n_crystals,)
+        and found["lattice"].shape == (n_crystals, 3, 3)
         and offsets.shape == (n_crystals + 1,)
-        and arrays.frac_coords.shape == (n_atoms, 3)
+        and found["numbers"].shape == (n_atoms,)
+        and found["frac"].shape == (n_atoms, 3)
         and offsets[0] == 0
         and offsets[-1] == n_atoms
-        and bool((np.diff(offsets) >= 0).all())
+        and bool((offsets[1:] >= offsets[:-1]).all())
     )
     if not fits:
         raise CrystalliteError(f"{path}: the arrays do not fit together; it needs {_layout()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ def checked_table(table: pa.Table, source: str, first_row: int = 0) -> pa.Table:
     Other columns follow in their order: floats as float64, text as string. Raises CrystalliteError naming
     `source`, the column and the row (counted from 0; the table's first is `first_row`).
     """
+    _check_columns(table, source)
     missing = [name for name in STRUCTURE.names if name not in table.column_names]
     if missing:
         raise CrystalliteError(
@@ -97,6 +99,32 @@ def is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
+def _check_columns(table: pa.Table, source: str) -> None:
+    """Raise CrystalliteError for two columns of one name, text that is not UTF-8 and lists that are cut."""
+    names = _decoded(lambda: table.column_names, f"{source}: the name of a column")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise CrystalliteError(f"{source}: there are several columns {twice[0]}; rename or drop all but one")
+    for name in names:
+        try:
+            table[name].validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise CrystalliteError(f"{source}: column {name}: not readable: {error}") from None
+    for field in table.schema:
+        unit = (field.metadata or {}).get(b"unit", b"")
+        _decoded(unit.decode, f"{source}: the unit of column {field.name}")
+    for key, value in (table.schema.metadata or {}).items():
+        if key.startswith(METADATA_PREFIX.encode()):
+            _decoded((key + value).decode, f"{source}: what it says of itself")
+
+
+def _decoded(read: Callable[[], Any], what: str) -> Any:
+    try:
+        return read()
+    except UnicodeDecodeError:
+        raise CrystalliteError(f"{what} is not text in UTF-8") from None
+
+
 def _check_version(table: pa.Table, source: str) -> None:
     version = (table.schema.metadata or {}).get(f"{METADATA_PREFIX}format".encode(), b"1").decode()
     if version != str(FORMAT_VERSION):
@@ -109,7 +137,12 @@ def _check_version(table: pa.Table, source: str) -> None:
 def _ids(table: pa.Table, source: str) -> pa.Array:
     ids = table["material_id"].combine_chunks()
     if ids.type != pa.string():
-        ids = ids.cast(pa.string())
+        try:
+            ids = ids.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise CrystalliteError(
+                f"{source}: column material_id has the type {ids.type}; ids are text or whole numbers"
+            ) from None
     if ids.null_count:
         row = int(np.argmax(ids.is_null().to_numpy(zero_copy_only=False)))
         raise CrystalliteError(f"{source}: column material_id, row {row}: no value; crystals need an id")

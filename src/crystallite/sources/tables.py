@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ..errors import CrystalliteError
 from .archive_stream import is_archive
+from .parquet import open_parquet
 from .schema import is_number
 
 NOTICES = b"notices"  # key in a table's metadata: what whoever imports it should be told, a line each
@@ -75,12 +76,8 @@ def _has_leading_zeros(column: pa.ChunkedArray) -> bool:
 
 
 def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CrystalliteError(f"{path}: not a readable Parquet table: {error}") from None
+    with open_parquet(path) as file:
+        return file.read()
 
 
 def _number_or_text(column: pa.ChunkedArray, path: Path, name: str) -> pa.ChunkedArray:

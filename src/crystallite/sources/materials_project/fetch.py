@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +11,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from ...csv_tables import write_csv
 from ...dataset import Dataset
 from ...errors import CrystalError, CrystalliteError
-from ...files import write_text
 from ..journal import Journal
 from ..web import JsonClient, ServiceError
 from . import queries
@@ -103,13 +101,11 @@ def fetch_materials(
 
 def write_ids(path: Path, resolved: Sequence[Resolved]) -> None:
     """Write a CSV file with what became of every requested id."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["requested_id", "material_id", "deprecated", "found_by", "problem"])
+    rows = [("requested_id", "material_id", "deprecated", "found_by", "problem")]
     for item in resolved:
         deprecated = "" if item.deprecated is None else str(item.deprecated).lower()
-        writer.writerow([item.requested_id, item.material_id or "", deprecated, item.found_by, item.problem])
-    write_text(path, text.getvalue())
+        rows.append((item.requested_id, item.material_id or "", deprecated, item.found_by, item.problem))
+    write_csv(path, rows)
 
 
 def _check(output: Path, thermo_type: str, given: Sequence[bool]) -> None:

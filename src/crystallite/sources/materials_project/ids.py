@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import CrystalliteError
+from ..parquet import open_parquet
 
 LAST_LEGACY = 3_347_529  # greater ids are written in letters only (emmet-core, AlphaID._cut_point)
 N_LETTERS = 8
@@ -75,12 +76,11 @@ def article_ids(name: str) -> list[str]:
     id now.
     Source: the authors' lists as kept in github ricet8ur/rcgcnn c27d3f5.
     """
-    import pyarrow.parquet as pq
-
     if name not in ARTICLE_LISTS:
         raise CrystalliteError(f"no article list {name!r}; there are: {', '.join(ARTICLE_LISTS)}")
     column = {"band-gap": "band_gap", "elastic": "elastic"}.get(name)
-    table = pq.read_table(Path(__file__).parents[2] / "data" / "article_ids.parquet")
+    with open_parquet(Path(__file__).parents[2] / "data" / "article_ids.parquet") as file:
+        table = file.read()
     if column:
         table = table.filter(table[column])
     return [f"mp-{number}" for number in table["number"].to_pylist()]

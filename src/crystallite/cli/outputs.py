@@ -1,0 +1,61 @@
+"""Options that name what is written: what cannot be is refused before anything is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import CrystalliteError, WriteError
+from ..files import irregular, output_path
+
+
+class OutputFile(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
+    """A file that is written. ending: what its name has to end in, and `what` it is."""
+
+    name = "path"
+
+    def __init__(self, ending: str = "", what: str = "") -> None:
+        self.ending, self.what = ending, what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        option = param.opts[-1] if param else "--output"
+        path = _named(value, option)
+        if self.ending and path.suffix.lower() != self.ending:
+            raise CrystalliteError(f"{option} {path}: the name of {self.what} ends in {self.ending}")
+        try:
+            output_path(path)
+        except WriteError as error:
+            raise CrystalliteError(f"{option}: {error}") from None
+        return path
+
+
+class OutputFolder(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
+    """A folder that is written to. or_file: a file will do as well."""
+
+    name = "path"
+
+    def __init__(self, *, or_file: bool = False) -> None:
+        self.or_file = or_file
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        option = param.opts[-1] if param else "--output"
+        path = _named(value, option)
+        try:
+            is_folder = path.is_dir()
+        except OSError as error:
+            raise CrystalliteError(f"{option} {path}: {error.strerror or error}") from None
+        if not is_folder and path.exists() and not (self.or_file and not irregular(path)):
+            raise CrystalliteError(f"{option} {path}: it is not a folder")
+        return path
+
+
+DATASET = OutputFile(".parquet", "a dataset")
+TABLE = OutputFile(".csv", "a table")
+
+
+def _named(value: Any, option: str) -> Path:
+    if not str(value):
+        raise CrystalliteError(f"{option}: the name is empty")
+    return Path(value)

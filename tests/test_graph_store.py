@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,13 +64,25 @@ def is_mapped(array: np.ndarray) -> bool:
     return False
 
 
-def test_second_call_maps_the_file(dataset, expected, builds, tmp_path) -> None:
+@pytest.mark.parametrize("limit", [0, 1 << 30], ids=["mapped", "in memory"])
+def test_second_call_reads_the_files(limit, dataset, expected, builds, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(graph_store, "IN_MEMORY", limit)
     assert_same(dataset_graphs(dataset, CONFIG, folder=tmp_path), expected)
     again = dataset_graphs(dataset, CONFIG, folder=tmp_path)
     assert_same(again, expected)
     assert len(builds) == 1
-    assert all(is_mapped(array) for array in again)
+    assert all(is_mapped(array) == (limit == 0) for array in again)
     assert not again.distances.flags.writeable
+
+
+def test_files_that_are_cut_while_they_are_used(dataset, expected, tmp_path) -> None:
+    """Of mapped files the process would die (SIGBUS)."""
+    graphs = dataset_graphs(dataset, CONFIG, folder=tmp_path)
+    for path in store_of(tmp_path).glob("*.npy"):
+        assert path.stat().st_mode & 0o222 == 0
+        os.truncate(path, 0)
+    assert_same(graphs, expected)
+    assert_same(dataset_graphs(dataset, CONFIG, folder=tmp_path), expected)
 
 
 def test_default_folder(dataset, builds) -> None:

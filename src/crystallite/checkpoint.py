@@ -145,7 +145,7 @@ def _checksum(tensors: dict[str, Tensor], header: str) -> str:
     digest = zlib.crc32(header.encode())
     for name, tensor in sorted(tensors.items()):
         digest = zlib.crc32(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode(), digest)
-        digest = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), digest)
+        digest = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, digest)
     return f"{digest:08x}"
 
 

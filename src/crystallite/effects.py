@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -36,6 +37,22 @@ CONDITIONS = (
 def without_effect(values: Mapping[str, Any]) -> list[Condition]:
     """Return the conditions that these values of settings do not meet."""
     return [condition for condition in CONDITIONS if values.get(condition.needs) != condition.value]
+
+
+def warn_of_late(given: Collection[str], values: Mapping[str, Any]) -> None:
+    """Warn of given settings that wait for an epoch that never comes."""
+    epochs = values["epochs"]
+    if "patience" in given and values["patience"] >= epochs:
+        warnings.warn(
+            f"patience = {values['patience']} has no effect in {epochs} epochs: it cannot run out",
+            stacklevel=4,
+        )
+    late = [str(epoch) for epoch in values["milestones"] if epoch >= epochs]
+    if "milestones" in given and late:
+        warnings.warn(
+            f"milestones after the last epoch have no effect: {', '.join(late)} of {epochs} epochs",
+            stacklevel=4,
+        )
 
 
 def refuse_without_effect(given: Collection[str], values: Mapping[str, Any]) -> None:

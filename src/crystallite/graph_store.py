@@ -1,12 +1,18 @@
-"""Graphs on disk: built once, memory-mapped, shared by all runs, folds and trials.
+"""Graphs on disk: built once, shared by all runs, folds and trials.
 
 A store is a folder named after the crystals' fingerprint, the graph settings and the algorithm's version. It
 appears whole or not at all, is checked (CRC-32 of each file) when opened, and is rebuilt when damaged.
+
+Stores below IN_MEMORY are read into memory: what becomes of the files later does not matter. Larger ones
+are mapped, so that processes share them. A process that reads a mapped file which another one cuts would be
+killed (SIGBUS), so a store's files are never written to again: they are read-only, and a store is replaced by
+another folder, while readers keep the files of the old one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -15,14 +21,20 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from .config import GraphConfig
 from .dataset import Dataset
 from .graphs import ALGORITHM_VERSION, PackedGraphs, build_graphs
+
+HEADER = 4096  # bytes in which the header of an .npy file ends
+IN_MEMORY = 64 << 20  # bytes; graphs take some 400 bytes a crystal
 
 
 def cache_folder() -> Path:
@@ -39,7 +51,7 @@ def dataset_graphs(
     progress: bool = False,
     folder: Path | None = None,
 ) -> PackedGraphs:
-    """Return the graphs of a dataset, memory-mapped from the store, building them the first time.
+    """Return the graphs of a dataset from the store, building them the first time.
 
     Two processes that ask at once build once. When the store cannot be written (no room, no permission) the
     graphs are built in memory, with a warning.
@@ -74,7 +86,8 @@ def _built(folder: Path, build: Callable[[], PackedGraphs]) -> PackedGraphs:
         manifest = {}
         for name, array in graphs._asdict().items():
             np.save(temporary / f"{name}.npy", array)
-            manifest[name] = _checksum(temporary / f"{name}.npy")
+            manifest[name] = zlib.crc32((temporary / f"{name}.npy").read_bytes())
+            (temporary / f"{name}.npy").chmod(0o444)
         (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
@@ -88,15 +101,32 @@ def _opened(folder: Path) -> PackedGraphs | None:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         files = {name: folder / f"{name}.npy" for name in PackedGraphs._fields}
-        if any(_checksum(path) != manifest[name] for name, path in files.items()):
+        is_small = sum(path.stat().st_size for path in files.values()) < IN_MEMORY
+        contents = {name: _content(path, is_small) for name, path in files.items()}
+        # The whole file counts: its header says how to read the numbers.
+        if any(zlib.crc32(content.data) != manifest[name] for name, content in contents.items()):
             return None
-        arrays = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in files.items()}
-    except (OSError, ValueError, KeyError, TypeError):
+        return PackedGraphs(**{name: _array(content) for name, content in contents.items()})
+    except (OSError, ValueError, KeyError, TypeError, MemoryError, RecursionError):
         return None
-    # Plain arrays over the mapped memory: compiled code is made for these, not for np.memmap.
-    return PackedGraphs(**{name: array.view(np.ndarray) for name, array in arrays.items()})
 
 
-def _checksum(path: Path) -> int:
-    """CRC-32 of a whole file: its header says how to read the numbers, so it counts as well."""
-    return zlib.crc32(np.memmap(path, np.uint8, "r").data)
+def _content(path: Path, is_small: bool) -> NDArray[np.uint8]:
+    """Return the bytes of a file, read or mapped."""
+    if not is_small:
+        return np.memmap(path, np.uint8, "r").view(np.ndarray)
+    content = np.fromfile(path, np.uint8)
+    content.flags.writeable = False
+    return content
+
+
+def _array(content: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return the array of an .npy file's bytes, over their memory, which is not to be written to.
+
+    A plain array also over mapped memory: compiled code is made for these, not for np.memmap.
+    """
+    head = io.BytesIO(content[:HEADER].tobytes())
+    version = read_magic(head)
+    read_header = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
+    shape, by_columns, kind = read_header(head)
+    return content[head.tell() :].view(kind).reshape(shape, order="F" if by_columns else "C")

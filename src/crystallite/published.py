@@ -97,18 +97,26 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_records(path: Path) -> None:
-    """Raise CrystalliteError for a zip archive that unpacks to more than it is: PyTorch never compresses."""
+    """Raise CrystalliteError for a zip archive that is damaged or unpacks to more than it is.
+
+    PyTorch never compresses. Early versions of it wrote no zip archives, and no checksums.
+    """
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+            is_stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
+            if not is_stored or sum(record.file_size for record in records) > path.stat().st_size:
+                raise CrystalliteError(
+                    f"{path} is not a checkpoint of the published code: it would unpack to more"
+                )
+            damaged = archive.testzip()
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
         raise CrystalliteError(f"{path} is damaged: {one_line(error)}") from error
-    is_stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
-    if not is_stored or sum(record.file_size for record in records) > path.stat().st_size:
-        raise CrystalliteError(f"{path} is not a checkpoint of the published code: it would unpack to more")
+    if damaged is not None:
+        raise CrystalliteError(f"{path} is damaged: {damaged} in it is not what was written")
 
 
 def _has_its_numbers(tensor: Any) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from .config import GraphConfig, ModelConfig, Task, TrainConfig
-from .effects import refuse_without_effect
+from .effects import refuse_without_effect, warn_of_late
 from .errors import CrystalliteError
 
 # `paper`: the defaults of the published code. `modern`: chosen by measurement on
@@ -51,7 +51,9 @@ def configure(
     an unknown name, and a value in `settings` that makes no sense or no difference.
     """
     configs = _combined(recipe, task, n_targets, {**(inherited or {}), **settings})
-    refuse_without_effect(settings, setting_values(configs))
+    values = setting_values(configs)
+    refuse_without_effect(settings, values)
+    warn_of_late(settings, values)
     return configs
 
 

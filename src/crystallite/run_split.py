@@ -43,6 +43,11 @@ def draw_split(
     if config.train_limit:
         # A column's rows come in the order of the file, which may mean something.
         order = np.random.default_rng(config.split_seed).permutation(split.train)
+        if config.train_limit > len(order):
+            warnings.warn(
+                f"train_limit = {config.train_limit} has no effect: {len(order)} crystals are for training",
+                stacklevel=2,
+            )
         split = split._replace(train=order[: config.train_limit])
     if not len(split.train):
         raise CrystalliteError(

@@ -75,7 +75,7 @@ class SearchSpace:
         """Read TOML; `source` names it in errors."""
         try:
             table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # ValueError: TOML's own, and numbers too long to read
             raise CrystalliteError(f"{source}: {error}") from error
         try:
             return cls.from_dict(table)

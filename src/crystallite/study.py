@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from .errors import CrystalliteError
 from .extras import needed
+from .files import output_path
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -40,9 +41,15 @@ def open_study(name: str, storage: str, search: dict[str, Any], start: dict[str,
     default settings, if they lie inside the space. Raises CrystalliteError when the storage cannot be opened
     or the study searches something else.
     """
-    optuna = import_optuna()
+    import_optuna()
     where = _database(storage) if "://" in storage else _journal(Path(storage))
     options = {"storage": where, "sampler": _sampler(seed), "pruner": _pruner(search["epochs"])}
+    with storing():
+        return _begun(name, search, start, options)
+
+
+def _begun(name: str, search: dict[str, Any], start: dict[str, Any], options: dict[str, Any]) -> Study:
+    optuna = import_optuna()
     try:
         study: Study = optuna.create_study(study_name=name, **options)
         study.set_user_attr(_SEARCH, search)
@@ -201,19 +208,26 @@ def _pruner(epochs: int) -> BasePruner:
     return HyperbandPruner(min_resource=max(1, epochs // 4), max_resource=epochs)
 
 
-def storage_errors() -> tuple[type[Exception], ...]:
-    """Return what a storage raises that is full, gone or out of reach."""
+@contextmanager
+def storing() -> Iterator[None]:
+    """Turn what a storage raises that is full, gone or out of reach into a CrystalliteError."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
-    return (OSError, StorageInternalError, SQLAlchemyError)
+    try:
+        yield
+    except (OSError, StorageInternalError, SQLAlchemyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CrystalliteError(
+            f"cannot store the trials: {reason}; when that is mended, run the same command again"
+        ) from error
 
 
 def _journal(path: Path) -> BaseStorage:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    file = str(path.resolve())
+    file = str(output_path(path).resolve())
     lock = JournalFileOpenLock(file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from . import distributed, run_folder
-from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
+from .checkpoint import TrainedModel, load_model, one_line, read_tensors, save_model, write_tensors
 from .config import Task
 from .dataset import Dataset
 from .devices import device_name
@@ -123,7 +123,13 @@ def resume(
         trainer = prepare(dataset, config, split=split, workers=workers, device=device, progress=progress)
         _say_other_device(folder, device)
         if (folder / LAST).exists():
-            trainer.load_state(*read_tensors(folder / LAST))
+            tensors, counters = read_tensors(folder / LAST)
+            try:
+                trainer.load_state(tensors, counters)
+            except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+                raise CrystalliteError(
+                    f"{folder / LAST} is damaged or of another training: {one_line(error)}"
+                ) from error
         return _finish(trainer, dataset, config, folder, progress)
 
 

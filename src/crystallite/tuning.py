@@ -31,7 +31,7 @@ from .study import (
     mark_diverged,
     open_study,
     restore_start,
-    storage_errors,
+    storing,
 )
 from .targets import parse_target
 from .trainer import Trainer
@@ -139,15 +139,8 @@ class Search:
     def run(self, study: Study, place: Workplace, trials: int, folder: Path) -> TuneResult:
         """Add trials until `trials` have finished; write the results, also when stopped early."""
         with stop_requests() as stop:
-            try:
+            with storing(), suppress(SearchInterruptedError):
                 self._search(study, place, trials, stop)
-            except SearchInterruptedError:
-                pass
-            except storage_errors() as error:
-                reason = str(error).splitlines()[0]
-                raise CrystalliteError(
-                    f"cannot store the trials: {reason}; when that is mended, run the same command again"
-                ) from error
             place.fail_lost()
             n_finished = len(tuning_results.finished(study))
             result = tuning_results.write(study, self.config, self.measure, self.space.fixed, folder)

@@ -143,6 +143,11 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
         if value not in (None, ()) and name not in ("settings", "config")
     }
     assigned = _assigned(options["settings"])
+    twice = sorted(name for name in assigned if name in options and is_given(name))
+    if twice:
+        raise click.UsageError(f"{', '.join(twice)}: given by --set and by an option; leave one of them out")
+    if options.get("config") and is_given("recipe"):
+        raise click.UsageError("--recipe has no effect beside --config, which has all settings: leave it out")
     if not options.get("config"):
         return {**chosen, **assigned}
     of_file = {name: value for name, value in _settings_in(options["config"]).items() if not is_given(name)}
@@ -163,6 +168,8 @@ def _assigned(assignments: Sequence[str]) -> dict[str, Any]:
             raise click.UsageError(f"--set takes NAME=VALUE, not {assignment!r}")
         if name.strip() not in known:
             raise click.UsageError(f"--set {assignment}: settings are {', '.join(sorted(known))}")
+        if name.strip() in assigned:
+            raise click.UsageError(f"--set {assignment}: {name.strip()} is set twice")
         assigned[name.strip()] = _parsed(text.strip())
     return assigned
 
@@ -182,7 +189,7 @@ def _settings_in(path: Path) -> dict[str, Any]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         settings: dict[str, Any] = tables["graph"] | tables["model"] | tables["training"]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: TOML's errors, and bad UTF-8
         raise CrystalliteError(f"cannot read settings from {path}: {error}") from error
     except (KeyError, TypeError) as error:
         raise CrystalliteError(f"{path} needs the tables [graph], [model] and [training]") from error
@@ -196,5 +203,5 @@ def _parsed(text: str) -> Any:
 
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ase.build import bulk
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystallite.crystal import Crystal
+from crystallite.crystal import MIN_DISTANCE, Crystal
 from crystallite.dataset import Dataset, iter_batches
 from crystallite.errors import CrystalError, CrystalliteError
+from crystallite.overlaps import distance_below
 
 coordinate = st.floats(-2, 2, allow_subnormal=False)
 
@@ -32,8 +33,9 @@ def crystals(draw):
     lattice = np.diag(lengths)
     lattice[[1, 2, 2], [0, 0, 1]] = shear
     numbers = draw(st.lists(st.integers(1, 100), min_size=n_atoms, max_size=n_atoms))
-    coords = draw(st.lists(coordinate, min_size=3 * n_atoms, max_size=3 * n_atoms))
-    return Crystal(np.array(numbers, np.uint8), lattice, np.array(coords).reshape(-1, 3))
+    coords = np.reshape(draw(st.lists(coordinate, min_size=3 * n_atoms, max_size=3 * n_atoms)), (-1, 3))
+    assume(distance_below(MIN_DISTANCE, lattice, coords) == np.inf)
+    return Crystal(np.array(numbers, np.uint8), lattice, coords)
 
 
 def small(n=4):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import hypot, isfinite, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ MAX_ATOMIC_NUMBER = 100  # the element table of the published code ends at fermi
 MAX_ATOMS = 65_535  # of one crystal: graphs store neighbours and multiplicities in 16 bits
 MIN_DISTANCE = 0.5  # Å; the shortest bond, of two hydrogen atoms, has 0.74
 MAX_EDGE = 10_000.0  # Å; the longest known cell has some 1,000
+MAX_SKEW = 0.05  # a cell with less of its edges' product as volume is looked at more closely
+MAX_IMAGES = 1_000_000  # of atoms in a box around the sphere that holds some 26 atoms
 MIN_ATOM_VOLUME = 0.05  # Å³; spheres MIN_DISTANCE wide cannot be packed closer
 
 
@@ -115,30 +118,35 @@ def check_crystal(crystal: Crystal, source: str) -> None:
         raise CrystalError(source, f"more than {MAX_ATOMS:,} atoms")
     if crystal.lattice.shape != (3, 3) or crystal.frac_coords.shape != (n_atoms, 3):
         raise CrystalError(source, "lattice must be 3 x 3 and every atom needs three coordinates")
-    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
-        raise CrystalError(source, "lattice or coordinates are not finite numbers")
     if crystal.numbers.min() < 1 or crystal.numbers.max() > MAX_ATOMIC_NUMBER:
         raise CrystalError(
             source, f"an element is outside the table, atomic numbers 1 to {MAX_ATOMIC_NUMBER}"
         )
-    _check_cell(crystal, source)
+    a, b, c = crystal.lattice.tolist()
+    lengths = hypot(*a), hypot(*b), hypot(*c)
+    if not (isfinite(sum(lengths)) and np.isfinite(crystal.frac_coords).all()):
+        raise CrystalError(source, "lattice or coordinates are not finite numbers")
+    if max(lengths) > MAX_EDGE:
+        raise CrystalError(
+            source, f"the unit cell is impossible: an edge of {max(lengths):.3g} Å (at most {MAX_EDGE:,.0f})"
+        )
+    volume = crystal.volume
+    if volume < 1e-3 * max(prod(lengths), 1.0):
+        raise CrystalError(source, f"the cell has no volume ({volume:.2g} Å³)")
+    if volume < MIN_ATOM_VOLUME * n_atoms:
+        raise CrystalError(source, f"{n_atoms:,} atoms have no room in {volume:.2g} Å³")
+    if volume < MAX_SKEW * prod(lengths) and _n_images(crystal) > MAX_IMAGES:
+        raise CrystalError(source, "the cell is too skewed to find neighbours in; reduce it first (Niggli)")
     distance = distance_below(MIN_DISTANCE, crystal.lattice, crystal.frac_coords)
     if distance < MIN_DISTANCE:
         raise OverlapError(source, f"two atoms are {distance:.3f} Å apart; they overlap or share one site")
 
 
-def _check_cell(crystal: Crystal, source: str) -> None:
-    """Raise CrystalError unless the cell has a size and shape that cells have."""
-    lengths = np.sqrt(np.minimum(np.square(crystal.lattice).sum(axis=1), 1e300))
-    if lengths.max() > MAX_EDGE:
-        raise CrystalError(
-            source, f"the unit cell is impossible: an edge of {lengths.max():.3g} Å (at most {MAX_EDGE:,.0f})"
-        )
-    volume = crystal.volume
-    if volume < 1e-3 * max(float(np.prod(lengths)), 1.0):
-        raise CrystalError(source, f"the cell has no volume ({volume:.2g} Å³)")
-    if volume < MIN_ATOM_VOLUME * len(crystal):
-        raise CrystalError(source, f"{len(crystal):,} atoms have no room in {volume:.2g} Å³")
+def _n_images(crystal: Crystal) -> float:
+    """How many images of atoms lie in the box, along the cell's edges, around the sphere of 26 atoms."""
+    radius = (26 * 0.75 / np.pi * crystal.volume / len(crystal)) ** (1 / 3)
+    heights = 1 / np.linalg.norm(np.linalg.inv(crystal.lattice), axis=0)
+    return len(crystal) * float(np.prod(1 + 2 * radius / heights))
 
 
 def as_numbers(numbers: Any) -> NDArray[np.uint8]:

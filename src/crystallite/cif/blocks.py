@@ -24,8 +24,11 @@ class UnreadableError(Exception):
 class Loop(Protocol):
     """Tags, and their values row by row."""
 
-    tags: list[str]
-    values: list[str]
+    @property
+    def tags(self) -> list[str]: ...
+
+    @property
+    def values(self) -> list[str]: ...
 
 
 @lru_cache(maxsize=8192)
@@ -68,15 +71,15 @@ class Block:
 
     @property
     def tags(self) -> Iterable[str]:
-        return self._single.keys() | self._loops.keys()
+        return (*self._single, *self._loops)
 
     def __contains__(self, tag: str) -> bool:
         return tag in self._single or tag in self._loops
 
     def value(self, tag: str) -> str:
         """Return the one raw value of a tag, "?" if there is none; two different ones are an error."""
-        known = list(dict.fromkeys(self.values(tag)))
-        if len(known) > 1:
+        known = self.values(tag)
+        if len(known) > 1 and len(set(known)) > 1:
             raise UnreadableError(f"not a valid CIF: duplicate tag {tag} ({' and '.join(known[:2])})")
         return known[0] if known else "?"
 

@@ -12,10 +12,72 @@ from .blocks import UnreadableError
 from .operations import Group, tabulated_group
 
 # Point group of Schoenflies -> how many space groups it has, in the order of the International Tables.
-_SCHOENFLIES = (
-    "C1 1 Ci 1 C2 3 Cs 4 C2h 6 D2 9 C2v 22 D2h 28 C4 6 S4 2 C4h 6 D4 10 C4v 12 D2d 12 D4h 20 C3 4 C3i 2 D3 7 "
-    "C3v 6 D3d 6 C6 6 C3h 1 C6h 2 D6 6 C6v 4 D3h 4 D6h 4 T 5 Th 7 O 8 Td 6 Oh 10"
-).split()
+_SCHOENFLIES = [
+    "C1",
+    "1",
+    "Ci",
+    "1",
+    "C2",
+    "3",
+    "Cs",
+    "4",
+    "C2h",
+    "6",
+    "D2",
+    "9",
+    "C2v",
+    "22",
+    "D2h",
+    "28",
+    "C4",
+    "6",
+    "S4",
+    "2",
+    "C4h",
+    "6",
+    "D4",
+    "10",
+    "C4v",
+    "12",
+    "D2d",
+    "12",
+    "D4h",
+    "20",
+    "C3",
+    "4",
+    "C3i",
+    "2",
+    "D3",
+    "7",
+    "C3v",
+    "6",
+    "D3d",
+    "6",
+    "C6",
+    "6",
+    "C3h",
+    "1",
+    "C6h",
+    "2",
+    "D6",
+    "6",
+    "C6v",
+    "4",
+    "D3h",
+    "4",
+    "D6h",
+    "4",
+    "T",
+    "5",
+    "Th",
+    "7",
+    "O",
+    "8",
+    "Td",
+    "6",
+    "Oh",
+    "10",
+]
 _ORIGIN_OF_ICSD = {"S": "1", "Z": "2"}  # Fd-3mS, Fd-3mZ
 _CODE_OF_ORIGIN = re.compile(r"\(?\s*origin\s*(?:choice|at)?\s*([12])\s*\)?$", re.IGNORECASE)
 
@@ -140,7 +202,7 @@ def _with_code(named: tuple[Any, ...], code: str, said: Said) -> tuple[Any, ...]
     if chosen:
         return tuple(chosen)
     origins = {group.hm for group in named} & {group.hm for group in fitting}
-    if origins or not fitting and (len(table) > 1 and code not in ("1", "h", "abc")):
+    if origins or (not fitting and (len(table) > 1 and code not in ("1", "h", "abc"))):
         raise UnreadableError(f"the space group is open: {said} contradict each other")
     return tuple(fitting) or named
 

@@ -35,18 +35,15 @@ class Group(NamedTuple):
     def __len__(self) -> int:
         return len(self.operations)
 
-    def misfit(self, metric: NDArray[np.float64]) -> float:
-        """Return how far the rotations R change the metric G (3, 3): the largest part of RᵀGR - G, relative."""
-        if len(self.rotations) == 1:
-            return 0.0
+    def fits(self, lattice: NDArray[np.float64], *, exactly: bool = False) -> bool:
+        """Whether the rotations R keep the metric G of a lattice, RᵀGR = G, exactly or within MAX_MISFIT."""
+        if len(self.rotations) == 1 or not np.isfinite(lattice).all():
+            return True
+        metric = lattice @ lattice.T
         lengths = np.sqrt(np.diagonal(metric))
         changed = self.rotations.transpose(0, 2, 1) @ metric @ self.rotations - metric
-        return float(np.abs(changed / np.outer(lengths, lengths)).max())
-
-    def fits(self, metric: NDArray[np.float64], *, exactly: bool = False) -> bool:
-        """Whether the group keeps the metric of a cell, exactly or within MAX_MISFIT."""
-        misfit = self.misfit(metric)
-        return misfit <= (_EXACT_MISFIT if exactly else MAX_MISFIT) or not np.isfinite(metric).all()
+        misfit = np.abs(changed / np.outer(lengths, lengths)).max()
+        return bool(misfit <= (_EXACT_MISFIT if exactly else MAX_MISFIT))
 
 
 def listed_group(listed: Sequence[str], centerings: Sequence[str]) -> Group:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import UNKNOWN, Block, UnreadableError, number
+from .blocks import Block, UnreadableError
 from .groups import Said, settings
 from .operations import Group, group_number, listed_group
 
@@ -23,13 +23,18 @@ _OPERATION_TAGS = (
     "_space_group_symop_operation_xyz",
     "_magnetic_space_group_symop_operation_xyz",
 )
-_NAMES = re.compile("_(symmetry_)?space_group_name_h_m(?!.*description)|_space_group_name_h_m")
-_HALLS = re.compile("_(symmetry_)?space_group_name_hall")
-_SCHOENFLIES = re.compile("_(symmetry_)?space_group_name_schoenflies")
-_NUMBERS = re.compile("_(symmetry|space_group)_(it|int_tables)_number")
-_CODES = re.compile("_(symmetry|space_group)_it_coordinate_system_code")
-_MODULATED = re.compile(
-    "_(space_group|symmetry).*_ssg_|_cell_(modulation_dimension|subsystems?)|_atom_site_fourier"
+# What a file says about its group in words and numbers: the parts of Said, by what their tags look like.
+_SAID = {
+    "halls": re.compile("_(symmetry_)?space_group_name_hall"),
+    "names": re.compile("_(symmetry_)?space_group_name_h_m(?!.*description)"),
+    "numbers": re.compile("_(symmetry|space_group)_(it|int_tables)_number"),
+    "schoenflies": re.compile("_(symmetry_)?space_group_name_schoenflies"),
+    "codes": re.compile("_(symmetry|space_group)_it_coordinate_system_code"),
+}
+_MODULATED_TAGS = (
+    "_cell_modulation_dimension",
+    "_cell_subsystems_number",
+    "_atom_site_fourier_wave_vector_seq_id",
 )
 _MEANS_GROUP = re.compile("_(symmetry|space_group|magnetic_space_group)")
 _MEANS_NO_GROUP = re.compile(  # ids, and what many groups have in common or what follows from the group
@@ -44,18 +49,15 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
     Raises UnreadableError for a modulated structure, operations that are no group or change the cell's
     metric, and a group that is unknown or open.
     """
-    symmetry = [
-        tag for tag in block.tags if tag.startswith(("_sym", "_space", "_magn", "_cell_", "_atom_site_f"))
-    ]
+    symmetry = [tag for tag in block.tags if tag.startswith(("_sym", "_spa", "_mag"))]
     _refuse_modulated(block, symmetry)
-    metric = lattice @ lattice.T
     said = _said(block, symmetry)
     for tag in _OPERATION_TAGS:
         listed = tuple(block.values(tag))
         if listed:
             centerings = tuple(block.values(_CENTERING_TAG))
             group, difference = _listed(listed, centerings, said)
-            if not group.fits(metric):
+            if not group.fits(lattice):
                 raise UnreadableError(
                     "the symmetry operations do not fit the cell: they change its lengths or angles"
                 )
@@ -63,7 +65,7 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
     possible = settings(said)
     for exactly in (True, False):
         for setting in possible:
-            if setting.group.fits(metric, exactly=exactly):
+            if setting.group.fits(lattice, exactly=exactly):
                 return setting.group, ""
     if possible:
         raise UnreadableError(
@@ -94,20 +96,25 @@ def _listed(listed: tuple[str, ...], centerings: tuple[str, ...], said: Said) ->
 
 def _said(block: Block, tags: list[str]) -> Said:
     """What the block says about its group in words and numbers."""
-    parts = []
-    for pattern in (_HALLS, _NAMES, _NUMBERS, _SCHOENFLIES, _CODES):
-        matching = sorted(tag for tag in tags if pattern.match(tag))
-        parts.append(tuple(dict.fromkeys(text for tag in matching for text in block.texts(tag))))
-    return Said(parts[0], parts[1], parts[2], parts[3], parts[4])
+    found: dict[str, dict[str, None]] = {part: {} for part in _SAID}
+    for tag in tags:
+        part = _part_of_said(tag)
+        if part:
+            found[part] |= dict.fromkeys(block.texts(tag))
+    return Said(**{part: tuple(texts) for part, texts in found.items()})
+
+
+@lru_cache(maxsize=4096)
+def _part_of_said(tag: str) -> str:
+    return next((part for part, pattern in _SAID.items() if pattern.match(tag)), "")
 
 
 def _refuse_modulated(block: Block, tags: list[str]) -> None:
-    for tag in tags:
-        if _MODULATED.match(tag) and block.values(tag):
-            if tag == "_cell_modulation_dimension" and number(block.value(tag), tag) == 0:
-                continue
+    """Raise UnreadableError for a structure in superspace."""
+    for tag in (*_MODULATED_TAGS, *(tag for tag in tags if "_ssg_" in tag)):
+        if tag in block and any(value != "0" for value in block.values(tag)):
             raise UnreadableError(
-                f"a modulated structure ({tag}): it has no cell that repeats in three dimensions"
+                f"a modulated structure ({tag}): its cell does not repeat in three dimensions"
             )
 
 

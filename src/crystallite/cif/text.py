@@ -125,7 +125,7 @@ def _words(text: str) -> Iterator[tuple[str, bool, bool]]:
         if word[0] == "#":
             continue
         end = match.end()
-        if is_cif2 and not (word[0] in "'\";" or depth == 0 and word[0] not in _BRACKETS):
+        if is_cif2 and not (word[0] in "'\";" or (depth == 0 and word[0] not in _BRACKETS)):
             opened = depth == 0
             depth = max(0, depth + word.count("[") + word.count("{") - word.count("]") - word.count("}"))
             if not opened:

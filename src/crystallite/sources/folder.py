@@ -17,6 +17,7 @@ from ..notices import CrystalNotice, gathered, notify, summary
 from .archive_stream import COMPRESSIONS
 from .collecting import Collector, CrystalResult, Record, joined, unlisted
 from .importing import Imported, assemble, shortened
+from .input_file import is_file
 from .structure_files import StructureFile, TakenIds, cifs_in, found_files, with_ids
 from .structures import read_structures
 from .tables import read_id_values, read_table
@@ -143,7 +144,7 @@ def _below(folder: Path, ids: Iterable[str]) -> Iterator[StructureFile]:
     """Yield the CIFs in folders inside `folder` that ids such as sub/x name; none outside of it."""
     for name in dict.fromkeys(ids):
         path = folder / f"{name}.cif"
-        if "/" in name and ".." not in Path(name).parts and not Path(name).is_absolute() and path.is_file():
+        if "/" in name and ".." not in Path(name).parts and not Path(name).is_absolute() and is_file(path):
             yield StructureFile(path, "cif", name)
 
 
@@ -198,7 +199,7 @@ def _element_notice(path: Path) -> list[str]:
     """Return a notice if atom_init.json describes elements otherwise than the standard table."""
     from ..elements import feature_table, symbols
 
-    if not path.is_file():
+    if not is_file(path):
         return []
     try:
         given = {int(number): row for number, row in json.loads(path.read_text(encoding="utf-8")).items()}

@@ -1,4 +1,4 @@
-"""Tables beside crystals are understood in whatever spreadsheets write, or one line says which cell is not."""
+"""Tables are understood in whatever spreadsheets write, or one line says which cell is not."""
 
 from __future__ import annotations
 

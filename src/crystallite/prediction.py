@@ -55,8 +55,9 @@ class Predictor:
         """Return predictions in the targets' units; for classification the probability of class 1.
 
         crystals: a Dataset, or one crystal or several, in whatever can be iterated: lists, arrays, pandas
-        Series (Crystal, pymatgen Structure, ASE Atoms, path of a file with one crystal). Shape (crystals,) for one target, (crystals, targets) for several.
-        Raises CrystalError naming the first crystal that cannot be used.
+        Series (Crystal, pymatgen Structure, ASE Atoms, path of a file with one crystal). Shape (crystals,)
+        for one target, (crystals, targets) for several. Raises CrystalError naming the first crystal that
+        cannot be used.
         """
         n_targets = len(self.model.targets.names)
         predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]

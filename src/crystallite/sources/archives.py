@@ -1,7 +1,8 @@
 """Importing JSON and MessagePack archives: rcgcnn's cifs and props, Matbench tasks, lists of many kinds.
 
 The shapes of crystals are those of archive_records. Of {id: structure} properties come from the archive props
-beside it, or from a table. {id: {property: value}} are rcgcnn's props; `read_properties` returns them as a table.
+beside it, or from a table. {id: {property: value}} are rcgcnn's props; `read_properties` returns them as a
+table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the cells of a column of text are: numbers, truth values or text, and which stand for a missing value."""
+"""What the cells of a column of text are: numbers, truth values or text; and which are missing values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Importing files of structures: the published CGCNN layout, or CIFs and POSCARs with a table of properties."""
+"""Importing files of structures: the published CGCNN layout, or CIFs and POSCARs with a table."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def import_files(
 ) -> Imported:
     """Import CIFs or POSCARs with the properties in a table, or files that a pattern matches.
 
-    source: a folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them. table: a CSV or
-    Parquet file whose id_column has the ids of structure_files, or names of files; its other columns become
-    properties. Without a table the crystals come in the order of the files' names, with the properties that
-    their files have. skip_bad and workers as in import_published.
+    source: a folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them. table: a CSV
+    or Parquet file whose id_column has the ids of structure_files, or names of files; its other columns
+    become properties. Without a table the crystals come in the order of the files' names, with the properties
+    that their files have. skip_bad and workers as in import_published.
     """
     paths, notices = found_files(source)
     if not paths:

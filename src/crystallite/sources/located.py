@@ -34,9 +34,9 @@ def located(word: str | Path) -> Source:
     """Return what `word` stands for: a built-in name, a file, a folder or a pattern of files.
 
     A folder with id_prop.csv is `published`, else one with structures as structure_files finds them is
-    `structures`, else one with Parquet files in it or below is a `dataset`. Raises CrystalliteError for anything
-    else, and for the name of a built-in dataset that is also the name of a file or folder here (a Path is
-    always the latter).
+    `structures`, else one with Parquet files in it or below is a `dataset`. Raises CrystalliteError for
+    anything else, and for the name of a built-in dataset that is also the name of a file or folder here (a
+    Path is always the latter).
     """
     path, text = Path(word), str(word)
     if isinstance(word, str) and text.startswith(PREFIX):
@@ -81,8 +81,8 @@ def _kind(path: Path) -> tuple[Literal["dataset", "published", "structures"], Fo
         if parquet_parts(path):
             return "dataset", found
         raise CrystalliteError(
-            f"{path}: a folder without id_prop.csv, CIFs, POSCARs and .parquet files; other files in it are named "
-            f"alone or by a pattern, such as '{path}/*.extxyz'"
+            f"{path}: a folder without id_prop.csv, CIFs, POSCARs and .parquet files; other files in it are "
+            f"named alone or by a pattern, such as '{path}/*.extxyz'"
         )
     if path.suffix.lower() == ".parquet" and os.path.lexists(path):
         return "dataset", Found([], [])

@@ -3,12 +3,12 @@
 The one answer for `predict` and `data import`:
 
 - a file: itself;
-- a folder: its structures.npz, or else its archive named cifs, or else the CIFs in it, or else the POSCARs in it
-  and in the folders in it (of POSCAR and CONTCAR in one folder the CONTCAR, unless it is empty);
+- a folder: its structures.npz, or else its archive named cifs, or else the CIFs in it, or else the POSCARs in
+  it and in the folders in it (of POSCAR and CONTCAR in one folder the CONTCAR, unless it is empty);
 - a pattern such as db/**/*.cif (** is any number of folders): the files it matches whose names say a format.
 
-A file's id is its name without endings, or of a bare POSCAR its folder's name. Where several files would have the
-same id, the folders that tell them apart come before it: a/x and b/x.
+A file's id is its name without endings, or of a bare POSCAR its folder's name. Where several files would have
+the same id, the folders that tell them apart come before it: a/x and b/x.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ OTHERS = {
     r".*\.zip": "a zip archive; unpack it first: unzip {} -d FOLDER",
     r".*\.(tar(\.\w+)?|tgz|tbz2?|txz)": "a tar archive; unpack it first: tar -xf {}",
     r".*\.(bz2|xz|7z|rar|lzma)": "compressed in a way that is not read; unpack it first",
-    r".*\.(csv|tsv|xlsx?|ods)": "a table; give it beside crystals: crystallite data import CRYSTALS --table {} -o DATA.parquet",
+    r".*\.(csv|tsv|xlsx?|ods)": "a table; give it beside crystals: "
+    "crystallite data import CRYSTALS --table {} -o DATA.parquet",
     r".*\.(safetensors|pth\.tar)": "a model; it comes before the inputs: crystallite predict {} INPUT",
-    r".*": "no file of structures (.cif, POSCAR, .extxyz, .json, .msgpack, .npz, .db) and no dataset (.parquet); "
-    "ASE makes one of many formats: ase convert {} NAME.extxyz",
+    r".*": "no file of structures (.cif, POSCAR, .extxyz, .json, .msgpack, .npz, .db) and no dataset "
+    "(.parquet); ASE makes one of many formats: ase convert {} NAME.extxyz",
 }
 
 

@@ -51,7 +51,8 @@ def predict_files(
 ) -> Report:
     """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
 
-    inputs: files with structures, folders or patterns of them, and datasets (Parquet files, built-in names), as sources.located tells them apart. They are streamed: memory does not grow with their number, but for
+    inputs: files with structures, folders or patterns of them, and datasets (Parquet files, built-in names),
+    as sources.located tells them apart. They are streamed: memory does not grow with their number, but for
     the ids of several inputs, which are told apart. A crystal that cannot be used is told to `on_bad`, is
     listed in the report, and the others are predicted.
     """

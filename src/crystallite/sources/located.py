@@ -50,7 +50,7 @@ def located(word: str | Path) -> Source:
             f"write {PREFIX}{text} for the one, ./{text} for the other"
         )
     kind, files = _kind(path)
-    return Source(kind, path, str(path.resolve()), files)
+    return Source(kind, path, os.path.realpath(path), files)
 
 
 def stored(name: str) -> str:

@@ -46,6 +46,7 @@ OTHERS = {
     r".*\.(csv|tsv|xlsx?|ods)": "a table; give it beside crystals: "
     "crystallite data import CRYSTALS --table {} -o DATA.parquet",
     r".*\.(safetensors|pth\.tar)": "a model; it comes before the inputs: crystallite predict {} INPUT",
+    r".*\.parquet": "a dataset, which no pattern finds; name the file, or a folder of such files",
     r".*": "no file of structures (.cif, POSCAR, .extxyz, .json, .msgpack, .npz, .db) and no dataset "
     "(.parquet); ASE makes one of many formats: ase convert {} NAME.extxyz",
 }
@@ -227,7 +228,7 @@ def _id_parts(path: Path) -> list[str]:
     name = _name(path)
     if name:
         return [*folders, name]
-    return folders if folders and folders[-1] != ".." else [path.resolve().parent.name]
+    return folders if folders and folders[-1] != ".." else [Path(os.path.realpath(path)).parent.name]
 
 
 def _name(path: Path) -> str:

@@ -124,12 +124,12 @@ def test_what_is_no_map(tmp_path, name, content, message):
 
 
 def test_missing_and_empty_lists(tmp_path):
-    with pytest.raises(CrystalliteError, match="no file"):
+    with pytest.raises(CrystalliteError, match="No such file"):
         read_ids(tmp_path / "ids.csv")
     (tmp_path / "ids.csv").write_text("material_id\n")
     with pytest.raises(CrystalliteError, match="no ids"):
         read_ids(tmp_path / "ids.csv")
-    (tmp_path / "ids.csv").write_bytes(bytes(range(256)))
+    (tmp_path / "ids.csv").write_bytes(bytes(range(1, 256)))
     with pytest.raises(CrystalliteError, match="not a list of ids"):
         read_ids(tmp_path / "ids.csv")
 

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ase.build import bulk
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystallite.crystal import Crystal
+from crystallite.crystal import MIN_DISTANCE, Crystal
 from crystallite.dataset import Dataset, iter_batches
 from crystallite.errors import CrystalError, CrystalliteError
+from crystallite.overlaps import distance_below
 
 coordinate = st.floats(-2, 2, allow_subnormal=False)
 
@@ -32,8 +33,9 @@ def crystals(draw):
     lattice = np.diag(lengths)
     lattice[[1, 2, 2], [0, 0, 1]] = shear
     numbers = draw(st.lists(st.integers(1, 100), min_size=n_atoms, max_size=n_atoms))
-    coords = draw(st.lists(coordinate, min_size=3 * n_atoms, max_size=3 * n_atoms))
-    return Crystal(np.array(numbers, np.uint8), lattice, np.array(coords).reshape(-1, 3))
+    coords = np.reshape(draw(st.lists(coordinate, min_size=3 * n_atoms, max_size=3 * n_atoms)), (-1, 3))
+    assume(distance_below(MIN_DISTANCE, lattice, coords) == np.inf)
+    return Crystal(np.array(numbers, np.uint8), lattice, coords)
 
 
 def small(n=4):
@@ -218,7 +220,7 @@ def test_to_pandas_has_all_columns():
         (lambda d: d.labels("colour"), "has no property 'colour'"),
         (lambda d: d.with_property("x", [1.0]), "property x: 1 values for 4 crystals"),
         (lambda d: d.with_property("lattice", [1.0] * 4), "describes the crystal itself"),
-        (lambda d: d.with_property("x", [1.0, 2.0, np.inf, 0.0]), "property x, row 2: an infinite number"),
+        (lambda d: d.with_property("x", [1.0, 2.0, np.inf, 0.0]), "property x, row 3: an infinite number"),
         (lambda d: d.with_property("x", [1.0, "a", 2.0, 3.0]), "all numbers or all text"),
         (lambda d: Dataset.from_crystals(list(d), ["a"]), "ids: 1 values for 4 crystals"),
         (lambda d: Dataset.from_crystals(list(d), units={"x": "eV"}), "unit is given for x"),
@@ -268,7 +270,7 @@ def spoiled(column, row, change):
 def test_a_malformed_file_is_named_with_column_and_row(tmp_path, column, change, message):
     path = tmp_path / "bad.parquet"
     pq.write_table(spoiled(column, 2, change), path)
-    place = rf"bad\.parquet: column {column}, row 2 \({small().ids[2]}\): .*{message}"
+    place = rf"bad\.parquet: column {column}, row 3 \({small().ids[2]}\): .*{message}"
     with pytest.raises(CrystalliteError, match=place):
         Dataset.read(path)
     with pytest.raises(CrystalliteError, match=place):

@@ -201,13 +201,6 @@ def test_maps_in_csv(tmp_path):
     assert pairs.renamed == [("00123", "00456"), ("007", "0")]
 
 
-@pytest.mark.parametrize("read_csv", [read_table, read_id_map])
-def test_headers_that_are_not_utf8(read_csv, tmp_path):
-    (tmp_path / "t.csv").write_bytes("material_id,Dichte in g/cm³\n00123,1\n".encode("latin-1"))
-    with pytest.raises(CrystalliteError, match=r"t\.csv: not a readable CSV table: .*utf-8"):
-        read_csv(tmp_path / "t.csv")
-
-
 # ---- what is written
 
 

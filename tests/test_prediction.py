@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -14,13 +15,14 @@ from conftest import GOLDEN
 from training_runs import ENERGY, energies, one_thread, table, train  # noqa: F401
 
 from crystallite import screening
-from crystallite.cif import read_cif
+from crystallite.cif import read_cifs
 from crystallite.cli import main
 from crystallite.crystal import Crystal
 from crystallite.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.prediction import load_predictor
 from crystallite.screening import predict_files
+from crystallite.sources import structures
 from crystallite.sources.export import export_published
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
@@ -265,8 +267,8 @@ def test_nothing_but_bad_files_is_a_failure(predict, tmp_path):
     status, _, err = predict(PUBLISHED, tmp_path / "typo", "-o", tmp_path / "out.csv", "--skip-bad")
     assert status == 1
     assert (
-        f"{tmp_path / 'typo'}: no such file, folder or pattern of CIFs, and no built-in dataset; there are: "
-        in err
+        f"{tmp_path / 'typo'}: no such file, folder or pattern of files with structures, "
+        "and no built-in dataset; there are: " in err
     )
 
 
@@ -336,18 +338,20 @@ def test_an_interruption_keeps_what_is_done_apart(suffix, published, cifs, tmp_p
     assert output.read_bytes() != b"older"
 
 
-def test_only_a_chunk_of_crystals_is_alive(published, cifs, monkeypatch):
+def test_only_a_chunk_of_crystals_is_alive(published, cifs, tmp_path, monkeypatch):
     alive, most = weakref.WeakSet(), []
 
     def reading(path):
-        crystal = read_cif(path)
-        alive.add(crystal)
+        found = read_cifs(path)
+        alive.update(crystal for _, crystal in found)
         most.append(len(alive))
-        return crystal
+        return found
 
     monkeypatch.setattr(screening, "CHUNK", 2)
-    monkeypatch.setattr(screening, "read_cif", reading)
-    report = predict_files(published, [f"{cifs}/*.cif"] * 3, None, progress=False)
+    monkeypatch.setattr(structures, "read_cifs", reading)
+    for name in "ab":
+        shutil.copytree(cifs, tmp_path / name)
+    report = predict_files(published, [str(cifs), f"{tmp_path}/*/*.cif"], None, progress=False)
     assert report.n_predicted == 18
     assert max(most) <= 4
 

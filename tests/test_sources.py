@@ -20,7 +20,7 @@ from crystallite.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.neighbors import shortest_distance
 from crystallite.sources.export import cif_text, export_published
-from crystallite.sources.folder import import_cifs, import_published
+from crystallite.sources.folder import import_files, import_published
 from crystallite.sources.numpy_archive import import_archive
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -129,9 +129,9 @@ def test_bad_crystals_are_all_listed_or_skipped(published):
     with pytest.raises(CrystalliteError, match="3 of 20 crystals cannot be used") as caught:
         import_published(published)
     message = str(caught.value)
-    assert f"row 4 ({ids[3]}): there is no file {ids[3]}.cif" in message
+    assert f"line 4 ({ids[3]}): there is no file {ids[3]}.cif" in message
     assert f"{ids[5]}.cif: " in message
-    assert f"row 9 ({ids[8]}): the value 'high' is not a number" in message
+    assert f"line 9 ({ids[8]}): the value 'high' is not a number" in message
     assert "--skip-bad" in message
 
     imported = import_published(published, skip_bad=True)
@@ -199,7 +199,7 @@ def test_a_table_gives_several_properties_in_its_order(published, tmp_path):
     )
     for path in (tmp_path / "t.csv", tmp_path / "t.parquet"):
         frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
-        imported = import_cifs(published, path, id_column="mp", units={"x": "eV"})
+        imported = import_files(published, path, id_column="mp", units={"x": "eV"})
         dataset = imported.dataset
         assert dataset.ids == ids[::-1]
         assert dataset.properties == ["x", "y"]
@@ -213,38 +213,38 @@ def test_a_table_gives_several_properties_in_its_order(published, tmp_path):
 def test_ids_of_digits_stay_text(published, tmp_path):
     shutil.copy(published / "mp-10003.cif", tmp_path / "0012.cif")
     (tmp_path / "t.csv").write_text("material_id,x\n0012,1\n")
-    assert import_cifs(tmp_path, tmp_path / "t.csv").dataset.ids == ["0012"]
+    assert import_files(tmp_path, tmp_path / "t.csv").dataset.ids == ["0012"]
 
 
 def test_a_pattern_and_no_table(published, tmp_path):
-    dataset = import_cifs(str(published / "mp-10*.cif")).dataset
+    dataset = import_files(str(published / "mp-10*.cif")).dataset
     assert dataset.ids == sorted(dataset.ids)
     assert all(name.startswith("mp-10") for name in dataset.ids)
     assert dataset.properties == []
     (published / "sub").mkdir()
     shutil.copy(published / "mp-10003.cif", published / "sub" / "mp-10003.cif")
-    with pytest.raises(CrystalliteError, match="have the same name"):
-        import_cifs(str(published / "**" / "*.cif"))
-    with pytest.raises(CrystalliteError, match="no CIF files"):
-        import_cifs(tmp_path / "nowhere")
+    ids = import_files(str(published / "**" / "mp-10003.cif")).dataset.ids
+    assert ids == ["published/mp-10003", "sub/mp-10003"]
+    with pytest.raises(CrystalliteError, match="no such file, folder or pattern"):
+        import_files(tmp_path / "nowhere")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are always text")
 def test_a_file_name_that_is_no_text_is_named(published):
     shutil.copy(published / "mp-10003.cif", os.fsdecode(bytes(published) + b"/bad-\xff.cif"))
     with pytest.raises(CrystalliteError, match="not valid text; rename the file"):
-        import_cifs(published)
+        import_files(published)
 
 
 def test_rows_and_files_that_do_not_match_are_reported(published, tmp_path):
     (tmp_path / "t.csv").write_text("material_id,x\nmp-10003,1\nmp-0,2\n")
-    with pytest.raises(CrystalliteError, match=r"t\.csv, row 2 \(mp-0\): there is no file mp-0\.cif"):
-        import_cifs(published, tmp_path / "t.csv")
-    imported = import_cifs(published, tmp_path / "t.csv", skip_bad=True)
+    with pytest.raises(CrystalliteError, match=r"t\.csv, line 3 \(mp-0\): there is no file mp-0\.cif"):
+        import_files(published, tmp_path / "t.csv")
+    imported = import_files(published, tmp_path / "t.csv", skip_bad=True)
     assert imported.dataset.ids == ["mp-10003"]
     assert imported.notices[0].startswith("19 CIFs without a row in t.csv are left out: ")
     with pytest.raises(CrystalliteError, match=r"no column 'id'.*columns: material_id, x"):
-        import_cifs(published, tmp_path / "t.csv", id_column="id")
+        import_files(published, tmp_path / "t.csv", id_column="id")
 
 
 # ---- NumPy archives

@@ -6,6 +6,7 @@ Loading reads numbers and JSON only and cannot execute anything.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +124,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises CrystalliteError when the file is missing, damaged or not one of ours.
     """
     if reason := irregular(path):
-        raise CrystalliteError(f"{path}: no such file ({reason})")
+        is_there = os.path.lexists(path)
+        raise CrystalliteError(f"cannot read {path}: {reason}" if is_there else f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import hypot, isfinite, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CrystalError
+from .overlaps import distance_below
 
 MAX_ATOMIC_NUMBER = 100  # the element table of the published code ends at fermium
-MIN_DISTANCE = 0.1  # Å; atoms closer than this are a mistake in the file
+MAX_ATOMS = 65_535  # of one crystal: graphs store neighbours and multiplicities in 16 bits
+MIN_DISTANCE = 0.5  # Å; the shortest bond, of two hydrogen atoms, has 0.74
+MAX_EDGE = 10_000.0  # Å; the longest known cell has some 1,000
+MAX_SKEW = 0.05  # a cell with less of its edges' product as volume is looked at more closely
+MAX_IMAGES = 1_000_000  # of atoms in a box around the sphere that holds some 26 atoms
+MIN_ATOM_VOLUME = 0.05  # Å³; spheres MIN_DISTANCE wide cannot be packed closer
+
+
+class OverlapError(CrystalError):
+    """Two atoms share one place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,24 +114,54 @@ def check_crystal(crystal: Crystal, source: str) -> None:
     n_atoms = len(crystal)
     if n_atoms == 0:
         raise CrystalError(source, "no atoms")
+    if n_atoms > MAX_ATOMS:
+        raise CrystalError(source, f"more than {MAX_ATOMS:,} atoms")
     if crystal.lattice.shape != (3, 3) or crystal.frac_coords.shape != (n_atoms, 3):
         raise CrystalError(source, "lattice must be 3 x 3 and every atom needs three coordinates")
-    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
-        raise CrystalError(source, "lattice or coordinates are not finite numbers")
     if crystal.numbers.min() < 1 or crystal.numbers.max() > MAX_ATOMIC_NUMBER:
         raise CrystalError(
             source, f"an element is outside the table, atomic numbers 1 to {MAX_ATOMIC_NUMBER}"
         )
-    lengths = np.linalg.norm(crystal.lattice, axis=1)
-    if crystal.volume < 1e-3 * max(float(np.prod(lengths)), 1.0):
-        raise CrystalError(source, f"the cell has no volume ({crystal.volume:.2g} Å³)")
+    a, b, c = crystal.lattice.tolist()
+    lengths = hypot(*a), hypot(*b), hypot(*c)
+    if not (isfinite(sum(lengths)) and np.isfinite(crystal.frac_coords).all()):
+        raise CrystalError(source, "lattice or coordinates are not finite numbers")
+    if max(lengths) > MAX_EDGE:
+        raise CrystalError(
+            source, f"the unit cell is impossible: an edge of {max(lengths):.3g} Å (at most {MAX_EDGE:,.0f})"
+        )
+    volume = crystal.volume
+    if volume < 1e-3 * max(prod(lengths), 1.0):
+        raise CrystalError(source, f"the cell has no volume ({volume:.2g} Å³)")
+    if volume < MIN_ATOM_VOLUME * n_atoms:
+        raise CrystalError(source, f"{n_atoms:,} atoms have no room in {volume:.2g} Å³")
+    if volume < MAX_SKEW * prod(lengths) and _n_images(crystal) > MAX_IMAGES:
+        raise CrystalError(source, "the cell is too skewed to find neighbours in; reduce it first (Niggli)")
+    distance = distance_below(MIN_DISTANCE, crystal.lattice, crystal.frac_coords)
+    if distance < MIN_DISTANCE:
+        raise OverlapError(source, f"two atoms are {distance:.3f} Å apart; they overlap or share one site")
+
+
+def _n_images(crystal: Crystal) -> float:
+    """How many images of atoms lie in the box, along the cell's edges, around the sphere of 26 atoms."""
+    radius = (26 * 0.75 / np.pi * crystal.volume / len(crystal)) ** (1 / 3)
+    heights = 1 / np.linalg.norm(np.linalg.inv(crystal.lattice), axis=0)
+    return len(crystal) * float(np.prod(1 + 2 * radius / heights))
+
+
+def as_numbers(numbers: Any) -> NDArray[np.uint8]:
+    """Return atomic numbers as uint8; what is no element becomes 0, and not another element."""
+    values = np.asarray(numbers)
+    return np.where((values >= 1) & (values <= MAX_ATOMIC_NUMBER), values, 0).astype(np.uint8)
 
 
 def _from_pymatgen(structure: Any, source: str) -> Crystal:
     if not structure.is_ordered:
         raise CrystalError(source, "partial occupancy: order the structure first")
+    if not all(getattr(structure.lattice, "pbc", (True, True, True))):
+        raise CrystalError(source, "not periodic in three directions")
     return Crystal(
-        numbers=np.array([site.specie.Z for site in structure], dtype=np.uint8),
+        numbers=as_numbers([site.specie.Z for site in structure]),
         lattice=np.array(structure.lattice.matrix, dtype=np.float64),
         frac_coords=np.array(structure.frac_coords, dtype=np.float64),
     )
@@ -130,7 +171,7 @@ def _from_ase(atoms: Any, source: str) -> Crystal:
     if not all(atoms.pbc):
         raise CrystalError(source, "not periodic in three directions; set atoms.pbc = True if it should be")
     return Crystal(
-        numbers=np.asarray(atoms.numbers, dtype=np.uint8),
+        numbers=as_numbers(atoms.numbers),
         lattice=np.array(atoms.cell[:], dtype=np.float64),
         frac_coords=np.array(atoms.get_scaled_positions(wrap=False), dtype=np.float64),
     )

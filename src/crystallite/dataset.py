@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .crystal import Crystal, CrystalArrays, as_crystal, pack_crystals
 from .errors import CrystalliteError
 from .extras import needed
+from .sources.columns import is_number_text
 from .sources.located import located, suggestion
 from .sources.parquet import COMPRESSION_LEVEL, iter_tables, read_parquet, write_parquet
 from .sources.schema import (
@@ -55,16 +57,19 @@ class Dataset:
         source: a built-in name (`elastic`, `formation`, `dielectric`; `builtin:elastic` whatever the folder
         holds), a .parquet file, a folder of Parquet parts, or a folder in the layout of the published CGCNN
         code (id_prop.csv and a CIF for every id). Raises CrystalliteError for anything else and for a
-        malformed file, naming file, column and row.
+        malformed file, naming file, column and row. Warns of what is odd in a folder.
         """
-        kind, path, _ = located(source)
+        kind, path = located(source)[:2]
         if kind == "published":
             from .sources.folder import import_published
 
-            return import_published(path).dataset
-        if kind == "cifs":
+            imported = import_published(path)
+            for notice in imported.notices:
+                warnings.warn(notice, stacklevel=2)
+            return imported.dataset
+        if kind == "structures":
             raise CrystalliteError(
-                f"{source}: CIFs without id_prop.csv; make a dataset of them and a table of properties: "
+                f"{source}: crystals, no dataset; make one of them, where they lack properties with a table: "
                 f"crystallite data import {source} --table TABLE.csv -o DATA.parquet"
             )
         return cls(read_parquet(path), path.stem)
@@ -170,7 +175,9 @@ class Dataset:
         Raises CrystalliteError with close names if there is no such property or it is not a number.
         """
         if name in self.label_names:
-            raise CrystalliteError(f"{name} of {self._title} is text, not numbers; labels({name!r}) reads it")
+            texts = [text for text in self.labels(name) if text is not None and not is_number_text(text)]
+            example = f" (such as {texts[0]!r})" if texts else ""
+            raise CrystalliteError(f"{name} of {self._title} is text, not numbers{example}")
         column = self._column(name, self.properties).combine_chunks()
         return as_numpy(column).astype(np.float64)
 
@@ -258,9 +265,9 @@ def iter_batches(path: str | Path, batch_size: int) -> Iterator[Dataset]:
 
     path: a built-in name, a .parquet file or a folder of Parquet parts. Raises as Dataset.read.
     """
-    kind, found, _ = located(path)
+    kind, found = located(path)[:2]
     if kind != "dataset":
-        raise CrystalliteError(f"{path}: CIFs; make a dataset of them with: crystallite data import")
+        raise CrystalliteError(f"{path}: crystals; make a dataset of them with: crystallite data import")
     return (Dataset(table, found.stem) for table in iter_tables(found, batch_size))
 
 

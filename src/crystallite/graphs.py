@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from .compiled import compiled, read_only
 from .config import GraphConfig
-from .crystal import MIN_DISTANCE, Crystal, CrystalArrays, pack_crystals
+from .crystal import MAX_ATOMS, MIN_DISTANCE, Crystal, CrystalArrays, pack_crystals
 from .errors import CrystalError
 from .neighbors import find_bonds, find_bonds_of_all
 from .reduction import Graph, full_graph, reduce_graph, reduce_graphs
@@ -26,7 +26,6 @@ ALGORITHM_VERSION = 1  # raise it when the same crystal gives another graph: sto
 CHUNK = 1_500  # atoms a worker takes at once, or one crystal
 BLOCK_EDGES = 512  # edges the compiled convolution works on at once
 _BIN_SHARE = 0.1000037  # of the tie tolerance: how far apart distances may lie and still be merged
-MAX_ATOMS = 65_535  # of one crystal: neighbours and multiplicities are stored in 16 bits
 
 
 class PackedGraphs(NamedTuple):

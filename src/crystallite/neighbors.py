@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .config import GraphConfig
 from .crystal import Crystal, CrystalArrays
+from .overlaps import cell_heights
 
 _OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
 _RADIUS_GROWTH = 1.3  # how much wider to look when too few neighbours were found
+_RUN = 32  # entries that are sorted by insertion before they are merged
 _RADIUS_MARGIN = 2.2  # first look: the sphere that holds this many times the neighbours at mean density
 
 
@@ -80,12 +82,12 @@ def _find(  # type: ignore[no-untyped-def]
     infinite; with a tolerance of -inf no bonds are tied.
     """
     tolerance *= _OFF_GRID
-    near = np.empty(64 + 8 * n_neighbors, np.int32)
-    near_distances = np.empty(64 + 8 * n_neighbors, np.float64)
+    near, spare = np.empty(64 + 8 * n_neighbors, np.int32), np.empty(64 + 8 * n_neighbors, np.int32)
+    near_distances, spare_distances = np.empty(len(near), np.float64), np.empty(len(near), np.float64)
     heights = np.empty(3, np.float64)
     for crystal in range(len(lattices)):
         lattice, start, stop = lattices[crystal], atom_offsets[crystal], atom_offsets[crystal + 1]
-        volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * _cell_heights(lattice, heights) / (stop - start)
+        volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * cell_heights(lattice, heights) / (stop - start)
         first_radius = (volume_of_neighbors * 0.75 / np.pi) ** (1.0 / 3.0)
         for atom in range(max(start, done), stop):
             radius = min(first_radius, cutoff)
@@ -95,9 +97,10 @@ def _find(  # type: ignore[no-untyped-def]
                 )
                 if count > len(near):
                     near, near_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
+                    spare, spare_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
                     continue
                 if count >= n_neighbors or radius >= cutoff:
-                    _sort_by_distance(near, near_distances, count)
+                    _sort_by_distance(near, near_distances, spare, spare_distances, count)
                     for missing in range(count, n_neighbors):
                         near[missing], near_distances[missing] = 0, cutoff + 1.0
                     last = near_distances[n_neighbors - 1]
@@ -118,20 +121,6 @@ def _find(  # type: ignore[no-untyped-def]
             for k in range(n_bonds):
                 weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
     return len(wrapped)
-
-
-@compiled
-def _cell_heights(lattice, heights):  # type: ignore[no-untyped-def]
-    """Fill `heights` (3,) with the distances in Å between opposite faces; return the cell's volume in Å³."""
-    volume = 0.0
-    for k in range(3):
-        a, b = (k + 1) % 3, (k + 2) % 3
-        x = lattice[a, 1] * lattice[b, 2] - lattice[a, 2] * lattice[b, 1]
-        y = lattice[a, 2] * lattice[b, 0] - lattice[a, 0] * lattice[b, 2]
-        z = lattice[a, 0] * lattice[b, 1] - lattice[a, 1] * lattice[b, 0]
-        volume = abs(lattice[k, 0] * x + lattice[k, 1] * y + lattice[k, 2] * z)
-        heights[k] = volume / np.sqrt(x * x + y * y + z * z)
-    return volume
 
 
 @compiled(fastmath={"contract"})
@@ -172,12 +161,26 @@ def _atoms_within(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _sort_by_distance(near, near_distances, count):  # type: ignore[no-untyped-def]
-    """Sort the first `count` entries by distance; a stable insertion sort, as there are only dozens."""
+def _sort_by_distance(near, near_distances, spare, spare_distances, count):  # type: ignore[no-untyped-def]
+    """Sort the first `count` entries by distance, equal ones as they come: a merge sort of sorted runs."""
     for position in range(1, count):
-        atom, distance = near[position], near_distances[position]
-        slot = position
-        while slot > 0 and near_distances[slot - 1] > distance:
+        atom, distance, slot = near[position], near_distances[position], position
+        while slot % _RUN > 0 and near_distances[slot - 1] > distance:
             near[slot], near_distances[slot] = near[slot - 1], near_distances[slot - 1]
             slot -= 1
         near[slot], near_distances[slot] = atom, distance
+    width = _RUN
+    while width < count:
+        for position in range(count):
+            spare[position], spare_distances[position] = near[position], near_distances[position]
+        for begin in range(0, count, 2 * width):
+            left, middle = begin, min(begin + width, count)
+            right, end = middle, min(begin + 2 * width, count)
+            for slot in range(begin, end):
+                if right == end or (left < middle and spare_distances[left] <= spare_distances[right]):
+                    near[slot], near_distances[slot] = spare[left], spare_distances[left]
+                    left += 1
+                else:
+                    near[slot], near_distances[slot] = spare[right], spare_distances[right]
+                    right += 1
+        width *= 2

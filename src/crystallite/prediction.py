@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checkpoint import TrainedModel, load_model
-from .cif import read_cif
 from .config import Ties
 from .crystal import Crystal, as_crystal
 from .dataset import Dataset
@@ -23,6 +22,7 @@ from .graphs import PackedGraphs, build_graph, build_graphs, pack_graphs
 from .inference import atom_contributions, predict_graphs
 from .published import SOURCE, load_published
 from .run_folder import BEST, GROUP
+from .sources.structures import read_crystal
 from .uncertainty import Calibration
 
 TIES_UNKNOWN = (
@@ -54,9 +54,10 @@ class Predictor:
     def predict(self, crystals: Any, *, workers: int = 1) -> NDArray[np.float64]:
         """Return predictions in the targets' units; for classification the probability of class 1.
 
-        crystals: a Dataset, or one crystal or several (Crystal, pymatgen Structure, ASE Atoms, path of a
-        CIF). Shape (crystals,) for one target, (crystals, targets) for several.
-        Raises CrystalError naming the first crystal that cannot be used.
+        crystals: a Dataset, or one crystal or several, in whatever can be iterated: lists, arrays, pandas
+        Series (Crystal, pymatgen Structure, ASE Atoms, path of a file with one crystal). Shape (crystals,)
+        for one target, (crystals, targets) for several. Raises CrystalError naming the first crystal that
+        cannot be used.
         """
         n_targets = len(self.model.targets.names)
         predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]
@@ -78,7 +79,7 @@ class Predictor:
         """Build the graphs of crystals, as `predict` takes them, with the model's settings."""
         if isinstance(crystals, Dataset):
             return build_graphs(crystals.arrays, self.model.graph, crystals.ids, workers=workers)
-        items = list(crystals) if isinstance(crystals, list | tuple | Iterator) else [crystals]
+        items = [crystals] if _is_one(crystals) else list(crystals)
         names = [
             str(item) if isinstance(item, str | Path) else f"crystal {k}" for k, item in enumerate(items)
         ]
@@ -196,4 +197,13 @@ def load_any_model(path: str | Path) -> TrainedModel:
 
 
 def _as_crystal(item: Any, name: str) -> Crystal:
-    return read_cif(item) if isinstance(item, str | Path) else as_crystal(item, name)
+    return read_crystal(item) if isinstance(item, str | Path) else as_crystal(item, name)
+
+
+def _is_one(crystals: Any) -> bool:
+    """Whether this is one crystal, not several; pymatgen's Structures and ASE's Atoms can be iterated too."""
+    if isinstance(crystals, Crystal | str | Path | Mapping) or hasattr(crystals, "columns"):
+        return True  # the last two are neither: as_crystal says so
+    if hasattr(crystals, "lattice") or hasattr(crystals, "cell") or getattr(crystals, "ndim", 1) == 0:
+        return True
+    return not hasattr(crystals, "__iter__")

@@ -15,24 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from .cif import read_cif
+from .crystal import Crystal
 from .csv_tables import row_writer
 from .dataset import iter_batches
 from .errors import CrystalError, CrystalliteError
 from .files import output_path, refuse_input
 from .graphs import build_graphs
+from .notices import gathered, summary
 from .prediction import Predictor
-from .sources.located import cif_files, located
+from .sources.input_file import as_crystal_error, shown
+from .sources.located import PREFIX, Source, located
+from .sources.structure_files import StructureFile, TakenIds, with_ids
+from .sources.structures import read_structures
 
 CHUNK = 1024  # crystals in memory at once
 
 
 @dataclass
 class Report:
-    """What became of the inputs: how many were predicted, and which could not be and why."""
+    """What became of the inputs: how many were predicted, which could not be and why, and what was chosen."""
 
     n_predicted: int = 0
     bad: list[tuple[str, str]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
 
 def predict_files(
@@ -46,9 +51,10 @@ def predict_files(
 ) -> Report:
     """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
 
-    inputs: CIF files, folders or patterns of them, and datasets (Parquet files or built-in names), as
-    sources.located tells them apart. They are streamed: memory does not grow with their number. A crystal
-    that cannot be used is told to `on_bad`, is listed in the report, and the others are predicted.
+    inputs: files with structures, folders or patterns of them, and datasets (Parquet files, built-in names),
+    as sources.located tells them apart. They are streamed: memory does not grow with their number, but for
+    the ids of several inputs, which are told apart. A crystal that cannot be used is told to `on_bad`, is
+    listed in the report, and the others are predicted.
     """
     if output is not None:
         refuse_input(output, inputs)
@@ -59,51 +65,76 @@ def predict_files(
         on_bad(error.source, error.reason)
 
     with (
+        gathered() as odd,
         _table_writer(output, predictor.columns) as write,
         tqdm(unit=" crystals", desc="predicting", delay=2, disable=None if progress else True) as bar,
     ):
-        for ids, crystals in _chunks(inputs, bad):
+        sources = _located(inputs, report, bad)
+        for ids, crystals in _chunks(sources, bad):
             ids, predicted = _predict_chunk(predictor, ids, crystals, workers, bad)
             write(ids, predicted)
             report.n_predicted += len(ids)
             bar.update(len(ids))
+    report.notices += summary(odd)
     return report
 
 
 Chunk = tuple[list[str], Any]
 
 
-def _chunks(inputs: Sequence[str], bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
-    """Yield ids and crystals (a list, or CrystalArrays of a dataset), some CHUNK at a time."""
-    files: list[Path] = []
+def _located(inputs: Sequence[str], report: Report, bad: Callable[[CrystalError], None]) -> list[Source]:
+    """Return what each of the inputs stands for, each once; what stands for nothing is told to `bad`."""
+    sources = []
     for item in inputs:
         try:
-            source = located(item)
+            sources.append(located(item))
         except CrystalliteError as error:
-            bad(CrystalError(item, str(error).removeprefix(f"{item}: ")))
-            continue
-        if source.kind == "dataset":
-            yield from _dataset_chunks(item, bad)
-        else:
-            files += cif_files(source.path)
-    paths = iter(files)
-    while batch := list(islice(paths, CHUNK)):
-        ids, crystals = [], []
-        for path in batch:
-            try:
-                crystals.append(read_cif(path))
-                ids.append(path.stem)
-            except CrystalError as error:
-                bad(error)
-        yield ids, crystals
+            bad(as_crystal_error(error, shown(item)))
+    report.notices += [notice for source in sources for notice in source.files.notices]
+    return sources
 
 
-def _dataset_chunks(item: str, bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
+def _chunks(sources: Sequence[Source], bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
+    """Yield ids and crystals (a list, or CrystalArrays of a dataset), CHUNK at a time, datasets first."""
+    datasets = [source for source in sources if source.kind == "dataset"]
+    files = with_ids(path for source in sources for path in source.files.paths)
+    owners = len(datasets) + sum(not file.single for file in files) + any(file.single for file in files)
+    taken = TakenIds() if owners > 1 else None
+    for source in datasets:
+        word = source.name if source.name.startswith(PREFIX) else source.path
+        for ids, arrays in _dataset_chunks(word, bad):
+            yield [taken.of(name, str(word)) for name in ids] if taken else ids, arrays
+    crystals = _crystals(files, taken, bad)
+    while chunk := list(islice(crystals, CHUNK)):
+        yield [name for name, _ in chunk], [crystal for _, crystal in chunk]
+
+
+def _dataset_chunks(word: str | Path, bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
     try:
-        for part in iter_batches(item, CHUNK):
+        for part in iter_batches(word, CHUNK):
             yield part.ids, part.arrays
     except CrystalliteError as error:
-        bad(CrystalError(item, str(error).removeprefix(f"{item}: ")))
+        bad(as_crystal_error(error, str(word)))
+
+
+def _crystals(
+    files: Sequence[StructureFile], taken: TakenIds | None, bad: Callable[[CrystalError], None]
+) -> Iterator[tuple[str, Crystal]]:
+    """Yield ids and crystals of files; what cannot be used is told to `bad`."""
+    for file in files:
+        empty = True
+        try:
+            for name, crystal, _ in read_structures(file):
+                empty = False
+                if isinstance(crystal, CrystalError):
+                    bad(crystal)
+                else:
+                    yield (taken.of(name, file.id) if taken else name), crystal
+        except CrystalliteError as error:
+            bad(as_crystal_error(error, shown(file.path)))
+        else:
+            if empty:
+                bad(CrystalError(shown(file.path), "no crystals"))
 
 
 def _predict_chunk(

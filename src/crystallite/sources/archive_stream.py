@@ -21,7 +21,7 @@ from ..extras import needed
 from ..files import irregular
 
 COMPRESSIONS = {".zstd": "zstd", ".zst": "zstd", ".gz": "gzip"}
-ENCODINGS = {".json", ".msgpack", ".bin"}
+ENCODINGS = {".json", ".jsonl", ".ndjson", ".msgpack", ".bin"}
 MOST_EXPANSION = 100  # times its size a compressed file may unpack to; archives of crystals: 5 to 20
 ALWAYS_UNPACKED = 64 << 20  # bytes any file may unpack to
 LARGEST_VALUE = 128 << 20  # bytes of one crystal or one list of ids in JSON
@@ -35,7 +35,10 @@ class ArchiveReader(Protocol):
     """A value read from its start: take it whole, or go through its members or elements in turn.
 
     What `members` and `elements` stop at must be taken with one of the three methods before going on.
+    is_json: whether `is_map`, `is_list` and `at_end` can be asked anywhere and take nothing.
     """
+
+    is_json: bool
 
     def is_map(self) -> bool:
         """Whether the archive is a dictionary; only before anything is taken."""
@@ -88,7 +91,7 @@ def open_archive(path: Path) -> Iterator[ArchiveReader]:
             reader = _MessagePackReader(stream, first) if is_message_pack else _JsonReader(stream)
             yield reader
             if not reader.at_end():
-                raise _UnreadableError("something follows its end; of JSON lines, make one list [..., ...]")
+                raise _UnreadableError("something follows its end")
     except (_UnreadableError, OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error or "it takes more memory than there is"
         raise CrystalliteError(f"{path}: not a readable archive: {reason}") from None
@@ -143,6 +146,8 @@ class _Limited(io.RawIOBase):
 
 class _JsonReader:
     """An ArchiveReader of JSON text in UTF-8."""
+
+    is_json = True
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -237,6 +242,8 @@ class _JsonReader:
 
 class _MessagePackReader:
     """An ArchiveReader of MessagePack."""
+
+    is_json = False
 
     def __init__(self, stream: Any, first: bytes) -> None:
         msgpack = message_pack()

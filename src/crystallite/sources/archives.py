@@ -1,30 +1,25 @@
-"""Importing JSON and MessagePack archives: rcgcnn's cifs and props, Matbench tasks, pymatgen lists.
+"""Importing JSON and MessagePack archives: rcgcnn's cifs and props, Matbench tasks, lists of many kinds.
 
-Content tells the shape, whatever the encoding:
-
-- {id: structure}: rcgcnn's cifs; properties come from the archive props beside it, or from a table.
-- {id: {property: value}}: rcgcnn's props; `read_properties` returns it as a table.
-- {"index": [...], "columns": [...], "data": [[structure, value], ...]}: a Matbench task.
-- [structure, ...] or [{"material_id": ..., "structure": ..., property: value}, ...]: a pymatgen list.
-- one structure.
-
-A structure is a dictionary as pymatgen writes it, or such JSON or a CIF as text.
+The shapes of crystals are those of archive_records. Of {id: structure} properties come from the archive props
+beside it, or from a table. {id: {property: value}} are rcgcnn's props; `read_properties` returns them as a
+table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from ..errors import CrystalliteError
-from .archive_stream import ArchiveReader, is_archive, open_archive, split_name
-from .collecting import Collector, attempted, joined
+from .archive_records import Records, read_records
+from .archive_stream import is_archive, open_archive, split_name
+from .collecting import Collector, joined
 from .importing import Imported, assemble
+from .input_file import is_file, is_folder
 from .known_properties import with_known_names, with_units
-from .pymatgen_json import crystal_of
+from .structure_files import names_in_folder
 
 # column in the file of a Matbench v0.1 task, our name, unit
 MATBENCH_TASKS = {
@@ -38,7 +33,6 @@ MATBENCH_TASKS = {
     "matbench_perovskites": ("e_form", "formation_energy_per_cell", "eV"),
     "matbench_phonons": ("last phdos peak", "last_phonon_dos_peak", "1/cm"),
 }
-MATBENCH_KEYS = {"index", "columns", "data"}
 STRUCTURE_KEYS = {"lattice", "sites"}
 
 
@@ -59,7 +53,7 @@ def import_json_or_msgpack(
     path = _archive_in(Path(source))
     collector = Collector()
     with open_archive(path) as reader:
-        shape = _read(reader, path, id_column, collector)
+        shape = _gather(read_records(reader, path, id_column), collector)
     if shape == "cifs":
         return _with_rows(path, collector, table, id_column, units, skip_bad)
     if table is not None:
@@ -100,10 +94,10 @@ def find_archive(folder: Path, stem: str) -> Path | None:
 
     Raises CrystalliteError if there are several.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return None
-    named = (path for path in folder.glob(f"{stem}.*") if path.is_file() and is_archive(path))
-    found = sorted(path for path in named if split_name(path)[0] == stem)
+    named = (path for path in names_in_folder(folder) if is_archive(path) and split_name(path)[0] == stem)
+    found = [path for path in named if is_file(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise CrystalliteError(f"{folder}: has {names}; keep one, or import one by its name with --table")
@@ -111,7 +105,7 @@ def find_archive(folder: Path, stem: str) -> Path | None:
 
 
 def _archive_in(path: Path) -> Path:
-    return (find_archive(path, "cifs") or path) if path.is_dir() else path
+    return (find_archive(path, "cifs") or path) if is_folder(path) else path
 
 
 def _with_rows(
@@ -134,89 +128,23 @@ def _with_rows(
         return assemble(collector.crystals, rows, name=name, skip_bad=skip_bad, units=units)
     rows = read_table(Path(table), id_column)
     by_id = dict(zip(collector.ids, collector.crystals, strict=True))
-    crystals, notices = joined(by_id, rows, str(table), path.name)
+    crystals, notices = joined(by_id, rows, str(table), lambda _: f"{path.name} has no crystal of this id")
     return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
 
 
-def _read(reader: ArchiveReader, path: Path, id_column: str, collector: Collector) -> str:
-    """Fill the collector; return the shape: cifs, matbench or list."""
-    if reader.is_list():
-        for row, _ in enumerate(_progress(reader.elements())):
-            _add_record(reader.value(), row, path, id_column, collector)
-        return "list"
-    if not reader.is_map():
-        raise CrystalliteError(
-            f"{path}: neither a dictionary nor a list; see docs/archives.md for the shapes"
-        )
-    return _read_map(reader, path, collector)
+def _gather(records: Records, collector: Collector) -> str:
+    """Add all records; return the shape. A bar appears if it takes long."""
+    from tqdm import tqdm
 
-
-def _read_map(reader: ArchiveReader, path: Path, collector: Collector) -> str:
-    single: dict[str, Any] = {}
-    matbench: dict[str, list[Any]] = {}
-    for key in _progress(reader.members()):
-        if key == "data" and not collector.ids:
-            _read_rows(reader, path, collector)
-            matbench[key] = []
-        elif (key in MATBENCH_KEYS and not collector.ids) or matbench:
-            matbench[key] = reader.value()
-        elif single or key in STRUCTURE_KEYS or key.startswith("@") or key == "charge":
-            single[key] = reader.value()
-        else:
-            _add_member(key, reader.value(), path, collector)
-    if matbench:
-        _name_rows(path, collector, matbench)
-        return "matbench"
-    if single:
-        collector.add(path.name.partition(".")[0], attempted(crystal_of, single, str(path)), {})
-        return "list"
-    return "cifs"
-
-
-def _add_member(name: str, value: Any, path: Path, collector: Collector) -> None:
-    if isinstance(value, dict) and not value.keys() & STRUCTURE_KEYS and not collector.ids:
-        raise CrystalliteError(
-            f"{path}: holds properties, no crystals. Import crystals with it as their table: "
-            f"crystallite data import CRYSTALS --table {path} -o DATA.parquet"
-        )
-    collector.add(name, attempted(crystal_of, value, f"{path}, {name}"), {})
-
-
-def _add_record(value: Any, row: int, path: Path, id_column: str, collector: Collector) -> None:
-    """Add an element of a pymatgen list: a structure, or a record with a structure in it."""
-    name, structure, properties = str(row), value, {}
-    if isinstance(value, dict) and "structure" in value:
-        properties = {key: item for key, item in value.items() if key not in {id_column, "structure"}}
-        given = value.get(id_column)
-        name, structure = str(row if given is None else given), value["structure"]
-    place = f"{path}, element {row + 1}" + (f" ({name})" if name != str(row) else "")
-    collector.add(name, attempted(crystal_of, structure, place), properties)
-
-
-def _read_rows(reader: ArchiveReader, path: Path, collector: Collector) -> None:
-    """Read the rows of a Matbench task; properties are named by their place in the row until columns come."""
-    for row, _ in enumerate(_progress(reader.elements())):
-        cells = reader.value()
-        if not isinstance(cells, list):
-            raise CrystalliteError(f"{path}: row {row + 1} of data is not a list")
-        place = next((i for i, cell in enumerate(cells) if isinstance(cell, dict)), -1)
-        properties = {str(i): cell for i, cell in enumerate(cells) if i != place}
-        structure = cells[place] if place >= 0 else None
-        collector.add(str(row), attempted(crystal_of, structure, f"{path}, row {row + 1}"), properties)
-
-
-def _name_rows(path: Path, collector: Collector, matbench: Mapping[str, list[Any]]) -> None:
-    """Give the rows of a Matbench task the ids in index and the names in columns."""
-    missing = MATBENCH_KEYS - matbench.keys()
-    if missing:
-        raise CrystalliteError(f"{path}: a Matbench task has index, columns and data; {missing} is missing")
-    index, columns = matbench["index"], matbench["columns"]
-    if "structure" not in columns:
-        raise CrystalliteError(f"{path}: no column structure (there are: {', '.join(map(str, columns))})")
-    if len(index) != len(collector.ids) or any(int(key) >= len(columns) for key in collector.columns):
-        raise CrystalliteError(f"{path}: index, columns and data do not fit together")
-    collector.ids = [str(name) for name in index]
-    collector.columns = {str(columns[int(key)]): values for key, values in collector.columns.items()}
+    with tqdm(disable=None, delay=2, unit=" crystals", desc="Reading") as bar:
+        while True:
+            try:
+                record = next(records)
+            except StopIteration as end:
+                shape: str = end.value
+                return shape
+            collector.add(*record)
+            bar.update()
 
 
 def _with_task_name(rows: pa.Table, task: str) -> tuple[pa.Table, list[str]]:
@@ -227,10 +155,3 @@ def _with_task_name(rows: pa.Table, task: str) -> tuple[pa.Table, list[str]]:
     rows = rows.rename_columns([name if old == column else old for old in rows.column_names])
     rows = with_units(rows, {name: unit} if unit else {})
     return rows, [f"{column} is now {name}"] if name != column else []
-
-
-def _progress(items: Iterator[Any]) -> Iterator[Any]:
-    """Yield the items; a bar appears if it takes long."""
-    from tqdm import tqdm
-
-    yield from tqdm(items, disable=None, delay=2, unit=" crystals", desc="Reading")

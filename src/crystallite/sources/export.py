@@ -20,6 +20,7 @@ from ..errors import CrystalliteError
 from .importing import shortened
 
 UNSAFE = set('<>:"/\\|?*') | {chr(code) for code in range(32)}  # in a file name, on one system or another
+OTHER_SEPARATORS = set(";\t")  # of columns, in tables of other programs
 LISTING = "id_prop.csv"
 LONGEST_ID = 200  # characters; file names end at 255 bytes
 
@@ -85,8 +86,11 @@ def _write_all(
     from tqdm import tqdm
 
     with (folder / LISTING).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows((name, repr(float(values[index]))) for name, index in zip(ids, chosen, strict=True))
+        plain = csv.writer(file, lineterminator="\n")
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for name, index in zip(ids, chosen, strict=True):
+            writer = quoted if set(name) & OTHER_SEPARATORS else plain
+            writer.writerow([name, repr(float(values[index]))])
     table = {str(number): row.tolist() for number, row in enumerate(feature_table()) if number}
     (folder / "atom_init.json").write_text(json.dumps(table), encoding="utf-8")
     pairs = tqdm(zip(ids, chosen, strict=True), total=len(ids), disable=None, delay=2, unit=" CIFs")

@@ -1,12 +1,10 @@
-"""Importing folders of CIF files: the published CGCNN layout, or CIFs with a table of properties."""
+"""Importing files of structures: the published CGCNN layout, or CIFs and POSCARs with a table."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..crystal import Crystal
 from ..errors import CrystalError, CrystalliteError
+from ..notices import CrystalNotice, gathered, notify, summary
+from .archive_stream import COMPRESSIONS
+from .collecting import Collector, CrystalResult, Record, joined, unlisted
 from .importing import Imported, assemble, shortened
-from .located import cif_files
-from .tables import read_table
-
-CifResult = Crystal | CrystalError
+from .input_file import is_file
+from .structure_files import StructureFile, TakenIds, cifs_in, found_files, with_ids
+from .structures import read_structures
+from .tables import read_id_values, read_table
 
 
 def import_published(
@@ -40,15 +40,22 @@ def import_published(
     """
     folder = Path(folder)
     listing = folder / "id_prop.csv"
-    ids, values, problems = _read_id_prop(listing)
-    files = {name: folder / f"{name}.cif" for name in ids}
-    crystals = _crystals(ids, files, str(listing), problems, workers)
-    table = pa.table({"material_id": pa.array(ids, pa.string()), target: pa.array(values, pa.float64())})
-    notices = [*_unlisted(cif_files(folder), ids, listing.name), *_element_notice(folder / "atom_init.json")]
+    read = read_id_values(listing)
+    files = with_ids(cifs_in(folder))
+    names = _NamesOfFiles([*files, *_below(folder, read.ids)])
+    ids = [names.id_of(given) for given in read.ids]
+    found, odd = _read(names, ids, workers)
+    crystals: list[CrystalResult] = []
+    for row, name in enumerate(ids):
+        problem = read.problems.get(row) or (names.missing(name) if name not in found else "")
+        crystals.append(CrystalError(f"{read.places[row]} ({name})", problem) if problem else found[name])
+    table = pa.table({"material_id": pa.array(ids, pa.string()), target: pa.array(read.values, pa.float64())})
+    extra = unlisted((file.id for file in files), ids, listing.name, "CIFs")
+    notices = [*read.notices, *odd, *extra, *_element_notice(folder / "atom_init.json")]
     return assemble(crystals, table, name=folder.name, skip_bad=skip_bad, notices=notices, units=units)
 
 
-def import_cifs(
+def import_files(
     source: str | Path,
     table: str | Path | None = None,
     *,
@@ -57,125 +64,148 @@ def import_cifs(
     skip_bad: bool = False,
     workers: int = 1,
 ) -> Imported:
-    """Import CIF files with the properties in a table.
+    """Import CIFs or POSCARs with the properties in a table, or files that a pattern matches.
 
-    source: a folder, a CIF, or a pattern such as "cifs/*/*.cif". table: a CSV or Parquet file whose
-    id_column has the file names without .cif; its other columns become properties. Without a table the
-    dataset has none, and the crystals come in the order of their names. skip_bad and workers as in
-    import_published.
+    source: a folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them. table: a CSV
+    or Parquet file whose id_column has the ids of structure_files, or names of files; its other columns
+    become properties. Without a table the crystals come in the order of the files' names, with the properties
+    that their files have. skip_bad and workers as in import_published.
     """
-    files = cif_files(source)
-    if not files:
-        raise CrystalliteError(f"{source}: no such folder or no CIF files in it (names ending in .cif)")
-    by_id = _by_stem(files)
+    paths, notices = found_files(source)
+    if not paths:
+        raise CrystalliteError(
+            f"{source}: a folder without CIFs, POSCARs, structures.npz and an archive named cifs"
+        )
+    files = with_ids(paths)
     name = Path(source).name if Path(source).is_dir() else Path(source).parent.name or "cifs"
     if table is None:
-        rows = pa.table({"material_id": pa.array(sorted(by_id), pa.string())})
-        notices: list[str] = []
-    else:
-        rows = read_table(Path(table), id_column)
-        notices = _unlisted(files, rows["material_id"].to_pylist(), Path(table).name)
-    crystals = _crystals(rows["material_id"].to_pylist(), by_id, str(table or source), {}, workers)
+        return _without_table(files, name, notices, id_column, units, skip_bad, workers)
+    if not all(file.single for file in files):
+        raise CrystalliteError(f"--table {table}: files such as {files[0].path} have properties of their own")
+    rows = read_table(Path(table), id_column)
+    names = _NamesOfFiles(files)
+    ids = [names.id_of(given) for given in rows["material_id"].to_pylist()]
+    rows = rows.set_column(0, "material_id", pa.array(ids, pa.string()))
+    found, odd = _read(names, ids, workers)
+    crystals, _ = joined(found, rows, str(table), names.missing)
+    notices = [*notices, *odd, *unlisted((file.id for file in files), ids, Path(table).name, _plural(files))]
     return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
 
 
-def _read_id_prop(path: Path) -> tuple[list[str], list[float | None], dict[int, str]]:
-    """Return ids, values, and what is wrong with a row, by row."""
-    ids: list[str] = []
-    values: list[float | None] = []
-    problems: dict[int, str] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for line in csv.reader(file):
-            if not line:
-                continue
-            value, problem = _value(line)
-            if problem:
-                problems[len(ids)] = problem
-            ids.append(line[0].strip())
-            values.append(value)
-    if not ids:
-        raise CrystalliteError(f"{path}: empty; every line needs an id and a value")
-    return ids, values, problems
+def _without_table(
+    files: Sequence[StructureFile],
+    name: str,
+    notices: Sequence[str],
+    id_column: str,
+    units: Mapping[str, str] | None,
+    skip_bad: bool,
+    workers: int,
+) -> Imported:
+    """Import what the files have."""
+    collector, taken = Collector(), TakenIds()
+    with gathered() as odd:
+        for file, record in _records(files, id_column, workers):
+            collector.add(taken.of(record.id, file.id), record.crystal, record.properties)
+    rows, more = collector.table(name)
+    notices = [*notices, *summary(odd), *more]
+    return assemble(collector.crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
 
 
-def _value(line: list[str]) -> tuple[float | None, str]:
-    """Return the value of a line of id_prop.csv and what is wrong with it."""
-    if len(line) != 2:
-        return None, f"{len(line)} columns instead of an id and a value (for several values: --table)"
-    try:
-        value = float(line[1]) if line[1].strip() else math.nan
-    except ValueError:
-        return None, f"the value {line[1]!r} is not a number (the file has no header line)"
-    return (None if math.isnan(value) else value), "an infinite value" if math.isinf(value) else ""
+class _NamesOfFiles:
+    """Which file a row of a table means by an id, a file's name, or a name that several folders have."""
+
+    def __init__(self, files: Iterable[StructureFile]) -> None:
+        self._files = {file.id: file for file in files}
+        self._ids: dict[str, list[str]] = {}
+        for file in self._files.values():
+            path = file.path.with_suffix("") if file.path.suffix.lower() in COMPRESSIONS else file.path
+            for other in {file.path.name, path.name, path.stem, f"{file.id}{path.suffix}"}:
+                self._ids.setdefault(other, []).append(file.id)
+
+    def id_of(self, given: str) -> str:
+        """Return the id of the only file that is meant, else what is given."""
+        ids = self._ids.get(given, [])
+        return ids[0] if given not in self._files and len(ids) == 1 else given
+
+    def files_of(self, ids: Iterable[str]) -> list[StructureFile]:
+        """Return the files of ids such as x, or x:block for one of several structures, each once."""
+        names = [name if name in self._files else name.partition(":")[0] for name in ids]
+        return [self._files[name] for name in dict.fromkeys(names) if name in self._files]
+
+    def missing(self, name: str) -> str:
+        """Return why there is no file of this id."""
+        several = self._ids.get(name, [])
+        if several:
+            return f"there are several files of this name; their ids are {shortened(several)}"
+        return f"there is no file {name}.cif"
 
 
-def _by_stem(files: Sequence[Path]) -> dict[str, Path]:
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        by_stem[file.stem].append(file)
-    for same in by_stem.values():
-        if len(same) > 1:
-            raise CrystalliteError(f"{same[0]} and {same[1]} have the same name, which is the crystal's id")
-    return {stem: same[0] for stem, same in by_stem.items()}
+def _below(folder: Path, ids: Iterable[str]) -> Iterator[StructureFile]:
+    """Yield the CIFs in folders inside `folder` that ids such as sub/x name; none outside of it."""
+    for name in dict.fromkeys(ids):
+        path = folder / f"{name}.cif"
+        if "/" in name and ".." not in Path(name).parts and not Path(name).is_absolute() and is_file(path):
+            yield StructureFile(path, "cif", name)
 
 
-def _crystals(
-    ids: Sequence[str], files: Mapping[str, Path], listing: str, problems: Mapping[int, str], workers: int
-) -> list[CifResult]:
-    """Return for every id its crystal, or why there is none."""
-    wanted = [str(files[name]) for name in dict.fromkeys(ids) if name in files and files[name].is_file()]
-    read = dict(zip(wanted, _read_all(wanted, workers), strict=True))
-    results: list[CifResult] = []
-    for row, name in enumerate(ids):
-        place = f"{listing}, row {row + 1} ({name})"
-        if row in problems:
-            results.append(CrystalError(place, problems[row]))
-        else:
-            missing = CrystalError(place, f"there is no file {name}.cif")
-            results.append(read.get(str(files.get(name)), missing))
-    return results
+def _plural(files: Sequence[StructureFile]) -> str:
+    return "CIFs" if files[0].kind == "cif" else "POSCARs"
 
 
-def _read_all(paths: Sequence[str], workers: int) -> Iterator[CifResult]:
+def _read(
+    names: _NamesOfFiles, ids: Sequence[str], workers: int
+) -> tuple[dict[str, CrystalResult], list[str]]:
+    """Return the crystals that ids mean, and what is odd about them; an id of a file is its first crystal."""
+    wanted = set(ids)
+    found: dict[str, CrystalResult] = {}
+    with gathered() as notices:
+        for file, record in _records(names.files_of(ids), "material_id", workers):
+            found[record.id] = record.crystal
+            if record.id != file.id and file.id in wanted and file.id not in found:
+                found[file.id] = record.crystal
+                notify([CrystalNotice(str(file.path), "several structures, the first is read", record.id)])
+    return found, summary(notices)
+
+
+def _records(
+    files: Sequence[StructureFile], id_column: str, workers: int
+) -> Iterator[tuple[StructureFile, Record]]:
     """Read the files in order, in `workers` processes; a progress bar appears if it takes long."""
     from tqdm import tqdm
 
-    bar = {"total": len(paths), "disable": None, "delay": 2, "unit": " CIFs", "desc": "Reading"}
-    if workers <= 1 or len(paths) < 2 * workers:
-        yield from tqdm(map(_read_one, paths), **bar)
+    bar = {"total": len(files), "disable": None, "delay": 2, "unit": " files", "desc": "Reading"}
+    if workers <= 1 or len(files) < 2 * workers:
+        for file in tqdm(files, **bar):
+            for record in read_structures(file, id_column):
+                yield file, record
         return
     # spawn: forking a process that already runs the threads of torch or Arrow can hang
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        chunk = min(200, math.ceil(len(paths) / workers))
-        yield from tqdm(pool.map(_read_one, paths, chunksize=chunk), **bar)
+        chunk = min(200, math.ceil(len(files) / workers))
+        tasks = [(file, id_column) for file in files]
+        found = pool.map(_all_of, tasks, chunksize=chunk)
+        for file, (records, notices) in zip(tqdm(files, **bar), found, strict=True):
+            notify(notices)
+            for record in records:
+                yield file, record
 
 
-def _read_one(path: str) -> CifResult:
-    from ..cif import read_cif
-
-    try:
-        return read_cif(path)
-    except CrystalError as error:
-        return error
-
-
-def _unlisted(files: Sequence[Path], ids: Sequence[str], listing: str) -> list[str]:
-    """Return a notice if some of the files have no row."""
-    extra = sorted({file.stem for file in files} - set(ids))
-    return (
-        [f"{len(extra):,} CIFs without a row in {listing} are left out: {shortened(extra)}"] if extra else []
-    )
+def _all_of(task: tuple[StructureFile, str]) -> tuple[list[Record], list[CrystalNotice]]:
+    with gathered() as notices:
+        return list(read_structures(*task)), notices
 
 
 def _element_notice(path: Path) -> list[str]:
     """Return a notice if atom_init.json describes elements otherwise than the standard table."""
     from ..elements import feature_table, symbols
 
-    if not path.is_file():
+    if not is_file(path):
         return []
     try:
         given = {int(number): row for number, row in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError):
+    except OSError as error:
+        return [f"cannot read {path.name}: {error.strerror or error}; it would not be used"]
+    except (ValueError, AttributeError, RecursionError):
         return [f"{path.name} is not a table of elements; it is not used"]
     table = feature_table()
     standard = dict(zip(range(1, len(table)), table[1:], strict=True))

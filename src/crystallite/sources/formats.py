@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import CrystalliteError
 from .archive_stream import is_archive, split_name
+from .input_file import is_file, is_folder
 from .schema import STRUCTURE
+from .structure_files import kind_of
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
@@ -33,7 +35,7 @@ class ImportSettings:
 
 
 def import_dataset(source: str, settings: ImportSettings) -> Imported:
-    """Import `source`, a path or a pattern of CIFs, with the first importer of IMPORTERS that fits.
+    """Import `source`, a path or a pattern of files, with the first importer of IMPORTERS that fits.
 
     Raises CrystalliteError naming the file and what is wrong.
     """
@@ -43,7 +45,7 @@ def import_dataset(source: str, settings: ImportSettings) -> Imported:
     for fits, read in IMPORTERS:
         if fits(path, settings):
             return read(source, settings)
-    return _cifs(source, settings)
+    return _files(source, settings)
 
 
 def export_dataset(dataset: Dataset, output: Path, target: str | None = None) -> list[str]:
@@ -94,12 +96,12 @@ def _id_prop(source: str, settings: ImportSettings) -> Imported:
     return import_published(source, target=target, units=units, skip_bad=skip_bad, workers=workers)
 
 
-def _cifs(source: str, settings: ImportSettings) -> Imported:
-    from .folder import import_cifs
+def _files(source: str, settings: ImportSettings) -> Imported:
+    from .folder import import_files
 
     table, id_column, units = settings.table, settings.id_column, settings.units
     skip_bad, workers = settings.skip_bad, settings.workers
-    return import_cifs(source, table, id_column=id_column, units=units, skip_bad=skip_bad, workers=workers)
+    return import_files(source, table, id_column=id_column, units=units, skip_bad=skip_bad, workers=workers)
 
 
 def _published(dataset: Dataset, output: Path, target: str | None) -> list[str]:
@@ -116,18 +118,20 @@ def _only(dataset: Dataset, target: str) -> Dataset:
     return Dataset(dataset.table.select([*STRUCTURE.names, target]), dataset.name)
 
 
+def _is_numpy(path: Path, _: ImportSettings) -> bool:
+    return (is_file(path) and path.suffix.lower() == ".npz") or is_file(path / "structures.npz")
+
+
 def _is_cifs_archive(path: Path, _: ImportSettings) -> bool:
-    if path.is_dir():
+    if is_folder(path):
         from .archives import find_archive
 
         return find_archive(path, "cifs") is not None
-    return is_archive(path)
+    return is_file(path) and is_archive(path)
 
 
 def _needs_ase(path: Path, _: ImportSettings) -> bool:
-    from .ase_formats import ENDINGS, poscar_files
-
-    return path.suffix.lower() in ENDINGS or bool(poscar_files(path))
+    return is_file(path) and kind_of(path) in {"xyz", "database"}
 
 
 def _is_rcgcnn_name(path: Path) -> bool:
@@ -151,11 +155,11 @@ class Exporter(NamedTuple):
 
 
 IMPORTERS = (
-    Importer(lambda path, _: path.suffix.lower() == ".npz" or (path / "structures.npz").is_file(), _numpy),
+    Importer(_is_numpy, _numpy),
     Importer(_is_cifs_archive, _archive),
-    Importer(lambda path, settings: settings.table is None and (path / "id_prop.csv").is_file(), _id_prop),
+    Importer(lambda path, settings: settings.table is None and is_file(path / "id_prop.csv"), _id_prop),
     Importer(_needs_ase, _ase),
-)  # what is left are CIFs
+)  # what is left are CIFs, POSCARs and patterns
 EXPORTERS = (
     Exporter(_is_rcgcnn_name, "archive_export", "export_rcgcnn"),
     Exporter(lambda path: path.name.lower().endswith(".json.gz"), "archive_export", "export_matbench"),

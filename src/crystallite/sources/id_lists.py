@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from ..csv_tables import meant
 from ..errors import CrystalliteError
-from .archive_stream import open_archive, unpacked
+from .archive_stream import open_archive
 from .parquet import open_parquet
+from .tables import read_columns
+from .text_table import read_text_table
 
 HEADERS = {"id", "ids", "material_id", "mp_id", "mpid", "paper_id", "task_id", "materialid"}
 
@@ -24,9 +27,7 @@ def read_ids(path: str | Path) -> list[str]:
     if path.suffix.lower() == ".parquet":
         ids = [str(i) for i in _parquet_table(path, ["material_id"])["material_id"].to_pylist()]
     else:
-        lines = unpacked(path).decode("utf-8-sig", errors="replace").splitlines()
-        cells = [meant(line.split(",")[0].strip().strip('"')) for line in lines]
-        ids = [cell for cell in cells if cell]
+        ids = [meant(row[0]) for row in read_text_table(path).rows if row[0]]
         ids = ids[1:] if ids and ids[0].lower() in HEADERS else ids
     if not ids:
         raise CrystalliteError(f"{path}: no ids; write one id in every line")
@@ -50,10 +51,10 @@ def read_id_map(path: str | Path) -> dict[str, str]:
     if name.endswith((".json", ".json.zstd", ".json.zst", ".json.gz")):
         return _json_map(path)
     if name.endswith((".csv", ".parquet")):
-        table = _csv_table(path) if name.endswith(".csv") else _parquet_table(path, None)
-        if table.num_columns < 2:
+        columns = read_columns(path)[1] if name.endswith(".csv") else _columns(_parquet_table(path, None))
+        if len(columns) < 2:
             raise CrystalliteError(f"{path}: a map needs two columns, the id and today's id")
-        pairs = zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True)
+        pairs = zip(columns[0], columns[1], strict=True)
         filled = (
             (str(old), str(new)) for old, new in pairs if old not in (None, "") and new not in (None, "")
         )
@@ -77,16 +78,8 @@ def _json_map(path: Path) -> dict[str, str]:
     return pairs
 
 
-def _csv_table(path: Path) -> pa.Table:
-    """Return a table whose columns are text: an id such as 00123 stays as it is."""
-    from pyarrow import csv
-
-    try:
-        with csv.open_csv(path) as reader:
-            types = dict.fromkeys(reader.schema.names, pa.string())
-        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
-    except (ValueError, OSError) as error:  # ValueError: Arrow's errors, and text that is not UTF-8
-        raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None
+def _columns(table: pa.Table) -> list[list[Any]]:
+    return [column.to_pylist() for column in table.columns]
 
 
 def _parquet_table(path: Path, columns: list[str] | None) -> pa.Table:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import glob
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..builtin import BUILTIN, builtin_path
 from ..errors import CrystalliteError
+from .input_file import is_file, is_folder
 from .parquet import parquet_parts
+from .structure_files import Found, cifs_in, found_files
 
 PREFIX = "builtin:"  # before the name of a built-in dataset: never a file or a folder
 
@@ -18,21 +20,23 @@ class Source(NamedTuple):
     """Where data is.
 
     kind: `dataset` is a Parquet file or a folder of them, `published` a folder with id_prop.csv and CIFs,
-    `cifs` a CIF, a folder or a pattern of them. name: finds the same from any folder,
-    builtin:NAME or a whole path.
+    `structures` any other file, folder or pattern of files with structures. name: finds the same from any
+    folder, builtin:NAME or a whole path. files: with structures, and notices about their choice.
     """
 
-    kind: Literal["dataset", "published", "cifs"]
+    kind: Literal["dataset", "published", "structures"]
     path: Path
     name: str
+    files: Found = Found([], [])
 
 
 def located(word: str | Path) -> Source:
-    """Return what `word` stands for: a built-in name, a file, a folder or a pattern of CIFs.
+    """Return what `word` stands for: a built-in name, a file, a folder or a pattern of files.
 
-    A folder with id_prop.csv is `published`, else one with CIFs is `cifs`, else one with Parquet files in it
-    or below is a `dataset`. Raises CrystalliteError for anything else, and for the name of a built-in dataset
-    that is also the name of a file or folder here (a Path is always the latter).
+    A folder with id_prop.csv is `published`, else one with structures as structure_files finds them is
+    `structures`, else one with Parquet files in it or below is a `dataset`. Raises CrystalliteError for
+    anything else, and for the name of a built-in dataset that is also the name of a file or folder here (a
+    Path is always the latter).
     """
     path, text = Path(word), str(word)
     if isinstance(word, str) and text.startswith(PREFIX):
@@ -45,30 +49,13 @@ def located(word: str | Path) -> Source:
             f"{text} is a built-in dataset and a {what} here: "
             f"write {PREFIX}{text} for the one, ./{text} for the other"
         )
-    return Source(_kind(path), path, str(path.resolve()))
+    kind, files = _kind(path)
+    return Source(kind, path, os.path.realpath(path), files)
 
 
 def stored(name: str) -> str:
     """Return a Source's name as a run folder holds it; version 0.1.0 wrote built-in names bare."""
     return f"{PREFIX}{name}" if name in BUILTIN else name
-
-
-def cif_files(source: str | Path) -> list[Path]:
-    """Return the CIFs of a folder (not of those in it) or a pattern such as db/**/*.cif, in order."""
-    path = Path(source)
-    if path.is_dir():
-        found = list(path.iterdir())
-    elif path.is_file():
-        found = [path]
-    else:
-        found = [Path(name) for name in glob.glob(str(source), recursive=True)]  # noqa: PTH207
-    cifs = sorted(file for file in found if file.suffix.lower() == ".cif")
-    for file in cifs:
-        try:
-            file.stem.encode()
-        except UnicodeEncodeError:
-            raise CrystalliteError(f"{str(file)!r}: the name is not valid text; rename the file") from None
-    return cifs
 
 
 def suggestion(name: str, known: list[str]) -> str:
@@ -84,27 +71,27 @@ def _builtin(name: str) -> Source:
     return Source("dataset", builtin_path(name), f"{PREFIX}{name}")
 
 
-def _kind(path: Path) -> Literal["dataset", "published", "cifs"]:
-    if path.is_dir():
-        if (path / "id_prop.csv").is_file():
-            return "published"
-        if cif_files(path):
-            return "cifs"
+def _kind(path: Path) -> tuple[Literal["dataset", "published", "structures"], Found]:
+    if is_folder(path):
+        if is_file(path / "id_prop.csv"):
+            return "published", Found(cifs_in(path), [])
+        found = found_files(path)
+        if found.paths:
+            return "structures", found
         if parquet_parts(path):
-            return "dataset"
-        raise CrystalliteError(f"{path}: a folder without id_prop.csv, CIFs and .parquet files")
-    if path.exists():
-        if path.suffix.lower() == ".parquet":
-            return "dataset"
-        if path.suffix.lower() == ".cif":
-            return "cifs"
+            return "dataset", found
         raise CrystalliteError(
-            f"{path}: neither a dataset (.parquet) nor a CIF (.cif); "
-            f"other files go through: crystallite data import {path} -o DATA.parquet"
+            f"{path}: a folder without id_prop.csv, CIFs, POSCARs and .parquet files; other files in it are "
+            f"named alone or by a pattern, such as '{path}/*.extxyz'"
         )
-    if cif_files(path):
-        return "cifs"
-    raise CrystalliteError(
-        f"{path}: no such file, folder or pattern of CIFs, and no built-in dataset"
-        f"{suggestion(str(path), list(BUILTIN))}"
-    )
+    if path.suffix.lower() == ".parquet" and os.path.lexists(path):
+        return "dataset", Found([], [])
+    try:
+        return "structures", found_files(path)
+    except CrystalliteError as error:
+        hint = (
+            ""
+            if os.path.lexists(path)
+            else f", and no built-in dataset{suggestion(str(path), list(BUILTIN))}"
+        )
+        raise CrystalliteError(f"{error}{hint}") from None

@@ -6,7 +6,7 @@ import lzma
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import pyarrow as pa
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from ..crystal import Crystal, CrystalArrays, check_crystal
-from ..errors import CrystalError, CrystalliteError
+from ..errors import CrystalliteError
 from ..files import irregular
 from .archive_stream import most_unpacked
-from .importing import Imported, assemble, shortened
+from .collecting import CrystalResult, attempted, joined
+from .importing import Imported, assemble
 from .tables import read_table
 
 _KINDS = {"ids": "USiu", "lattice": "fiu", "offsets": "iu", "numbers": "iu", "frac": "fiu"}  # NumPy's letters
@@ -48,29 +49,28 @@ def import_archive(
     if path.is_dir():
         table = table or _table_beside(path)
         path = path / "structures.npz"
-    ids, arrays = _read_arrays(path)
+    found = dict(read_crystals(path))
+    notices: list[str] = []
     if table is None:
-        rows, notices = pa.table({"material_id": pa.array(ids, pa.string())}), []
+        rows = pa.table({"material_id": pa.array(list(found), pa.string())})
+        crystals = list(found.values())
     else:
         rows = read_table(Path(table), id_column)
-        notices = _without_row(ids, rows["material_id"].to_pylist(), Path(table).name)
-    place = dict(zip(ids, range(len(ids)), strict=True))
-    crystals = [
-        _crystal(arrays, place.get(name), f"{table or path}, row {row + 1} ({name})", path.name)
-        for row, name in enumerate(rows["material_id"].to_pylist())
-    ]
+        why = f"{path.name} has no crystal of this id"
+        crystals, notices = joined(found, rows, str(table), lambda _: why)
     name = path.parent.name if path.stem == "structures" else path.stem
     return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
 
 
-def _crystal(arrays: CrystalArrays, index: int | None, place: str, archive: str) -> Crystal | CrystalError:
-    if index is None:
-        return CrystalError(place, f"{archive} has no crystal of this id")
-    crystal = arrays.crystal(index)
-    try:
-        check_crystal(crystal, place)
-    except CrystalError as error:
-        return error
+def read_crystals(path: Path) -> Iterator[tuple[str, CrystalResult]]:
+    """Yield ids and crystals, or why one cannot be used; raises CrystalliteError as import_archive."""
+    ids, arrays = _read_arrays(path)
+    for index, name in enumerate(ids):
+        yield name, attempted(_checked, arrays.crystal(index), f"{path}, {name}")
+
+
+def _checked(crystal: Crystal, place: str) -> Crystal:
+    check_crystal(crystal, place)
     return crystal
 
 
@@ -83,13 +83,6 @@ def _table_beside(folder: Path) -> Path | None:
             f"{folder}: choose the table: {' or '.join(f'--table {name}' for name in found)}"
         )
     return None
-
-
-def _without_row(ids: list[str], listed: list[str], listing: str) -> list[str]:
-    extra = sorted(set(ids) - set(listed))
-    if not extra:
-        return []
-    return [f"{len(extra):,} crystals without a row in {listing} are left out: {shortened(extra)}"]
 
 
 def _read_arrays(path: Path) -> tuple[list[str], CrystalArrays]:

@@ -1,0 +1,177 @@
+"""Reads crystals from CIF files, symmetry expanded, as pymatgen's CifParser reads them but much faster.
+
+What counts as a crystal: a data block with a cell and a loop of fractional or Cartesian coordinates. Symmetry
+comes from the listed operations, else the Hall or Hermann-Mauguin symbol, else the number, else P1 if the file
+says nothing about it. A symbol without a setting means origin choice 1 and the axes that keep the cell's metric.
+
+Where this differs from pymatgen on purpose:
+- Images of one site closer than MIN_DISTANCE are one atom; pymatgen merges within 1e-4 of a cell edge and
+  otherwise returns the atom twice (x, 2x sites with rounded coordinates).
+- Without listed operations, Hall symbols, settings (":2", ":R", coordinate system codes), full and short symbols
+  and rhombohedral cells are understood; pymatgen falls back to P1 or hexagonal axes. It takes origin choice 2 for
+  the older names of Ccce.
+- An unknown group, operation or coordinate is an error, and so are operations that are no group or do not fit
+  the cell; pymatgen may read P1, zeros or the next block.
+- Partial occupancy and atoms closer than MIN_DISTANCE are errors, also where halves of one element add up.
+- What the file says twice is compared: formula and atoms, named group and operations; see notices.CrystalNotice.
+- Sites flagged as dummies are left out; an occupancy of "." means 1; hydroxyl sites "OH" are O.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..crystal import MAX_ATOMS, Crystal, OverlapError, check_crystal
+from ..errors import CrystalError
+from ..notices import CrystalNotice, notify
+from .blocks import Block, UnreadableError
+from .composition import compare, read_formula
+from .images import expanded, on_special_positions, snap_to_thirds
+from .operations import Group
+from .sites import CARTESIAN_TAGS, FRACTIONAL_TAGS, LENGTH_TAGS, lattice_of, read_cell, read_sites
+from .symmetry import find_group
+from .text import read_blocks
+
+MAX_BYTES = 100_000_000  # of a file; those of proteins have a tenth of this
+
+__all__ = ["parse_cif", "parse_cifs", "read_cif", "read_cifs"]
+
+
+def read_cif(path: str | Path) -> Crystal:
+    """Read the crystal of a CIF file; of several the first, with a notice. See `parse_cif`.
+
+    The file may be UTF-8 or, as old files are, Latin-1. Raises CrystalError naming the path.
+    """
+    source = str(path)
+    return parse_cif(_text(source), source)
+
+
+def read_cifs(path: str | Path) -> list[tuple[str, Crystal | CrystalError]]:
+    """Read all crystals of a CIF file; see `parse_cifs`."""
+    source = str(path)
+    return parse_cifs(_text(source), source)
+
+
+def parse_cif(text: str, source: str) -> Crystal:
+    """Return the crystal that the text of a CIF describes, with all atoms of the cell.
+
+    frac_coords lie in [0, 1); lattice has c along z and a in the xz plane, as in pymatgen. D and T are read
+    as H. What is odd but no error is told as a CrystalNotice. Raises CrystalError naming `source` if the text
+    is no CIF, lacks a cell or atoms, has partial occupancies, unknown elements, symmetry or coordinates, no
+    volume, or atoms closer than MIN_DISTANCE.
+    """
+    blocks, reason = _structure_blocks(text, source)
+    crystal, notices = _crystal(blocks[0], source, reason)
+    if len(blocks) > 1:
+        names = ", ".join(block.name for block in blocks)
+        notices.append(CrystalNotice(source, "several structures, the first is read", names))
+    notify(notices)
+    return crystal
+
+
+def parse_cifs(text: str, source: str) -> list[tuple[str, Crystal | CrystalError]]:
+    """Return every structure of the text of a CIF: the name of its block, and the crystal or why it is none.
+
+    Names are there once: of several blocks of one name the later ones get a number. Raises CrystalError naming
+    `source` if the text is no CIF or has no structure.
+    """
+    blocks, reason = _structure_blocks(text, source)
+    found: dict[str, Crystal | CrystalError] = {}
+    for block in blocks:
+        name, repeated = block.name, 1
+        while name in found:
+            repeated += 1
+            name = f"{block.name}-{repeated}"
+        place = source if len(blocks) == 1 else f"{source}, block {name}"
+        try:
+            found[name], notices = _crystal(block, place, reason)
+            notify(notices)
+        except CrystalError as error:
+            found[name] = error
+    return list(found.items())
+
+
+def _text(path: str) -> str:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (Path.stat and Path.open are slower, and this runs for every file)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+            raise CrystalError(path, f"cannot read the file: it is {kind}")
+        if status.st_size > MAX_BYTES:
+            raise CrystalError(path, f"larger than any CIF: {status.st_size:,} bytes (at most {MAX_BYTES:,})")
+        with open(path, "rb") as file:  # noqa: PTH123
+            data = file.read()
+    except (OSError, ValueError) as error:
+        raise CrystalError(
+            path, f"cannot read the file: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _structure_blocks(text: str, source: str) -> tuple[list[Block], str]:
+    """The data blocks with a cell and atoms, and why gemmi refuses the text ("" if it does not)."""
+    try:
+        blocks, reason = read_blocks(text)
+    except UnreadableError as problem:
+        raise CrystalError(source, str(problem)) from None
+    with_atoms = [block for block in blocks if FRACTIONAL_TAGS[0] in block or CARTESIAN_TAGS[0] in block]
+    found = [block for block in with_atoms if any(tag in block for tag in LENGTH_TAGS)]
+    if not found:
+        missing = "no unit cell" if with_atoms else "no atoms (no loop of _atom_site_fract_x)"
+        raise CrystalError(source, reason or missing)
+    return found, reason
+
+
+def _crystal(block: Block, source: str, reason: str) -> tuple[Crystal, list[CrystalNotice]]:
+    """The crystal of a block, and what is odd about it."""
+    try:
+        block.check()
+        lattice = lattice_of(*read_cell(block))
+        formula = read_formula(block)
+        numbers, sites = read_sites(block, lattice, formula.elements)
+        if len(sites) > MAX_ATOMS:
+            raise UnreadableError(f"more than {MAX_ATOMS:,} atoms")
+        group, group_difference = find_group(block, lattice)
+        snap_to_thirds(sites)
+        try:
+            crystal = _filled(numbers, sites, group, lattice)
+            check_crystal(crystal, source)
+        except OverlapError:
+            if len(group) == 1:
+                raise
+            crystal = _filled(numbers, on_special_positions(sites, group, lattice), group, lattice)
+            check_crystal(crystal, source)
+        difference = compare(formula, crystal.numbers)
+        if difference and difference.factor != 1 and group_difference:
+            raise UnreadableError(f"{group_difference}; {difference.text}")
+    except UnreadableError as problem:
+        raise CrystalError(source, str(problem)) from None
+    notices = []
+    if group_difference:
+        notices.append(
+            CrystalNotice(
+                source, "space group and operations differ, the operations are taken", group_difference
+            )
+        )
+    if difference:
+        notices.append(CrystalNotice(source, "atoms and formula differ", difference.text))
+    return crystal, notices
+
+
+def _filled(
+    numbers: NDArray[np.uint8], sites: NDArray[np.float64], group: Group, lattice: NDArray[np.float64]
+) -> Crystal:
+    """The crystal with the images of all sites, in [0, 1)."""
+    if len(group) == 1:
+        return Crystal(numbers, lattice, sites - np.floor(sites))
+    frac_coords, site_of = expanded(sites, group, lattice)
+    frac_coords -= np.floor(frac_coords)
+    return Crystal(numbers[site_of], lattice, frac_coords)

@@ -165,7 +165,7 @@ def _checked(
     try:
         check_crystal(crystal, source)
     except OverlapError as error:
-        moved = on_special_positions(sites, group, lattice)
+        moved = on_special_positions(sites, group, lattice) if len(group) > 1 else sites
         if np.array_equal(moved, sites):
             raise
         n_before = len(crystal)

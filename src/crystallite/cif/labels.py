@@ -54,7 +54,9 @@ def _candidates(text: str) -> list[str]:
     if len(word) > 2 and word.isupper():
         return []
     if len(word) == 2 and word.isupper():  # FE, CA1, OW1
-        return [] if word in _GHOSTS else [word.title(), word[0]] if word[0] in _BEFORE_SITE else [word.title()]
+        return (
+            [] if word in _GHOSTS else [word.title(), word[0]] if word[0] in _BEFORE_SITE else [word.title()]
+        )
     proper = re.match("([A-Z][a-z]?)(?![a-z])(.*)", word.title() if len(word) <= 2 else word)
     if proper is None:
         return []

@@ -32,6 +32,7 @@ _SAID = {
     "schoenflies": re.compile("_(symmetry_)?space_group_name_schoenflies"),
     "codes": re.compile("_(symmetry|space_group)_it_coordinate_system_code"),
 }
+_MOST_SAID = 20  # names or numbers of one kind that are looked at
 _MODULATED_TAGS = (
     "_cell_modulation_dimension",
     "_cell_subsystems_number",
@@ -106,7 +107,7 @@ def _said(block: Block, tags: list[str]) -> Said:
             found[part] |= dict.fromkeys(block.texts(tag))
     references = found.pop("references")  # not the setting of the file, if it says that too
     found["names"] = found["names"] or references
-    return Said(**{part: tuple(texts) for part, texts in found.items()})
+    return Said(**{part: tuple(texts)[:_MOST_SAID] for part, texts in found.items()})
 
 
 @lru_cache(maxsize=4096)

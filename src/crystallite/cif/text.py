@@ -19,12 +19,16 @@ _FIELD = r"^;(?s:.*?)(?:^;|\Z)|\#.*"
 _QUOTED = r"'[^'\n]*+(?:'(?!\s|\Z)[^'\n]*+)*+'(?=\s|\Z)"
 _TRIPLE = r"'''(?s:.*?)'''"
 _REST = r"['\"].*|\S+"
-_BOTH_QUOTES = [f"{quoted}|{quoted.replace(chr(39), chr(34))}" for quoted in (_QUOTED, _TRIPLE, r"'[^'\n]*+'")]
+_BOTH_QUOTES = [
+    f"{quoted}|{quoted.replace(chr(39), chr(34))}" for quoted in (_QUOTED, _TRIPLE, r"'[^'\n]*+'")
+]
 _WORDS = re.compile("|".join([_FIELD, _BOTH_QUOTES[0], _REST]), re.MULTILINE)
 _WORDS_OF_CIF2 = re.compile("|".join([_FIELD, *_BOTH_QUOTES[1:], r"[\[{]", _REST]), re.MULTILINE)
 
 
-_SYMMETRY_TAGS = re.compile(r"^[ \t]*(_(?:symmetry|space_group|cell_modulation)\S+)", re.MULTILINE | re.IGNORECASE)
+_SYMMETRY_TAGS = re.compile(
+    r"^[ \t]*(_(?:symmetry|space_group|cell_modulation)\S+)", re.MULTILINE | re.IGNORECASE
+)
 
 
 def read_blocks(text: str) -> tuple[list[Block], str]:

@@ -139,31 +139,40 @@ def _crystal(block: Block, source: str, reason: str) -> tuple[Crystal, list[Crys
         numbers, sites = read_sites(block, lattice, formula.elements)
         if len(sites) > MAX_ATOMS:
             raise UnreadableError(f"more than {MAX_ATOMS:,} atoms")
-        group, group_difference = find_group(block, lattice)
+        group, doubt = find_group(block, lattice)
         snap_to_thirds(sites)
-        try:
-            crystal = _filled(numbers, sites, group, lattice)
-            check_crystal(crystal, source)
-        except OverlapError:
-            if len(group) == 1:
-                raise
-            crystal = _filled(numbers, on_special_positions(sites, group, lattice), group, lattice)
-            check_crystal(crystal, source)
+        crystal, merged = _checked(numbers, sites, group, lattice, source)
         difference = compare(formula, crystal.numbers)
-        if difference and difference.factor != 1 and group_difference:
-            raise UnreadableError(f"{group_difference}; {difference.text}")
+        if difference and difference.factor != 1 and doubt:
+            raise UnreadableError(f"{doubt}; {difference.text}")
     except UnreadableError as problem:
         raise CrystalError(source, str(problem)) from None
-    notices = []
-    if group_difference:
-        notices.append(
-            CrystalNotice(
-                source, "space group and operations differ, the operations are taken", group_difference
-            )
-        )
-    if difference:
-        notices.append(CrystalNotice(source, "atoms and formula differ", difference.text))
-    return crystal, notices
+    odd = {"symmetry": doubt, "atoms and formula differ": difference.text if difference else ""}
+    if difference or not formula.counts:
+        odd["images of one site are one atom"] = merged
+    return crystal, [CrystalNotice(source, kind, detail) for kind, detail in odd.items() if detail]
+
+
+def _checked(
+    numbers: NDArray[np.uint8],
+    sites: NDArray[np.float64],
+    group: Group,
+    lattice: NDArray[np.float64],
+    source: str,
+) -> tuple[Crystal, str]:
+    """The crystal, and which atoms were closer than MIN_DISTANCE to their images and are one now."""
+    crystal = _filled(numbers, sites, group, lattice)
+    try:
+        check_crystal(crystal, source)
+    except OverlapError as error:
+        moved = on_special_positions(sites, group, lattice) if len(group) > 1 else sites
+        if np.array_equal(moved, sites):
+            raise
+        n_before = len(crystal)
+        crystal = _filled(numbers, moved, group, lattice)
+        check_crystal(crystal, source)
+        return crystal, f"{len(crystal):,} atoms instead of {n_before:,}, as {error.reason.partition(';')[0]}"
+    return crystal, ""
 
 
 def _filled(

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-integration check benchmark clean
+.PHONY: demo test test-integration fuzz check benchmark clean
 
 demo: $(VENV)/ready  ## Train on built-in data; ends with the test error and a parity plot.
 	$(BIN)/crystallite train formation --target formation_energy_per_atom
@@ -15,6 +15,10 @@ test: $(VENV)/ready-test  ## Run the tests.
 test-integration: $(VENV)/ready-test  ## Run against real servers: PostgreSQL, if there, and those that the tests install (minutes, 1.5 GB).
 	$(INSTALL) optuna-dashboard
 	CRYSTALLITE_TEST_CACHE=.integration $(BIN)/python -m pytest tests/integration
+
+SECONDS ?= 600
+fuzz: $(VENV)/ready-test  ## Try damaged inputs for SECONDS; see docs/reliability.md. More options: ARGUMENTS="cif --first 1000000".
+	cd tests && ../$(BIN)/python -m fuzz --seconds $(SECONDS) $(ARGUMENTS)
 
 check: $(VENV)/ready-check test  ## Style, types, layering of imports, tests.
 	$(BIN)/ruff check .

@@ -6,7 +6,6 @@ Loading reads numbers and JSON only and cannot execute anything.
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from .config import GraphConfig, ModelConfig
 from .errors import CrystalliteError
-from .files import atomic_path, irregular
+from .files import atomic_path, refuse_unreadable
 from .materials import Seen
 from .model import CrystalNetwork
 from .targets import Targets
@@ -123,9 +122,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises CrystalliteError when the file is missing, damaged or not one of ours.
     """
-    if reason := irregular(path):
-        is_there = os.path.lexists(path)
-        raise CrystalliteError(f"cannot read {path}: {reason}" if is_there else f"{path}: no such file")
+    refuse_unreadable(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

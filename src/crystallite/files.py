@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import os
+import platform
 import stat
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,19 @@ def irregular(path: str | Path) -> str:
     if not stat.S_ISREG(mode):
         return f"{_kind(mode)}, not a regular file"
     return "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+
+
+def refuse_unreadable(path: str | Path) -> None:
+    """Raise CrystalliteError with the system's reason unless `path` is a regular file that can be read."""
+    reason = irregular(path)
+    if not reason:
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            reason = error.strerror or str(error)
+    if reason:
+        is_there = os.path.lexists(path)
+        raise CrystalliteError(f"cannot read {path}: {reason}" if is_there else f"{path}: no such file")
 
 
 def output_path(path: str | Path) -> Path:
@@ -101,10 +117,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     folder cannot be written to or the disk is full; an older file at `path` is then left as it was.
     """
     target = output_path(path)
-    ending = f"-{os.getpid()}-{threading.get_ident()}{target.suffix[-20:]}"
-    temporary = target.with_name(f".{file_stem(target.stem)}{ending}")
+    beginning, ending = f".{file_stem(target.stem)}-{_machine()}-", target.suffix[-20:]
+    temporary = target.with_name(f"{beginning}{os.getpid()}-{threading.get_ident()}{ending}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target.parent, beginning, ending)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -135,6 +152,34 @@ def read_json(path: str | Path) -> Any:
         raise CrystalliteError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise CrystalliteError(f"{path} is damaged: {error}") from error
+
+
+@cache
+def _machine() -> str:
+    """A few letters that stand for this machine: folders may be shared, and process ids are its own."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def _remove_abandoned(folder: Path, beginning: str, ending: str) -> None:
+    """Remove temporary files of `atomic_path` whose process was killed."""
+    pattern = f"{glob.escape(beginning)}*{glob.escape(ending)}"
+    for path in folder.glob(pattern):
+        process, _, rest = path.name.removeprefix(beginning).partition("-")
+        if process.isdigit() and rest.removesuffix(ending).isdigit() and not is_running(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this id on this machine."""
+    if os.name != "posix":
+        return True  # nobody can tell without ending it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
 
 
 def _kind(mode: int) -> str:

@@ -16,7 +16,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 import warnings
 import zlib
 from collections.abc import Callable
@@ -81,8 +80,10 @@ def store_key(fingerprint: str, config: GraphConfig) -> str:
 
 def _built(folder: Path, build: Callable[[], PackedGraphs]) -> PackedGraphs:
     graphs = build()
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    temporary = folder.with_name(f".building-{folder.name}")  # the lock is ours, so it is of a killed process
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
+        temporary.mkdir()
         manifest = {}
         for name, array in graphs._asdict().items():
             np.save(temporary / f"{name}.npy", array)

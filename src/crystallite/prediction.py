@@ -16,7 +16,7 @@ from .config import Ties
 from .crystal import Crystal, as_crystal
 from .dataset import Dataset
 from .devices import usable_device
-from .errors import CrystalliteError
+from .errors import CrystalError, CrystalliteError
 from .files import read_json
 from .graphs import PackedGraphs, build_graph, build_graphs, pack_graphs
 from .inference import atom_contributions, predict_graphs
@@ -29,6 +29,7 @@ TIES_UNKNOWN = (
     "published checkpoints do not say how they treat equally distant neighbours; their ties are shared "
     "here, ties = first repeats the published code's choice"
 )
+NO_NUMBER = "the model's prediction is not a finite number: the crystal is unlike all that it was trained on"
 ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their calibration
 
 
@@ -61,6 +62,9 @@ class Predictor:
         """
         n_targets = len(self.model.targets.names)
         predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]
+        is_number = self.are_numbers(predicted)
+        if not is_number.all():
+            raise CrystalError(f"crystal {is_number.argmin()}", NO_NUMBER)
         return predicted[:, 0] if n_targets == 1 else predicted
 
     def site_contributions(self, crystal: Any) -> NDArray[np.float64]:
@@ -85,6 +89,11 @@ class Predictor:
         ]
         converted = [_as_crystal(item, name) for item, name in zip(items, names, strict=True)]
         return build_graphs(converted, self.model.graph, names, workers=workers)
+
+    def are_numbers(self, predicted: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which rows, (crystals, columns), are predictions: finite; a deviation may be unknown."""
+        n_targets = len(self.model.targets.names)
+        return np.isfinite(predicted[:, :n_targets]).all(axis=1) & ~np.isinf(predicted).any(axis=1)
 
     def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
         """Return (crystals, columns) for graphs built with the model's settings."""

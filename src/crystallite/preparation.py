@@ -34,6 +34,8 @@ from .splits import Split
 from .targets import Targets, parse_target
 from .trainer import Trainer
 
+FEW = 3  # values below which an error says next to nothing
+
 
 def run_config(
     data: Dataset | str | Path,
@@ -158,6 +160,7 @@ def prepare(
     units = [dataset.units.get(name, "") for name in names]
     targets = Targets.fit(names, units, config.model.task, values[split.train], transforms)
     _warn_of_constants(names, values[split.train])
+    _warn_of_the_unknown(targets, values, split)
     if weights is not None:
         _check_sample_weights(dataset, config.data.weight_column, weights, split)
     hashes = material_hashes(dataset.ids, signatures)
@@ -233,6 +236,21 @@ def _warn_of_constants(names: Sequence[str], values: NDArray[np.float64]) -> Non
                 f"target {name}: all training values are {known[0]:g}, so there is nothing to learn",
                 stacklevel=3,
             )
+
+
+def _warn_of_the_unknown(targets: Targets, values: NDArray[np.float64], split: Split) -> None:
+    """Warn of what the validation and test parts cannot tell of the values (crystals, targets) in them."""
+    for part in ("validation", "test"):
+        rows = getattr(split, part)
+        for name, column in zip(targets.names, values[rows].T, strict=True):
+            known = column[np.isfinite(column)]
+            if targets.task == "classification" and len(np.unique(known)) == 1:
+                what = f"are all of class {known[0]:g}, so the {part} AUC is unknown"
+            elif len(rows) and len(known) < FEW:
+                what = f"have a value, so the {part} error is {'a rough guess' if len(known) else 'unknown'}"
+            else:
+                continue
+            warnings.warn(f"target {name}: {len(known)} {part} crystals {what}", stacklevel=3)
 
 
 def _check_sample_weights(dataset: Dataset, column: str, weights: NDArray[np.float64], split: Split) -> None:

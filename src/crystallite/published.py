@@ -19,6 +19,7 @@ from .checkpoint import TrainedModel, network_with, one_line
 from .config import GraphConfig, ModelConfig, Task
 from .elements import feature_table
 from .errors import CrystalliteError
+from .files import refuse_unreadable
 from .targets import Targets
 
 SOURCE = "github txie-93/cgcnn"  # in `info` of the models that come from there
@@ -72,8 +73,7 @@ def load_published(path: str | Path) -> TrainedModel:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CrystalliteError(f"{path}: no such file")
+    refuse_unreadable(path)
     _check_records(path)
     scalar = np.float64(0).__reduce__()[0]  # the function that rebuilds a NumPy number
     safe: list[Any] = [

@@ -20,6 +20,11 @@ from .materials import Seen, Signatures, are_known, groups_of
 from .run_folder import SPLIT, DataConfig
 from .splits import Split, column_split, fold_split, parse_parts, random_split, without_repeats
 
+_CONSEQUENCES = {
+    "validation": "the last epoch is kept, be it the best or not",
+    "test": "the model's error stays unknown",
+}
+
 
 def draw_split(
     dataset: Dataset,
@@ -129,7 +134,7 @@ def _drawn(groups: NDArray[np.int64], usable: NDArray[np.bool_], config: DataCon
     if empty:
         warnings.warn(
             f"the split {config.split} of {len(rows)} crystals ({len(np.unique(groups))} materials) leaves "
-            f"none for {' and '.join(empty)}",
+            f"none for {' and '.join(empty)}: {' and '.join(_CONSEQUENCES[name] for name in empty)}",
             stacklevel=2,
         )
     return split

@@ -22,7 +22,7 @@ from .errors import CrystalError, CrystalliteError
 from .files import output_path, refuse_input
 from .graphs import build_graphs
 from .notices import gathered, summary
-from .prediction import Predictor
+from .prediction import NO_NUMBER, Predictor
 from .sources.input_file import as_crystal_error, shown
 from .sources.located import PREFIX, Source, located
 from .sources.structure_files import StructureFile, TakenIds, with_ids
@@ -71,7 +71,7 @@ def predict_files(
     ):
         sources = _located(inputs, report, bad)
         for ids, crystals in _chunks(sources, bad):
-            ids, predicted = _predict_chunk(predictor, ids, crystals, workers, bad)
+            ids, predicted = _finite(predictor, *_predict_chunk(predictor, ids, crystals, workers, bad), bad)
             write(ids, predicted)
             report.n_predicted += len(ids)
             bar.update(len(ids))
@@ -157,6 +157,16 @@ def _predict_chunk(
             rows.append(predictor.predict_packed(graphs))
             good.append(name)
         return good, np.concatenate(rows)
+
+
+def _finite(
+    predictor: Predictor, ids: list[str], predicted: NDArray[np.float64], bad: Callable[[CrystalError], None]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Leave out the crystals whose predictions are no numbers."""
+    is_number = predictor.are_numbers(predicted)
+    for row in np.flatnonzero(~is_number):
+        bad(CrystalError(ids[row], NO_NUMBER))
+    return [name for name, good in zip(ids, is_number, strict=True) if good], predicted[is_number]
 
 
 Write = Callable[[list[str], NDArray[np.float64]], None]

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .compiled import compiled
 from .errors import LostProcessError
+from .files import is_running
 
 CAPACITY = 2**18  # bytes a process adds at once: more than the gradients of the default network
 _LINE = 8  # counters lie 64 bytes apart, so that no two share a line of the cache
@@ -106,7 +107,11 @@ def open_shared_sums(rank: int, n_processes: int, agree: Callable[[str], str]) -
 
 def _new_file(n_processes: int) -> str:
     """Make the file and return its path; "" if the memory has no room for it."""
-    handle, path = tempfile.mkstemp(dir=_MEMORY, prefix="crystallite-")
+    for left in _MEMORY.glob("crystallite-*-*"):
+        process = left.name.split("-")[1]
+        if process.isdigit() and not is_running(int(process)):
+            left.unlink(missing_ok=True)  # killed before all had opened it
+    handle, path = tempfile.mkstemp(dir=_MEMORY, prefix=f"crystallite-{os.getpid()}-")
     try:
         os.posix_fallocate(handle, 0, _size(n_processes))
     except OSError:

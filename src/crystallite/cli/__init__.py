@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any, cast
 
 import click
 
 from .. import __version__
 from ..errors import CrystalliteError
+from .streams import open_closed_streams, reason_of
 
 # Command -> (its file in this package, one line for --help). Importing only what runs keeps --help instant.
 COMMANDS = {
@@ -36,6 +38,13 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "" in args:  # for a path it would mean the folder one is in
+            before = ["", *args][args.index("")]
+            place = before if before.startswith("-") else f"argument {args.index('') + 1}"
+            raise CrystalliteError(f"{place}: the name is empty; is it a variable that is not set?")
+        return super().parse_args(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -58,11 +67,20 @@ def main(args: list[str] | None = None) -> Any:
     """Run the command line; problems the user can act on are printed without a traceback."""
     with warnings.catch_warnings():
         _show_in_one_line()
+        open_closed_streams()
         try:
-            return cli.main(args=args, prog_name="crystallite", standalone_mode=True)
+            try:
+                return cli.main(args=args, prog_name="crystallite", standalone_mode=True)
+            finally:
+                sys.stdout.flush()
         except CrystalliteError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(1)
+            reason = str(error)
+        except OSError as error:
+            reason = reason_of(error)
+        if reason:
+            with suppress(OSError):
+                click.echo(f"Error: {reason}", err=True)
+        sys.exit(1)
 
 
 def _show_in_one_line() -> None:

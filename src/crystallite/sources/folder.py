@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -180,14 +183,34 @@ def _records(
                 yield file, record
         return
     # spawn: forking a process that already runs the threads of torch or Arrow can hang
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent) as pool:
         chunk = min(200, math.ceil(len(files) / workers))
         tasks = [(file, id_column) for file in files]
         found = pool.map(_all_of, tasks, chunksize=chunk)
-        for file, (records, notices) in zip(tqdm(files, **bar), found, strict=True):
-            notify(notices)
-            for record in records:
-                yield file, record
+        try:
+            for file, (records, notices) in zip(tqdm(files, **bar), found, strict=True):
+                notify(notices)
+                for record in records:
+                    yield file, record
+        except BrokenProcessPool:
+            raise CrystalliteError(
+                f"one of {workers} processes that read files was killed; fewer workers need less memory"
+            ) from None
+
+
+def _end_with_parent() -> None:
+    """In a worker: end when the process that started it does, however that is.
+
+    A worker waits for work at a pipe that all workers hold open, so that it would not notice by itself.
+    """
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _all_of(task: tuple[StructureFile, str]) -> tuple[list[Record], list[CrystalNotice]]:

@@ -39,6 +39,8 @@ def located(word: str | Path) -> Source:
     Path is always the latter).
     """
     path, text = Path(word), str(word)
+    if not text:
+        raise CrystalliteError("the name of the data is empty")
     if isinstance(word, str) and text.startswith(PREFIX):
         return _builtin(text.removeprefix(PREFIX))
     if text in BUILTIN and not path.exists():

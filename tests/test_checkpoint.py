@@ -16,7 +16,14 @@ from networks import random_network, settled
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from crystallite.checkpoint import TrainedModel, load_model, same_tensors, save_model
+from crystallite.checkpoint import (
+    TrainedModel,
+    load_model,
+    read_tensors,
+    same_tensors,
+    save_model,
+    write_tensors,
+)
 from crystallite.config import GraphConfig, ModelConfig
 from crystallite.errors import CrystalliteError
 from crystallite.graphs import PackedGraphs, build_graphs
@@ -121,6 +128,94 @@ def test_foreign_safetensors_are_refused(metadata, message: str, tmp_path) -> No
     save_file({"weight": torch.zeros(3)}, path, metadata)
     with pytest.raises(CrystalliteError, match=message):
         load_model(path)
+
+
+def flipped(path: Path, content: bytes, place: int, bit: int) -> None:
+    damaged = bytearray(content)
+    damaged[place] ^= 1 << bit
+    path.write_bytes(damaged)
+
+
+def test_every_flipped_bit_is_seen(file) -> None:
+    content, rng = file.read_bytes(), np.random.default_rng(0)
+    begin = int.from_bytes(content[:8], "little") + 8
+    for place in [*rng.integers(begin, size=150), *rng.integers(begin, len(content), size=50)]:
+        flipped(file, content, int(place), int(rng.integers(8)))
+        with pytest.raises(CrystalliteError, match=re.escape(str(file))) as caught:
+            load_model(file)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["output.bias", "convolutions.0.message_norm.running_var"])
+def test_weights_that_are_not_finite_are_refused(value, name, model, tmp_path) -> None:
+    model.network.state_dict()[name][0] = value
+    save_model(tmp_path / "m.safetensors", model)
+    with pytest.raises(CrystalliteError, match=rf"its weights are not finite \({name}\)"):
+        load_model(tmp_path / "m.safetensors")
+    contents = torch.load(GOLDEN / "formation-energy-per-atom.pth.tar", weights_only=True)
+    contents["state_dict"]["convs.0.bn1.running_var"][0] = value
+    torch.save(contents, tmp_path / "m.pth.tar")
+    with pytest.raises(CrystalliteError, match="its weights are not finite"):
+        load_published(tmp_path / "m.pth.tar")
+
+
+def test_a_scale_that_is_not_finite_is_refused(tmp_path) -> None:
+    for name, value in (("mean", float("nan")), ("std", float("inf")), ("std", 0.0), ("std", -1.0)):
+        contents = torch.load(GOLDEN / "formation-energy-per-atom.pth.tar", weights_only=True)
+        contents["normalizer"][name] = torch.tensor(value)
+        torch.save(contents, tmp_path / "m.pth.tar")
+        with pytest.raises(CrystalliteError, match=f"published code: {name} must be"):
+            load_published(tmp_path / "m.pth.tar")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("targets", "mean", "x", "mean must be a list"),
+        ("targets", "mean", [1.0], "must each have a unit, mean, std and transform"),
+        ("targets", "mean", None, "mean must be a list"),
+        ("targets", "mean", [1e301, 0.0], "mean must be at least"),
+        ("targets", "std", [0.0, 1.0], "std must be positive"),
+        ("targets", "std", [None, 1.0], "each of std must be a number"),
+        ("targets", "std", [True, 1.0], "each of std must be a number"),
+        ("targets", "names", ["a", "a"], "different names"),
+        ("targets", "names", [1, 2], "each of names must be text"),
+        ("targets", "transforms", ["log2", "standard"], "transforms must be some of"),
+        ("targets", "task", "guess", "task must be one of"),
+        ("targets", "task", "classification", "not the outputs of its targets|one target"),
+        ("model", "gaussian_step", 1e-300, "gaussian_step must be"),
+        ("model", "atom_width", 10**400, "atom_width must be"),
+        ("model", "atom_width", 16.5, "atom_width must be a whole number"),
+        ("model", "n_outputs", 1, "."),
+        ("graph", "cutoff", "far", "cutoff must be a number"),
+        ("graph", "ties", "none", "ties must be one of shared, first"),
+        ("", "graph", [], "GraphConfig must be a table"),
+        ("", "model", 3, "ModelConfig must be a table"),
+        ("", "targets", None, "Targets must be a table"),
+        ("", "info", 3, "."),
+        ("", "format", "2", "."),
+    ],
+)
+def test_odd_headers_are_refused(part, name, value, message, file) -> None:
+    tensors, header = read_tensors(file)
+    (header[part] if part else header)[name] = value
+    write_tensors(file, tensors, header)
+    with pytest.raises(CrystalliteError, match=f"is not a Crystallite model: .*({message})") as caught:
+        load_model(file)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_deep_header_is_refused(file) -> None:
+    save_file({"w": torch.zeros(3)}, file, {"crystallite": "[" * 100_000})
+    with pytest.raises(CrystalliteError, match="damaged"):
+        load_model(file)
+
+
+def test_files_without_a_checksum_are_read(model, file) -> None:
+    tensors, header = read_tensors(file)
+    save_file(tensors, file, {"crystallite": json.dumps(header)})
+    assert same_tensors(load_model(file).network.state_dict(), model.network.state_dict())
 
 
 def test_a_failed_save_leaves_the_old_file(model, file) -> None:

@@ -220,7 +220,7 @@ def test_to_pandas_has_all_columns():
         (lambda d: d.labels("colour"), "has no property 'colour'"),
         (lambda d: d.with_property("x", [1.0]), "property x: 1 values for 4 crystals"),
         (lambda d: d.with_property("lattice", [1.0] * 4), "describes the crystal itself"),
-        (lambda d: d.with_property("x", [1.0, 2.0, np.inf, 0.0]), "property x, row 2: an infinite number"),
+        (lambda d: d.with_property("x", [1.0, 2.0, np.inf, 0.0]), "property x, row 3: an infinite number"),
         (lambda d: d.with_property("x", [1.0, "a", 2.0, 3.0]), "all numbers or all text"),
         (lambda d: Dataset.from_crystals(list(d), ["a"]), "ids: 1 values for 4 crystals"),
         (lambda d: Dataset.from_crystals(list(d), units={"x": "eV"}), "unit is given for x"),
@@ -270,7 +270,7 @@ def spoiled(column, row, change):
 def test_a_malformed_file_is_named_with_column_and_row(tmp_path, column, change, message):
     path = tmp_path / "bad.parquet"
     pq.write_table(spoiled(column, 2, change), path)
-    place = rf"bad\.parquet: column {column}, row 2 \({small().ids[2]}\): .*{message}"
+    place = rf"bad\.parquet: column {column}, row 3 \({small().ids[2]}\): .*{message}"
     with pytest.raises(CrystalliteError, match=place):
         Dataset.read(path)
     with pytest.raises(CrystalliteError, match=place):

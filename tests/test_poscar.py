@@ -33,7 +33,7 @@ def crystal_of(content, tmp_path):
         (text("Na Cl\r\n1 1", SITES.replace("\n", "\r\n")), [11, 17]),
         (text("D Cl\n1 1"), [1, 17]),
         (text("Na_pv Cl/a1b2c3\n1 1"), [11, 17]),
-        (text("Na Cl\n1 1 ! comment", "Selective dynamics\nDirect\n0 0 0 T T F\n.5 .5 5d-1 F F F Cl\n"), [11, 17]),
+        (text("Na Cl\n1 1 ! x", "Selective dynamics\nDirect\n0 0 0 T T F\n.5 .5 5d-1 F F F Cl\n"), [11, 17]),
         (text(sites="Cartesian\n0 0 0\n2.5 2.5 3\n\n0.1 0.2 0.3\n"), [11, 17]),
         (text("1 1").replace("rock salt", "Na Cl"), [11, 17]),
         (text("1 1", "Direct\n0 0 0 Na\n.5 .5 .5 Cl\n"), [11, 17]),

@@ -47,7 +47,7 @@ def test_series_arrays_and_other_iterables_are_lists(published, few, tmp_path):
         np.array(1.0),
         None,
     ):
-        with pytest.raises(CrystalError, match="crystal 0: .* is not a Crystal"):
+        with pytest.raises(CrystalError, match=r"crystal 0: .* is not a Crystal"):
             published.predict(no_list)
 
 

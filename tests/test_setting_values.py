@@ -61,6 +61,53 @@ def test_limits_belong_to_the_sensible_values():
         configure("modern", "regression", 1, {"gaussian_stop": 100, "gaussian_step": 0.09})
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "train_limit=500"], "train_limit = 500 has no effect"),
+        (["--patience", 1], "patience = 1 has no effect in 1 epochs"),
+        (
+            ["--set", "schedule=step", "--set", "milestones=[1, 7]"],
+            "milestones after the last epoch have no effect: 1, 7",
+        ),
+    ],
+)
+def test_what_comes_too_late_is_told(words, said, moduli_file, tmp_path, capsys):
+    done = Said(
+        capsys, "train", moduli_file, "--target", MODULUS, *TINY_OPTIONS, "--out", tmp_path / "o", *words
+    )
+    assert done.status == 0
+    assert [line for line in done.err.splitlines() if line.startswith(f"Notice: {said}")]
+
+
+def test_what_is_in_time_is_not_told(recwarn):
+    late = {"epochs": 10, "patience": 9, "schedule": "step", "milestones": (5, 9)}
+    configure("modern", "regression", 1, late)
+    configure("paper", "regression", 1, {"epochs": 5})
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--epochs", 1, "--set", "epochs=2"], "epochs: given by --set and by an option"),
+        (["--set", "dropout=0", "--set", "dropout=0.1"], "dropout is set twice"),
+        (["--config", "none.toml", "--recipe", "paper"], "--recipe has no effect beside --config"),
+    ],
+)
+def test_options_given_in_vain_are_refused(words, said, moduli_file, tmp_path, capsys):
+    done = Said(capsys, "train", moduli_file, "--target", MODULUS, "--out", tmp_path / "o", *words)
+    assert done.status == 2
+    assert said in " ".join(done.err.split())
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_seed_without_a_split_is_refused(moduli_file, capsys):
+    assert (
+        "--seed has no effect without --split" in Said(capsys, "data", "audit", moduli_file, "--seed", 1).err
+    )
+
+
 # ---- files
 
 
@@ -74,8 +121,30 @@ def test_limits_belong_to_the_sensible_values():
         (f'    "{MODULUS}",', "    7,"),
         ("atom_width = 8", 'atom_width = "wide"'),
         ("[environment]", "size = 3\n[environment]"),
+        ("[environment]", "x = " + "[" * 5000 + "\n[environment]"),
+        ("[graph]", "[graphs]"),
+        (f'    "{MODULUS}",', f'    "{MODULUS}", "{MODULUS}:log10",'),
+        ("n_outputs = 1", "n_outputs = 2"),
+        ("atom_width = 8", "atom_width = 99999999999999999999"),
+        ("milestones = []", "milestones = [-1]"),
+        ("[data]", "data = 3\n[other]"),
     ],
-    ids=["latin1", "seed", "limit", "negative", "target", "width", "unknown"],
+    ids=[
+        "latin1",
+        "seed",
+        "limit",
+        "negative",
+        "target",
+        "width",
+        "unknown",
+        "deep",
+        "table",
+        "twice",
+        "outputs",
+        "huge",
+        "milestone",
+        "no table",
+    ],
 )
 def test_a_damaged_config_is_named(old, new, finished, tmp_path, capsys):
     run = shutil.copytree(finished, tmp_path / "run")

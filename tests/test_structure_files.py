@@ -1,4 +1,4 @@
-"""A word means the same files for predict and import, whatever they are; each crystal gets an id of its own."""
+"""A word means the same files for predict and import; each crystal gets an id of its own."""
 
 from __future__ import annotations
 

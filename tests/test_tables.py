@@ -1,4 +1,4 @@
-"""Tables beside crystals are understood in whatever spreadsheets write, or one line says which cell is not."""
+"""Tables are understood in whatever spreadsheets write, or one line says which cell is not."""
 
 from __future__ import annotations
 
@@ -84,6 +84,9 @@ def test_latin_1_and_compressed_tables(tmp_path):
         (["007", "12", "", "NA"], ["007", "12", None, "NA"], None),
         (["2024-01-05", "2024-01-06", "", ""], ["2024-01-05", "2024-01-06", None, None], None),
         ([str(2**62), "1", "", ""], [2**62, 1, None, None], None),
+        ([str(2**63), "1", "", ""], [float(2**63), 1.0, None, None], None),
+        (["0" * 30 + "1.5", "1", "", ""], [1.5, 1.0, None, None], None),
+        (["1" * 100_000 + "x", "a", "", ""], ["1" * 100_000 + "x", "a", None, None], None),
         ([str(2**70), "1", "", ""], [float(2**70), 1.0, None, None], None),
         (
             ["1.5 eV", "2 eV", "", ""],
@@ -136,6 +139,7 @@ def test_thousands_in_a_table_with_semicolons_are_no_decimals(tmp_path):
         ("id,y\na,1\nb,2,3\n", "line 3: 3 columns, separated by ,, but 2 names in line 1"),
         ("id,y\na,1\n\n,2\n", "line 4, column id: no id"),
         ("id,y\na,1\nb,inf\n", "line 3, column y: 'inf' is an infinite number"),
+        ("id,y\na," + "1" * 5000 + "\n", "is an infinite number"),
         ("id,y\na,1e999\n", "line 2, column y: '1e999' is an infinite number"),
         ('id,y\na,"x\nb,y\n', "line 2: a quote is not closed"),
         (

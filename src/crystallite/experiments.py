@@ -62,9 +62,19 @@ def resume_group(folder: Path, *, data: Dataset | None = None, **options: Any) -
 
     options: parallel (trainings side by side), workers, device, progress.
     """
-    kind = next(iter(read_json(folder / run_folder.GROUP)))
+    kind = _kind_of(folder / run_folder.GROUP)
     with run_folder.locked(folder):
         return KINDS[kind][1](folder, data=data, **options)
+
+
+def _kind_of(path: Path) -> str:
+    """Return the kind of group that a folder says it holds; raises CrystalliteError if it is none."""
+    group = read_json(path)
+    kind, wanted = next(iter(group.items())) if isinstance(group, dict) and len(group) == 1 else ("", 0)
+    numbers = wanted if isinstance(wanted, list) and wanted else [wanted]
+    if kind not in KINDS or not all(type(number) is int and number > 0 for number in numbers):
+        raise CrystalliteError(f"{path} is damaged: it says neither folds, members nor sizes")
+    return kind
 
 
 def is_group(folder: Path) -> bool:

@@ -6,6 +6,7 @@ read nor replaced, links stay, inputs are not written over, and names from data 
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -35,12 +36,17 @@ _KINDS = (
 
 
 def irregular(path: str | Path) -> str:
-    """Return why `path` is no regular file nor a link to one, "" if it is: reading it could wait for ever."""
+    """Return why `path` is no regular file, nor a link to one, that can be read; "" if it is.
+
+    Reading another kind of file could wait for ever.
+    """
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 (runs for every CIF)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         return getattr(error, "strerror", None) or str(error)
-    return "" if stat.S_ISREG(mode) else f"{_kind(mode)}, not a regular file"
+    if not stat.S_ISREG(mode):
+        return f"{_kind(mode)}, not a regular file"
+    return "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
 
 
 def refuse_unreadable(path: str | Path) -> None:
@@ -52,7 +58,8 @@ def refuse_unreadable(path: str | Path) -> None:
         except OSError as error:
             reason = error.strerror or str(error)
     if reason:
-        raise CrystalliteError(f"cannot read {path}: {reason}")
+        is_there = os.path.lexists(path)
+        raise CrystalliteError(f"cannot read {path}: {reason}" if is_there else f"{path}: no such file")
 
 
 def output_path(path: str | Path) -> Path:

@@ -56,8 +56,9 @@ class Predictor:
         """Return predictions in the targets' units; for classification the probability of class 1.
 
         crystals: a Dataset, or one crystal or several, in whatever can be iterated: lists, arrays, pandas
-        Series (Crystal, pymatgen Structure, ASE Atoms, path of a file with one crystal). Shape (crystals,) for one target, (crystals, targets) for several.
-        Raises CrystalError naming the first crystal that cannot be used.
+        Series (Crystal, pymatgen Structure, ASE Atoms, path of a file with one crystal). Shape (crystals,)
+        for one target, (crystals, targets) for several. Raises CrystalError naming the first crystal that
+        cannot be used.
         """
         n_targets = len(self.model.targets.names)
         predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]
@@ -158,8 +159,7 @@ def load_predictor(path: str | Path, *, ties: Ties | None = None, device: str = 
 
 
 def _load_ensemble(path: Path) -> EnsemblePredictor:
-    members = read_json(path / ENSEMBLE)
-    names = [Path(name).name for name in members["members"]]
+    names, written = _ensemble_facts(path / ENSEMBLE)
     models = [load_model(path / name / BEST) for name in names]
     for name, model in zip(names, models, strict=True):
         if model.graph.effective() != models[0].graph.effective():
@@ -167,10 +167,25 @@ def _load_ensemble(path: Path) -> EnsemblePredictor:
                 f"{path}: {name} was trained with other graph settings than {names[0]} "
                 f"({model.graph}, {models[0].graph}); they are no ensemble, train it anew"
             )
-    written = members["calibration"]  # of each target by name; of version 0.1.0 a list in their order
-    if isinstance(written, dict):
-        written = [written[name] for name in models[0].targets.names]
-    return EnsemblePredictor(models, [Calibration.read(one) for one in written])
+    try:
+        if isinstance(written, dict):
+            written = [written[name] for name in models[0].targets.names]
+        calibrations = [Calibration.read(one) for one in written]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CrystalliteError(f"{path / ENSEMBLE} is damaged: no calibration of each target") from error
+    if len(calibrations) != len(models[0].targets.names) or len({m.targets.names for m in models}) > 1:
+        raise CrystalliteError(f"{path / ENSEMBLE} is damaged: its members do not fit together")
+    return EnsemblePredictor(models, calibrations)
+
+
+def _ensemble_facts(path: Path) -> tuple[list[str], Any]:
+    """Return the members' folders, and their calibrations: by target, of version 0.1.0 in their order."""
+    facts = read_json(path)
+    names = facts.get("members") if isinstance(facts, dict) else None
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not names or not is_list or not all(Path(name).name == name != ".." for name in names):
+        raise CrystalliteError(f"{path} is damaged: it does not name the folders of its members")
+    return list(names), facts.get("calibration")
 
 
 def load_any_model(path: str | Path) -> TrainedModel:

@@ -51,10 +51,10 @@ def predict_files(
 ) -> Report:
     """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
 
-    inputs: files with structures, folders or patterns of them, and datasets (Parquet files or built-in names),
-    as sources.located tells them apart. They are streamed: memory does not grow with their number, but for the
-    ids of several inputs, which are told apart. A crystal that cannot be used is told to `on_bad`, is listed in
-    the report, and the others are predicted.
+    inputs: files with structures, folders or patterns of them, and datasets (Parquet files, built-in names),
+    as sources.located tells them apart. They are streamed: memory does not grow with their number, but for
+    the ids of several inputs, which are told apart. A crystal that cannot be used is told to `on_bad`, is
+    listed in the report, and the others are predicted.
     """
     if output is not None:
         refuse_input(output, inputs)
@@ -95,7 +95,7 @@ def _located(inputs: Sequence[str], report: Report, bad: Callable[[CrystalError]
 
 
 def _chunks(sources: Sequence[Source], bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
-    """Yield ids and crystals (a list, or CrystalArrays of a dataset), some CHUNK at a time: datasets first."""
+    """Yield ids and crystals (a list, or CrystalArrays of a dataset), CHUNK at a time, datasets first."""
     datasets = [source for source in sources if source.kind == "dataset"]
     files = with_ids(path for source in sources for path in source.files.paths)
     owners = len(datasets) + sum(not file.single for file in files) + any(file.single for file in files)

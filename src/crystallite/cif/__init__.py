@@ -1,19 +1,20 @@
 """Reads crystals from CIF files, symmetry expanded, as pymatgen's CifParser reads them but much faster.
 
 What counts as a crystal: a data block with a cell and a loop of fractional or Cartesian coordinates. Symmetry
-comes from the listed operations, else the Hall or Hermann-Mauguin symbol, else the number, else P1 if the file
-says nothing about it. A symbol without a setting means origin choice 1 and the axes that keep the cell's metric.
+comes from the listed operations, else the Hall or Hermann-Mauguin symbol, else the number, else P1 if the
+file says nothing about it. A symbol without a setting means origin choice 1 and the axes that keep the
+cell's metric.
 
 Where this differs from pymatgen on purpose:
 - Images of one site closer than MIN_DISTANCE are one atom; pymatgen merges within 1e-4 of a cell edge and
   otherwise returns the atom twice (x, 2x sites with rounded coordinates).
-- Without listed operations, Hall symbols, settings (":2", ":R", coordinate system codes), full and short symbols
-  and rhombohedral cells are understood; pymatgen falls back to P1 or hexagonal axes. It takes origin choice 2 for
-  the older names of Ccce.
+- Without listed operations, Hall symbols, settings (":2", ":R", coordinate system codes), full and short
+  symbols and rhombohedral cells are understood; pymatgen falls back to P1 or hexagonal axes. It takes origin
+  choice 2 for the older names of Ccce.
 - An unknown group, operation or coordinate is an error, and so are operations that are no group or do not fit
   the cell; pymatgen may read P1, zeros or the next block.
 - Partial occupancy and atoms closer than MIN_DISTANCE are errors, also where halves of one element add up.
-- What the file says twice is compared: formula and atoms, named group and operations; see notices.CrystalNotice.
+- What the file says twice is compared: formula and atoms, named group and operations; see CrystalNotice.
 - Sites flagged as dummies are left out; an occupancy of "." means 1; hydroxyl sites "OH" are O.
 """
 
@@ -139,31 +140,40 @@ def _crystal(block: Block, source: str, reason: str) -> tuple[Crystal, list[Crys
         numbers, sites = read_sites(block, lattice, formula.elements)
         if len(sites) > MAX_ATOMS:
             raise UnreadableError(f"more than {MAX_ATOMS:,} atoms")
-        group, group_difference = find_group(block, lattice)
+        group, doubt = find_group(block, lattice)
         snap_to_thirds(sites)
-        try:
-            crystal = _filled(numbers, sites, group, lattice)
-            check_crystal(crystal, source)
-        except OverlapError:
-            if len(group) == 1:
-                raise
-            crystal = _filled(numbers, on_special_positions(sites, group, lattice), group, lattice)
-            check_crystal(crystal, source)
+        crystal, merged = _checked(numbers, sites, group, lattice, source)
         difference = compare(formula, crystal.numbers)
-        if difference and difference.factor != 1 and group_difference:
-            raise UnreadableError(f"{group_difference}; {difference.text}")
+        if difference and difference.factor != 1 and doubt:
+            raise UnreadableError(f"{doubt}; {difference.text}")
     except UnreadableError as problem:
         raise CrystalError(source, str(problem)) from None
-    notices = []
-    if group_difference:
-        notices.append(
-            CrystalNotice(
-                source, "space group and operations differ, the operations are taken", group_difference
-            )
-        )
-    if difference:
-        notices.append(CrystalNotice(source, "atoms and formula differ", difference.text))
-    return crystal, notices
+    odd = {"symmetry": doubt, "atoms and formula differ": difference.text if difference else ""}
+    if difference or not formula.counts:
+        odd["images of one site are one atom"] = merged
+    return crystal, [CrystalNotice(source, kind, detail) for kind, detail in odd.items() if detail]
+
+
+def _checked(
+    numbers: NDArray[np.uint8],
+    sites: NDArray[np.float64],
+    group: Group,
+    lattice: NDArray[np.float64],
+    source: str,
+) -> tuple[Crystal, str]:
+    """The crystal, and which atoms were closer than MIN_DISTANCE to their images and are one now."""
+    crystal = _filled(numbers, sites, group, lattice)
+    try:
+        check_crystal(crystal, source)
+    except OverlapError as error:
+        moved = on_special_positions(sites, group, lattice) if len(group) > 1 else sites
+        if np.array_equal(moved, sites):
+            raise
+        n_before = len(crystal)
+        crystal = _filled(numbers, moved, group, lattice)
+        check_crystal(crystal, source)
+        return crystal, f"{len(crystal):,} atoms instead of {n_before:,}, as {error.reason.partition(';')[0]}"
+    return crystal, ""
 
 
 def _filled(

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gemmi import cif
 
+_LONGEST = 300  # characters of a reason; what it quotes may be a megabyte
 UNKNOWN = {"?", ".", ""}
 _SPELLINGS = str.maketrans({".": "_", "-": "_", "[": None, "]": None})
 _DECISIVE = re.compile(
@@ -18,7 +19,12 @@ _DECISIVE = re.compile(
 
 
 class UnreadableError(Exception):
-    """Why a file or a block is no crystal; becomes the reason of a CrystalError."""
+    """Why a file or a block is no crystal, in one line of at most _LONGEST; the reason of a CrystalError."""
+
+    def __init__(self, reason: str) -> None:
+        line = " ".join(reason[: 2 * _LONGEST].split())
+        shown = "".join(character if character.isprintable() else "?" for character in line)
+        super().__init__(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} ...")
 
 
 class Loop(Protocol):

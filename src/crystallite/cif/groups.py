@@ -12,74 +12,14 @@ from .blocks import UnreadableError
 from .operations import Group, tabulated_group
 
 # Point group of Schoenflies -> how many space groups it has, in the order of the International Tables.
-_SCHOENFLIES = [
-    "C1",
-    "1",
-    "Ci",
-    "1",
-    "C2",
-    "3",
-    "Cs",
-    "4",
-    "C2h",
-    "6",
-    "D2",
-    "9",
-    "C2v",
-    "22",
-    "D2h",
-    "28",
-    "C4",
-    "6",
-    "S4",
-    "2",
-    "C4h",
-    "6",
-    "D4",
-    "10",
-    "C4v",
-    "12",
-    "D2d",
-    "12",
-    "D4h",
-    "20",
-    "C3",
-    "4",
-    "C3i",
-    "2",
-    "D3",
-    "7",
-    "C3v",
-    "6",
-    "D3d",
-    "6",
-    "C6",
-    "6",
-    "C3h",
-    "1",
-    "C6h",
-    "2",
-    "D6",
-    "6",
-    "C6v",
-    "4",
-    "D3h",
-    "4",
-    "D6h",
-    "4",
-    "T",
-    "5",
-    "Th",
-    "7",
-    "O",
-    "8",
-    "Td",
-    "6",
-    "Oh",
-    "10",
-]
+_SCHOENFLIES = re.findall(
+    r"(\S+) (\d+)",
+    "C1 1 Ci 1 C2 3 Cs 4 C2h 6 D2 9 C2v 22 D2h 28 C4 6 S4 2 C4h 6 D4 10 C4v 12 D2d 12 D4h 20 C3 4 C3i 2 D3 7 "
+    "C3v 6 D3d 6 C6 6 C3h 1 C6h 2 D6 6 C6v 4 D3h 4 D6h 4 T 5 Th 7 O 8 Td 6 Oh 10",
+)
 _ORIGIN_OF_ICSD = {"S": "1", "Z": "2"}  # Fd-3mS, Fd-3mZ
-_CODE_OF_ORIGIN = re.compile(r"\(?\s*origin\s*(?:choice|at)?\s*([12])\s*\)?$", re.IGNORECASE)
+_ORIGIN_IN_WORDS = re.compile(r"[(,;]?\s*origin\s*(?:choice|no\.?)?\s*([12])\s*\)?$", re.IGNORECASE)
+_NUMBER_IN_WORDS = re.compile(r"[(,;]?\s*(?:no\.?\s*|#\s*|\()(\d{2,3})\s*\)?$", re.IGNORECASE)
 
 
 class Said(NamedTuple):
@@ -117,8 +57,12 @@ def settings(said: Said) -> tuple[Setting, ...]:
     left if nothing the file says is known. Raises UnreadableError if one thing contradicts another.
     """
     hall = next(filter(None, map(_of_hall, said.halls)), None)
-    named = next(filter(None, map(_of_name, said.names)), ())
     numbers = [*map(_number, said.numbers), *filter(None, map(_of_schoenflies, said.schoenflies))]
+    named: tuple[Any, ...] = ()
+    for other in filter(None, map(_of_name, said.names)):
+        named = tuple(group for group in named if group in other) if named else other
+        if not named:
+            raise UnreadableError(f"the space group is open: {said} contradict each other")
     if hall is None and not named and numbers:
         named = _of_number(numbers[0])
     known = {group.number for group in named} | set(numbers)
@@ -144,14 +88,15 @@ def _of_hall(symbol: str) -> Setting | None:
 
 def _of_name(name: str) -> tuple[Any, ...]:
     """The settings in gemmi's table that a Hermann-Mauguin symbol may mean."""
-    origin = _CODE_OF_ORIGIN.search(name)
+    name = _NUMBER_IN_WORDS.sub("", name.strip("'\" "))
+    origin = _ORIGIN_IN_WORDS.search(name)
     if origin:
         name = f"{name[: origin.start()].strip()}:{origin[1]}"
     elif name[-1:] in _ORIGIN_OF_ICSD:
         name = f"{name[:-1].strip()}:{_ORIGIN_OF_ICSD[name[-1]]}"
     elif axes := re.fullmatch(r"(R.*?[a-z0-9])\s*([HR])", name):
         name = f"{axes[1]}:{axes[2]}"
-    name = re.sub(r"\((\d)\)", r"\1", name.strip("'\""))  # 2(1)
+    name = re.sub(r"\((-?\d)\)", r"\1", name)  # 2(1)
     spaced, closed = name.replace("_", " "), re.sub(r"(?<=\d)_(?=\d)", "", name).replace("_", " ")
     for spelling in (spaced, closed, _short(closed)):
         symbol, _, extension = spelling.partition(":")
@@ -168,7 +113,7 @@ def _of_name(name: str) -> tuple[Any, ...]:
 
 
 def _of_number(number: int) -> tuple[Any, ...]:
-    """The standard setting of a number, with both origins or axes, and unique axis c where it is the only one."""
+    """The standard setting of a number, with both origins or axes, and unique axis c if there is one such."""
     standard = gemmi.find_spacegroup_by_number(number)
     table = _of_table(number)
     return tuple(group for group in table if group.hm == standard.hm or group.qualifier == "c")
@@ -177,11 +122,12 @@ def _of_number(number: int) -> tuple[Any, ...]:
 def _of_schoenflies(symbol: str) -> int | None:
     """The number of a group such as Oh^5, O_h^5 or D2h16."""
     found = re.fullmatch(r"([CSDTO])_?(\d?[a-z]?)\^?(\d+)", re.sub(r"[\s{}]", "", symbol))
-    first, wanted = 0, f"{found[1]}{found[2]}" if found else ""
-    for name, count in zip(_SCHOENFLIES[::2], map(int, _SCHOENFLIES[1::2]), strict=True):
-        if name == wanted.replace("S6", "C3i") and found and 1 <= int(found[3]) <= count:
+    wanted = f"{found[1]}{found[2]}".replace("S6", "C3i") if found else ""
+    first = 0
+    for name, count in _SCHOENFLIES:
+        if found and name == wanted and 1 <= int(found[3]) <= int(count):
             return first + int(found[3])
-        first += count
+        first += int(count)
     return None
 
 
@@ -238,14 +184,11 @@ def _short(name: str) -> str:
     """The short of a full symbol: F m -3 m of F 4/m -3 2/m, P n m a of P 21/n 21/m 21/a."""
     symbol, colon, extension = name.partition(":")
     lattice, rest = symbol.strip()[:1], symbol.strip()[1:]
-    parts = re.findall(r"[2346][1-5]?/[a-emn]|-?[1-6][1-5]?|[a-emn]", rest.replace(" ", "").lower())
+    parts = re.findall(r"[2346][1-5]?/[a-emn]|-[1-6]|[1-6][1-5]?|[a-emn]", rest.lower())
     if len(parts) < 2 or ("1" in parts and "-3" not in parts):
         return name  # monoclinic
     is_cubic = "-3" in parts[1:]
-    shortened = [
-        part[part.index("/") + 1 :] if "/" in part and (part[0] == "2" or is_cubic) else part
-        for part in parts
-    ]
+    shortened = [part[-1] if "/" in part and (part[0] == "2" or is_cubic) else part for part in parts]
     return f"{lattice} {' '.join(shortened)}{colon}{extension}"
 
 

@@ -12,29 +12,12 @@ from ..elements import atomic_numbers
 from .blocks import UnreadableError
 
 _ISOTOPES = {"D": 1, "T": 1}
-_BEYOND = (
-    "Md",
-    "No",
-    "Lr",
-    "Rf",
-    "Db",
-    "Sg",
-    "Bh",
-    "Hs",
-    "Mt",
-    "Ds",
-    "Rg",
-    "Cn",
-    "Nh",
-    "Fl",
-    "Mc",
-    "Lv",
-    "Ts",
-    "Og",
-)
+_BEYOND = "Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og".split()
 _WATER = re.compile("wat(er)?(?![a-z])", re.IGNORECASE)
+_WATER_OR_HYDROGEN = re.compile("H2O|H3O|D2O")
 _SEVERAL = re.compile(r"[,/]\s*[A-Z]|\s\+\s")
-_DUMMIES = {"VAC", "VA", "DU", "DUM", "BQ", "LP"}  # vacancy, dummy, ghost, lone pair
+_GHOSTS = {"VA", "DU", "BQ", "LP"}  # vacancy, dummy, ghost, lone pair
+_BEFORE_SITE = "BCFHKNOPSY"  # elements whose symbol may stand before the letter of a site: OW1, KA
 
 
 @lru_cache(maxsize=8192)
@@ -48,8 +31,10 @@ def atomic_number(symbol: str, *, is_label: bool, formula: frozenset[str] = froz
     text = cif.as_string(symbol).strip()
     if _SEVERAL.search(text):
         raise UnreadableError(f"partial occupancy: {symbol} means several species on one site")
-    if _WATER.match(text):
+    if _WATER.match(text) or (_WATER_OR_HYDROGEN.match(text) and not is_label):
         return 8
+    if _WATER_OR_HYDROGEN.fullmatch(text):
+        raise UnreadableError(f"{text} may be water or a hydrogen atom: add _atom_site_type_symbol")
     names = _candidates(text)
     if formula and not formula.isdisjoint(names):
         names = [name for name in names if name in formula]
@@ -66,10 +51,14 @@ def _candidates(text: str) -> list[str]:
     """The elements that the letters a label begins with may mean, the likeliest first."""
     letters = re.match("[A-Za-z]*", text)
     word = letters[0].removesuffix("val") if letters else ""  # Cval: a scattering factor
-    if len(word) <= 3 and word.isupper() and len(word) > 1:  # FE, CA1, OW1, SIT2
-        return [] if word in _DUMMIES else [word[:2].title(), word[0]]
+    if len(word) > 2 and word.isupper():
+        return []
+    if len(word) == 2 and word.isupper():  # FE, CA1, OW1
+        return (
+            [] if word in _GHOSTS else [word.title(), word[0]] if word[0] in _BEFORE_SITE else [word.title()]
+        )
     proper = re.match("([A-Z][a-z]?)(?![a-z])(.*)", word.title() if len(word) <= 2 else word)
-    if proper is None or (len(word) > 3 and word.isupper()):
+    if proper is None:
         return []
     element, site = proper.groups()  # Fe of FeM1, O of OhA
     if len(element) == 2 and site[:2] in atomic_numbers() and site[1:2].islower():

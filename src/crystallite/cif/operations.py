@@ -15,6 +15,7 @@ from .blocks import UnreadableError
 
 MAX_OPERATIONS = 768  # the 48 rotations of a cube with sixteen translations; F m -3 m has 192
 MAX_MISFIT = 0.02  # of the metric: lengths that differ by 1 %, angles by 1.1 degrees
+_LONGEST_OPERATION = 200  # characters
 _EXACT_MISFIT = 1e-3
 _NUMBER = re.compile(r"(\d{1,9}(?:\.\d{0,12})?|\.\d{1,12})(?:/(\d{1,9}))?")
 _UNITS = 7200  # translations are told apart by this part of the cell, rotations by a twelfth
@@ -116,6 +117,8 @@ def _operation(text: str) -> NDArray[np.float64]:
     if parts[3:] in (["1"], ["+1"], ["-1"]):
         del parts[3]
     try:
+        if len(text) > _LONGEST_OPERATION:
+            raise ValueError("it is too long")
         for row, part in zip(operation, parts, strict=True):
             for sign, factor, axis in re.findall(r"([+-]?)([^+\-xyz]*)([xyz]?)", part):
                 if factor or axis:
@@ -124,8 +127,7 @@ def _operation(text: str) -> NDArray[np.float64]:
         if abs(abs(np.linalg.det(operation[:, :3])) - 1) > 1e-6:
             raise ValueError("it changes volumes")
     except (ValueError, ZeroDivisionError):
-        shown = text if len(text) < 60 else f"{text[:50]}..."
-        raise UnreadableError(f"cannot read the symmetry operation {shown}") from None
+        raise UnreadableError(f"cannot read the symmetry operation {text}") from None
     return operation
 
 

@@ -26,11 +26,13 @@ _OPERATION_TAGS = (
 # What a file says about its group in words and numbers: the parts of Said, by what their tags look like.
 _SAID = {
     "halls": re.compile("_(symmetry_)?space_group_name_hall"),
+    "references": re.compile("_(symmetry_)?space_group_name_h_m_ref"),
     "names": re.compile("_(symmetry_)?space_group_name_h_m(?!.*description)"),
     "numbers": re.compile("_(symmetry|space_group)_(it|int_tables)_number"),
     "schoenflies": re.compile("_(symmetry_)?space_group_name_schoenflies"),
     "codes": re.compile("_(symmetry|space_group)_it_coordinate_system_code"),
 }
+_MOST_SAID = 20  # names or numbers of one kind that are looked at
 _MODULATED_TAGS = (
     "_cell_modulation_dimension",
     "_cell_subsystems_number",
@@ -39,7 +41,7 @@ _MODULATED_TAGS = (
 _MEANS_GROUP = re.compile("_(symmetry|space_group|magnetic_space_group)")
 _MEANS_NO_GROUP = re.compile(  # ids, and what many groups have in common or what follows from the group
     ".*(_id|_cell_setting|_crystal_system|_description|_details|_class|_point_group.*|_bravais_type|_patterson.*"
-    "|_reference.*|_transform.*|_coordinate_system_code|_generator_xyz|_magn_og.*|_magn_ssg.*)$"
+    "|_reference.*|_transform.*|_coordinate_system_code)$"
 )
 
 
@@ -72,7 +74,9 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
             f"the space group {said} does not fit the cell: it changes its lengths or angles"
         )
     _refuse_unknown(block, said, symmetry)
-    return listed_group(("x,y,z",), ()), ""
+    system = [*block.texts("_symmetry_cell_setting"), *block.texts("_space_group_crystal_system")]
+    is_odd = system and system[0].lower() not in ("triclinic", "anorthic")
+    return listed_group(("x,y,z",), ()), f"{system[0]}, but no group is named: read as P1" if is_odd else ""
 
 
 @lru_cache(maxsize=2048)
@@ -101,7 +105,9 @@ def _said(block: Block, tags: list[str]) -> Said:
         part = _part_of_said(tag)
         if part:
             found[part] |= dict.fromkeys(block.texts(tag))
-    return Said(**{part: tuple(texts) for part, texts in found.items()})
+    references = found.pop("references")  # not the setting of the file, if it says that too
+    found["names"] = found["names"] or references
+    return Said(**{part: tuple(texts)[:_MOST_SAID] for part, texts in found.items()})
 
 
 @lru_cache(maxsize=4096)

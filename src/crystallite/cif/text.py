@@ -13,13 +13,22 @@ from typing import Any, NamedTuple
 
 from gemmi import cif
 
-from .blocks import Block, UnreadableError
+from .blocks import Block, UnreadableError, normalized
 
-_QUOTED = r"""'[^'\n]*+(?:'(?!\s|\Z)[^'\n]*+)*+'(?=\s|\Z)|"[^"\n]*+(?:"(?!\s|\Z)[^"\n]*+)*+"(?=\s|\Z)"""
-_TRIPLE = r"'''(?s:.*?)'''|\"\"\"(?s:.*?)\"\"\""
-_WORDS = re.compile(rf"^;(?s:.*?)(?:^;|\Z)|\#.*|{_QUOTED}|['\"].*|\S+", re.MULTILINE)
-_WORDS_OF_CIF2 = re.compile(rf"^;(?s:.*?)(?:^;|\Z)|\#.*|{_TRIPLE}|{_QUOTED}|[\[{{]|['\"].*|\S+", re.MULTILINE)
-_BRACKETS = {"[": 1, "{": 1}
+_FIELD = r"^;(?s:.*?)(?:^;|\Z)|\#.*"
+_QUOTED = r"'[^'\n]*+(?:'(?!\s|\Z)[^'\n]*+)*+'(?=\s|\Z)"
+_TRIPLE = r"'''(?s:.*?)'''"
+_REST = r"['\"].*|\S+"
+_BOTH_QUOTES = [
+    f"{quoted}|{quoted.replace(chr(39), chr(34))}" for quoted in (_QUOTED, _TRIPLE, r"'[^'\n]*+'")
+]
+_WORDS = re.compile("|".join([_FIELD, _BOTH_QUOTES[0], _REST]), re.MULTILINE)
+_WORDS_OF_CIF2 = re.compile("|".join([_FIELD, *_BOTH_QUOTES[1:], r"[\[{]", _REST]), re.MULTILINE)
+
+
+_SYMMETRY_TAGS = re.compile(
+    r"^[ \t]*(_(?:symmetry|space_group|cell_modulation)\S+)", re.MULTILINE | re.IGNORECASE
+)
 
 
 def read_blocks(text: str) -> tuple[list[Block], str]:
@@ -36,8 +45,9 @@ def read_blocks(text: str) -> tuple[list[Block], str]:
         return [_of_gemmi(block) for block in cif.read_string(text, 0)], ""
     except (ValueError, RuntimeError) as error:
         reason = _syntax_reason(error)
-    blocks = _read_word_by_word(text, reason)
-    if not blocks:
+    blocks = _read_word_by_word(text.replace("\x1a", " "), reason)  # the end of DOS files
+    seen = {tag for block in blocks for tag in block.tags}
+    if not blocks or not seen.issuperset(map(normalized, _SYMMETRY_TAGS.findall(text))):
         raise UnreadableError(reason)
     return blocks, reason
 
@@ -88,6 +98,10 @@ def _read_word_by_word(text: str, reason: str) -> list[Block]:
             loop.tags.append(word)
         elif lowered.startswith("_"):
             tag = word
+        elif loop is not None and same_line and _is_cut_at_header(loop):
+            tag, value = loop.tags.pop(), word
+            _finish(blocks[-1], loop, "", "", reason)
+            loop = None
         elif loop is not None:
             loop.values.append(word)
         elif tag and not value:
@@ -112,6 +126,12 @@ def _finish(block: Block, loop: _Loop | None, tag: str, value: str, reason: str)
             block.add_fault(tag, reason)
 
 
+def _is_cut_at_header(loop: _Loop) -> bool:
+    """Whether the last tag of a loop that has no values yet is of another category: a value of its own."""
+    first, last = loop.tags[:1], loop.tags[1:][-1:]
+    return not loop.values and bool(last) and re.split("[_.]", first[0])[1] != re.split("[_.]", last[0])[1]
+
+
 def _is_closed(value: str) -> bool:
     return len(value) > 1 and value[-1] == value[0]
 
@@ -125,7 +145,7 @@ def _words(text: str) -> Iterator[tuple[str, bool, bool]]:
         if word[0] == "#":
             continue
         end = match.end()
-        if is_cif2 and not (word[0] in "'\";" or (depth == 0 and word[0] not in _BRACKETS)):
+        if is_cif2 and not (word[0] in "'\";" or (depth == 0 and word[0] not in "[{")):
             opened = depth == 0
             depth = max(0, depth + word.count("[") + word.count("{") - word.count("]") - word.count("}"))
             if not opened:

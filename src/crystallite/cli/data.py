@@ -91,13 +91,13 @@ def import_(
     skip_bad: bool,
     workers: int,
 ) -> None:
-    """Make a dataset of CIFs, an archive or a database.
+    """Make a dataset of CIFs, POSCARs, an archive or a database.
 
     SOURCE is one of: a folder in the layout of the published CGCNN code (id_prop.csv and a CIF for every id);
-    a folder or a quoted pattern of CIFs, whose names are the ids in --table; an .npz archive, or a folder
-    with structures.npz and props.csv; a JSON or MessagePack archive (rcgcnn's cifs and props, a Matbench
-    task, a list of pymatgen structures), also .gz or .zstd; an ASE database (.db), extended XYZ, or a folder
-    of POSCARs.
+    a folder or a quoted pattern of CIFs or POSCARs, whose names are the ids in --table; an .npz archive, or a
+    folder with structures.npz and props.csv; a JSON or MessagePack archive (rcgcnn's cifs and props, a
+    Matbench task, lists and lines of pymatgen, Materials Project, JARVIS, OPTIMADE and pandas), also .gz or
+    .zstd; an ASE database (.db) or extended XYZ.
 
     \b
     Examples:

@@ -42,8 +42,9 @@ def command(
 ) -> None:
     """Predict properties of crystals with MODEL.
 
-    MODEL is a run folder, a .safetensors file or a .pth.tar of the published code. Each INPUT is a CIF file,
-    a folder or pattern of CIFs, a Parquet dataset or a built-in name (builtin:NAME beside a folder NAME).
+    MODEL is a run folder, a .safetensors file or a .pth.tar of the published code. Each INPUT is a file
+    that `data import` reads (CIF, POSCAR, extended XYZ, JSON, ...), a folder or pattern of such files, a
+    Parquet dataset or a built-in name (builtin:NAME beside a folder NAME).
 
     \b
     Examples:
@@ -51,7 +52,8 @@ def command(
       crystallite predict formation-energy-per-atom.pth.tar 'db/*.cif' elastic -o energies.parquet
 
     An input that cannot be used is reported with its reason, the others are predicted; the exit status is
-    then 1, or 0 with --skip-bad. The table has material_id (the file's name without .cif) and the target.
+    then 1, or 0 with --skip-bad. The table has material_id (the file's name without .cif; a/x and b/x for two
+    files x.cif) and the target.
     """
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")

@@ -4,10 +4,11 @@ Content tells the shape, whatever the encoding:
 
 - {id: structure}: rcgcnn's cifs.
 - {id: {"structure": ..., property: value}}: also a pandas table with orient="index".
-- [structure, ...] or [{"material_id": ..., "structure": ..., property: value}, ...]: a pymatgen list, documents of
-  the Materials Project, JARVIS's records (jid, atoms), a pandas table with orient="records".
+- [structure, ...] or [{"material_id": ..., "structure": ..., property: value}, ...]: a pymatgen list,
+  documents of the Materials Project, JARVIS's records (jid, atoms), a pandas table with orient="records".
 - the same dictionaries one after another: JSON lines.
-- {"columns": [...], "index": [...], "data": [[structure, value], ...]}: a Matbench task, a pandas table ("split").
+- {"columns": [...], "index": [...], "data": [[structure, value], ...]}: a Matbench task, a pandas table
+  ("split").
 - {"structure": {row: structure}, property: {row: value}}: a pandas table as it is written by default.
 - {"data": [entry, ...]} or {"data": entry}: an OPTIMADE response.
 - one structure, or one record.
@@ -45,8 +46,8 @@ Records = Generator[Record, None, str]  # returns the shape: cifs, matbench or l
 def read_records(reader: ArchiveReader, path: Path, id_column: str) -> Records:
     """Yield the crystals of an archive; return its shape.
 
-    id_column: the key of the ids in records. Raises CrystalliteError naming the file and what was found if the
-    shape is not known.
+    id_column: the key of the ids in records. Raises CrystalliteError naming the file and what was found if
+    the shape is not known.
     """
     place = _Place(path, id_column)
     if reader.is_list():
@@ -188,7 +189,7 @@ def _values(reader: ArchiveReader) -> Iterator[Any]:
 
 
 def _rows(rows: Iterator[Any], table: Table, place: _Place) -> Records:
-    """Yield the rows of `data`; return what they are: lists of cells of a `table`, or `entries`, which are records."""
+    """Yield the rows of `data`; return what they are: cells of a `table`, or `entries`, which are records."""
     shape = "table"
     for row, value in enumerate(rows):
         if row == 0 and isinstance(value, dict):

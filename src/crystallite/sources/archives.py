@@ -1,7 +1,8 @@
 """Importing JSON and MessagePack archives: rcgcnn's cifs and props, Matbench tasks, lists of many kinds.
 
 The shapes of crystals are those of archive_records. Of {id: structure} properties come from the archive props
-beside it, or from a table. {id: {property: value}} are rcgcnn's props; `read_properties` returns them as a table.
+beside it, or from a table. {id: {property: value}} are rcgcnn's props; `read_properties` returns them as a
+table.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .archive_records import Records, read_records
 from .archive_stream import is_archive, open_archive, split_name
 from .collecting import Collector, joined
 from .importing import Imported, assemble
+from .input_file import is_file, is_folder
 from .known_properties import with_known_names, with_units
 from .structure_files import names_in_folder
 
@@ -92,10 +94,10 @@ def find_archive(folder: Path, stem: str) -> Path | None:
 
     Raises CrystalliteError if there are several.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return None
     named = (path for path in names_in_folder(folder) if is_archive(path) and split_name(path)[0] == stem)
-    found = [path for path in named if path.is_file()]
+    found = [path for path in named if is_file(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise CrystalliteError(f"{folder}: has {names}; keep one, or import one by its name with --table")
@@ -103,7 +105,7 @@ def find_archive(folder: Path, stem: str) -> Path | None:
 
 
 def _archive_in(path: Path) -> Path:
-    return (find_archive(path, "cifs") or path) if path.is_dir() else path
+    return (find_archive(path, "cifs") or path) if is_folder(path) else path
 
 
 def _with_rows(

@@ -39,7 +39,8 @@ def import_with_ase(
     """Import an ASE database or an extended XYZ file.
 
     table: refused, as these files have properties. id_column: key of the ids; without it the ids are those of
-    the database or 0, 1, ... Raises CrystalliteError naming the file, and how to install ASE if it is missing.
+    the database or 0, 1, ... Raises CrystalliteError naming the file, and how to install ASE if it is
+    missing.
     """
     path = Path(source)
     if table is not None:

@@ -63,8 +63,8 @@ class Collector:
     def table(self, source: str | Path) -> tuple[pa.Table, list[str]]:
         """Return material_id and the properties, and notices of what has no place in a table.
 
-        Words such as None or na are missing values among numbers. Raises CrystalliteError naming `source` and a
-        property that is partly numbers and partly other text.
+        Words such as None or na are missing values among numbers. Raises CrystalliteError naming `source` and
+        a property that is partly numbers and partly other text.
         """
         columns = {"material_id": pa.array(self.ids, pa.string())}
         left_out, notices = [], []

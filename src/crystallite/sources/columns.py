@@ -1,4 +1,4 @@
-"""What the cells of a column of text are: numbers, truth values or text, and which stand for a missing value."""
+"""What the cells of a column of text are: numbers, truth values or text; and which are missing values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 
 # of a column of numbers, in small or capital letters; in a column of text they are texts
 MISSING = {"", "none", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na", "-nan", "-", "--"}
-NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-COMMA_NUMBER = r"[+-]?([0-9]+,?[0-9]*|,[0-9]+)([eE][+-]?[0-9]+)?"
+NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+COMMA_NUMBER = r"[+-]?([0-9]+(,[0-9]*)?|,[0-9]+)([eE][+-]?[0-9]+)?"
 INFINITE = r"[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?"
 UNIT = r"(\s+[^\d\s]\S*|m?eV\S*|[GM]Pa|Å|%)"
 ALMOST = rf"({NUMBER}{UNIT}|{COMMA_NUMBER}{UNIT}|[+-]?[0-9][0-9.,_']*)"  # a number for a human, not for us
@@ -85,10 +85,8 @@ def _numbers(
 ) -> Column:
     values: list[Any]
     values, kind = [float(text) for text in texts], pa.float64()
-    if texts and all(_is_integer(text) for text in texts):
-        whole = [int(text) for text in texts]
-        if max(map(abs, whole)) < 2**63:
-            values, kind = whole, pa.int64()
+    if values and max(map(abs, values)) < 2**63 and all(_is_integer(text) for text in texts):
+        values, kind = [int(text) for text in texts], pa.int64()
     infinite = next((row for (row, _), v in zip(known, values, strict=True) if abs(v) == float("inf")), None)
     words = [
         (row, text) for row, text in enumerate(cells) if is_missing(text) and text.casefold() not in _PLAIN

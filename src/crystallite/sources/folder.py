@@ -1,4 +1,4 @@
-"""Importing files of structures: the published CGCNN layout, or CIFs and POSCARs with a table of properties."""
+"""Importing files of structures: the published CGCNN layout, or CIFs and POSCARs with a table."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..notices import CrystalNotice, gathered, notify, summary
 from .archive_stream import COMPRESSIONS
 from .collecting import Collector, CrystalResult, Record, joined, unlisted
 from .importing import Imported, assemble, shortened
+from .input_file import is_file
 from .structure_files import StructureFile, TakenIds, cifs_in, found_files, with_ids
 from .structures import read_structures
 from .tables import read_id_values, read_table
@@ -68,10 +69,10 @@ def import_files(
 ) -> Imported:
     """Import CIFs or POSCARs with the properties in a table, or files that a pattern matches.
 
-    source: a folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them. table: a CSV or
-    Parquet file whose id_column has the ids of structure_files, or names of files; its other columns become
-    properties. Without a table the crystals come in the order of the files' names, with the properties that
-    their files have. skip_bad and workers as in import_published.
+    source: a folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them. table: a CSV
+    or Parquet file whose id_column has the ids of structure_files, or names of files; its other columns
+    become properties. Without a table the crystals come in the order of the files' names, with the properties
+    that their files have. skip_bad and workers as in import_published.
     """
     paths, notices = found_files(source)
     if not paths:
@@ -146,7 +147,7 @@ def _below(folder: Path, ids: Iterable[str]) -> Iterator[StructureFile]:
     """Yield the CIFs in folders inside `folder` that ids such as sub/x name; none outside of it."""
     for name in dict.fromkeys(ids):
         path = folder / f"{name}.cif"
-        if "/" in name and ".." not in Path(name).parts and not Path(name).is_absolute() and path.is_file():
+        if "/" in name and ".." not in Path(name).parts and not Path(name).is_absolute() and is_file(path):
             yield StructureFile(path, "cif", name)
 
 
@@ -221,7 +222,7 @@ def _element_notice(path: Path) -> list[str]:
     """Return a notice if atom_init.json describes elements otherwise than the standard table."""
     from ..elements import feature_table, symbols
 
-    if not path.is_file():
+    if not is_file(path):
         return []
     try:
         given = {int(number): row for number, row in json.loads(path.read_text(encoding="utf-8")).items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import CrystalliteError
 from .archive_stream import is_archive, split_name
+from .input_file import is_file, is_folder
 from .schema import STRUCTURE
 from .structure_files import kind_of
 
@@ -118,19 +119,19 @@ def _only(dataset: Dataset, target: str) -> Dataset:
 
 
 def _is_numpy(path: Path, _: ImportSettings) -> bool:
-    return (path.is_file() and path.suffix.lower() == ".npz") or (path / "structures.npz").is_file()
+    return (is_file(path) and path.suffix.lower() == ".npz") or is_file(path / "structures.npz")
 
 
 def _is_cifs_archive(path: Path, _: ImportSettings) -> bool:
-    if path.is_dir():
+    if is_folder(path):
         from .archives import find_archive
 
         return find_archive(path, "cifs") is not None
-    return path.is_file() and is_archive(path)
+    return is_file(path) and is_archive(path)
 
 
 def _needs_ase(path: Path, _: ImportSettings) -> bool:
-    return path.is_file() and kind_of(path) in {"xyz", "database"}
+    return is_file(path) and kind_of(path) in {"xyz", "database"}
 
 
 def _is_rcgcnn_name(path: Path) -> bool:
@@ -156,7 +157,7 @@ class Exporter(NamedTuple):
 IMPORTERS = (
     Importer(_is_numpy, _numpy),
     Importer(_is_cifs_archive, _archive),
-    Importer(lambda path, settings: settings.table is None and (path / "id_prop.csv").is_file(), _id_prop),
+    Importer(lambda path, settings: settings.table is None and is_file(path / "id_prop.csv"), _id_prop),
     Importer(_needs_ase, _ase),
 )  # what is left are CIFs, POSCARs and patterns
 EXPORTERS = (

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..errors import CrystalError, CrystalliteError
 from ..files import irregular
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a regular file is there; also False if its folder cannot be looked into."""
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises PermissionError)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there; also False if the folder it is in cannot be looked into."""
+    return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises PermissionError)
 
 
 def problem_of(path: Path) -> str:

@@ -45,7 +45,7 @@ class Journal:
             with gzip.open(self._file(request), "rt", encoding="utf-8") as file:
                 kept = json.load(file)
             return Reply(kept["content"], str(kept["day"])) if kept["request"] == request else None
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def write(self, request: str, reply: Reply) -> None:
@@ -57,7 +57,7 @@ class Journal:
     def expect(self, facts: dict[str, str]) -> None:
         """Write what all replies have in common; CrystalliteError if an earlier run wrote something else."""
         about = self.folder / ABOUT
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             before = json.loads(about.read_text(encoding="utf-8"))
             for name, value in facts.items():
                 if before.get(name) != value:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..builtin import BUILTIN, builtin_path
 from ..errors import CrystalliteError
-from .input_file import shown
+from .input_file import is_file, is_folder
 from .parquet import parquet_parts
 from .structure_files import Found, cifs_in, found_files
 
@@ -33,20 +34,16 @@ def located(word: str | Path) -> Source:
     """Return what `word` stands for: a built-in name, a file, a folder or a pattern of files.
 
     A folder with id_prop.csv is `published`, else one with structures as structure_files finds them is
-    `structures`, else one with Parquet files in it or below is a `dataset`. Raises CrystalliteError for anything
-    else, and for the name of a built-in dataset that is also the name of a file or folder here (a Path is
-    always the latter).
+    `structures`, else one with Parquet files in it or below is a `dataset`. Raises CrystalliteError for
+    anything else, and for the name of a built-in dataset that is also the name of a file or folder here (a
+    Path is always the latter).
     """
     path, text = Path(word), str(word)
     if not text:
         raise CrystalliteError("the name of the data is empty")
     if isinstance(word, str) and text.startswith(PREFIX):
         return _builtin(text.removeprefix(PREFIX))
-    try:
-        is_here = path.exists()
-    except (OSError, ValueError) as error:
-        raise CrystalliteError(f"{shown(text)}: {getattr(error, 'strerror', None) or error}") from None
-    if text in BUILTIN and not is_here:
+    if text in BUILTIN and not path.exists():
         return _builtin(text)
     if isinstance(word, str) and text in BUILTIN:
         what = "folder" if path.is_dir() else "file"
@@ -55,7 +52,7 @@ def located(word: str | Path) -> Source:
             f"write {PREFIX}{text} for the one, ./{text} for the other"
         )
     kind, files = _kind(path)
-    return Source(kind, path, str(path.resolve()), files)
+    return Source(kind, path, os.path.realpath(path), files)
 
 
 def stored(name: str) -> str:
@@ -77,8 +74,8 @@ def _builtin(name: str) -> Source:
 
 
 def _kind(path: Path) -> tuple[Literal["dataset", "published", "structures"], Found]:
-    if path.is_dir():
-        if (path / "id_prop.csv").is_file():
+    if is_folder(path):
+        if is_file(path / "id_prop.csv"):
             return "published", Found(cifs_in(path), [])
         found = found_files(path)
         if found.paths:
@@ -86,13 +83,17 @@ def _kind(path: Path) -> tuple[Literal["dataset", "published", "structures"], Fo
         if parquet_parts(path):
             return "dataset", found
         raise CrystalliteError(
-            f"{path}: a folder without id_prop.csv, CIFs, POSCARs and .parquet files; other files in it are named "
-            f"alone or by a pattern, such as '{path}/*.extxyz'"
+            f"{path}: a folder without id_prop.csv, CIFs, POSCARs and .parquet files; other files in it are "
+            f"named alone or by a pattern, such as '{path}/*.extxyz'"
         )
-    if path.suffix.lower() == ".parquet" and path.exists():
+    if path.suffix.lower() == ".parquet" and os.path.lexists(path):
         return "dataset", Found([], [])
     try:
         return "structures", found_files(path)
     except CrystalliteError as error:
-        hint = "" if path.exists() else f", and no built-in dataset{suggestion(str(path), list(BUILTIN))}"
+        hint = (
+            ""
+            if os.path.lexists(path)
+            else f", and no built-in dataset{suggestion(str(path), list(BUILTIN))}"
+        )
         raise CrystalliteError(f"{error}{hint}") from None

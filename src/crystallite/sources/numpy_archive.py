@@ -63,7 +63,7 @@ def import_archive(
 
 
 def read_crystals(path: Path) -> Iterator[tuple[str, CrystalResult]]:
-    """Yield ids and crystals of an archive, or why one cannot be used; raises CrystalliteError as import_archive."""
+    """Yield ids and crystals, or why one cannot be used; raises CrystalliteError as import_archive."""
     ids, arrays = _read_arrays(path)
     for index, name in enumerate(ids):
         yield name, attempted(_checked, arrays.crystal(index), f"{path}, {name}")

@@ -110,7 +110,7 @@ def _details(response: httpx.Response) -> str:
     """Return the texts of an OPTIMADE error reply, "" if it is none."""
     try:
         content = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     errors = content.get("errors") if isinstance(content, dict) else None
     texts = [str(e.get("detail") or e.get("title") or "") for e in errors or [] if isinstance(e, dict)]

@@ -1,6 +1,7 @@
 """Reads POSCAR and CONTCAR files of VASP (5 and later; of VASP 4 where the file says the elements somewhere).
 
-Format: https://www.vasp.at/wiki/index.php/POSCAR. Selective dynamics, velocities and what follows are not kept.
+Format: https://www.vasp.at/wiki/index.php/POSCAR. Selective dynamics, velocities and what follows are not
+kept.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _factors(scales: list[float], lattice: NDArray[np.float64], lines: _Lines) -
 
 
 def _species(lines: _Lines, comment: list[str]) -> tuple[list[str] | None, list[int]]:
-    """Return the names (of VASP 4 those in the comment, or None if it has none) and the number of atoms of each."""
+    """Return the names, of VASP 4 those in the comment or None, and the number of atoms of each."""
     words = lines.take("names of elements")
     if words and not words[0].isdigit():
         names: list[str] | None = words

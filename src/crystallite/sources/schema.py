@@ -31,7 +31,7 @@ def checked_table(table: pa.Table, source: str, first_row: int = 0) -> pa.Table:
     """Return `table` with the structure columns first, in the types of STRUCTURE, and every value checked.
 
     Other columns follow in their order: floats as float64, text as string. Raises CrystalliteError naming
-    `source`, the column and the row (counted from 0; the table's first is `first_row`).
+    `source`, the column and the row (counted from 1; `first_row` are before the table's).
     """
     _check_columns(table, source)
     missing = [name for name in STRUCTURE.names if name not in table.column_names]
@@ -41,13 +41,13 @@ def checked_table(table: pa.Table, source: str, first_row: int = 0) -> pa.Table:
             "number of properties. Make one from CIFs with: crystallite data import"
         )
     _check_version(table, source)
-    ids = _ids(table, source)
+    ids = _ids(table, source, first_row)
 
     def bad(column: str, rows: NDArray[np.bool_], why: str) -> None:
         if rows.any():
             row = int(np.argmax(rows))
             more = f" (and {rows.sum() - 1} more rows)" if rows.sum() > 1 else ""
-            place = f"column {column}, row {first_row + row} ({ids[row]})"
+            place = f"column {column}, row {first_row + row + 1} ({ids[row]})"
             raise CrystalliteError(f"{source}: {place}: {why}{more}")
 
     columns = [ids, *_structure_columns(table, source, bad)]
@@ -74,7 +74,7 @@ def property_column(values: Any, name: str) -> pa.Array:
 
     def bad(column: str, rows: NDArray[np.bool_], why: str) -> None:
         if rows.any():
-            raise CrystalliteError(f"property {column}, row {int(np.argmax(rows))}: {why}")
+            raise CrystalliteError(f"property {column}, row {int(np.argmax(rows)) + 1}: {why}")
 
     return _property_column(pa.chunked_array([column]), name, bad)
 
@@ -134,7 +134,7 @@ def _check_version(table: pa.Table, source: str) -> None:
         )
 
 
-def _ids(table: pa.Table, source: str) -> pa.Array:
+def _ids(table: pa.Table, source: str, first_row: int) -> pa.Array:
     ids = table["material_id"].combine_chunks()
     if ids.type != pa.string():
         try:
@@ -145,7 +145,9 @@ def _ids(table: pa.Table, source: str) -> pa.Array:
             ) from None
     if ids.null_count:
         row = int(np.argmax(ids.is_null().to_numpy(zero_copy_only=False)))
-        raise CrystalliteError(f"{source}: column material_id, row {row}: no value; crystals need an id")
+        raise CrystalliteError(
+            f"{source}: column material_id, row {first_row + row + 1}: no value; crystals need an id"
+        )
     return ids
 
 

@@ -3,17 +3,18 @@
 The one answer for `predict` and `data import`:
 
 - a file: itself;
-- a folder: its structures.npz, or else its archive named cifs, or else the CIFs in it, or else the POSCARs in it
-  and in the folders in it (of POSCAR and CONTCAR in one folder the CONTCAR, unless it is empty);
+- a folder: its structures.npz, or else its archive named cifs, or else the CIFs in it, or else the POSCARs in
+  it and in the folders in it (of POSCAR and CONTCAR in one folder the CONTCAR, unless it is empty);
 - a pattern such as db/**/*.cif (** is any number of folders): the files it matches whose names say a format.
 
-A file's id is its name without endings, or of a bare POSCAR its folder's name. Where several files would have the
-same id, the folders that tell them apart come before it: a/x and b/x.
+A file's id is its name without endings, or of a bare POSCAR its folder's name. Where several files would have
+the same id, the folders that tell them apart come before it: a/x and b/x.
 """
 
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 from ..errors import CrystalliteError
 from .archive_stream import COMPRESSIONS, is_archive
-from .input_file import problem_of, shown
+from .input_file import is_file, is_folder, problem_of, shown
 
 POSCAR_NAMES = ("POSCAR", "CONTCAR")  # also with an ending or a suffix: POSCAR_mp-149, mp-149.vasp
 KINDS = {
@@ -42,10 +43,12 @@ OTHERS = {
     r".*\.zip": "a zip archive; unpack it first: unzip {} -d FOLDER",
     r".*\.(tar(\.\w+)?|tgz|tbz2?|txz)": "a tar archive; unpack it first: tar -xf {}",
     r".*\.(bz2|xz|7z|rar|lzma)": "compressed in a way that is not read; unpack it first",
-    r".*\.(csv|tsv|xlsx?|ods)": "a table; give it beside crystals: crystallite data import CRYSTALS --table {} -o DATA.parquet",
+    r".*\.(csv|tsv|xlsx?|ods)": "a table; give it beside crystals: "
+    "crystallite data import CRYSTALS --table {} -o DATA.parquet",
     r".*\.(safetensors|pth\.tar)": "a model; it comes before the inputs: crystallite predict {} INPUT",
-    r".*": "no file of structures (.cif, POSCAR, .extxyz, .json, .msgpack, .npz, .db) and no dataset (.parquet); "
-    "ASE makes one of many formats: ase convert {} NAME.extxyz",
+    r".*\.parquet": "a dataset, which no pattern finds; name the file, or a folder of such files",
+    r".*": "no file of structures (.cif, POSCAR, .extxyz, .json, .msgpack, .npz, .db) and no dataset "
+    "(.parquet); ASE makes one of many formats: ase convert {} NAME.extxyz",
 }
 
 
@@ -80,13 +83,9 @@ def found_files(word: str | Path) -> Found:
     file, and for a folder that cannot be listed. A folder may have none.
     """
     path = Path(word)
-    try:
-        is_folder, is_there = path.is_dir(), path.exists() or path.is_symlink()
-    except (OSError, ValueError) as error:
-        raise CrystalliteError(f"{shown(path)}: {getattr(error, 'strerror', None) or error}") from None
-    if is_folder:
+    if is_folder(path):
         return _in_folder(path)
-    if not is_there:
+    if not os.path.lexists(path):
         return _matching(str(word))
     if kind_of(path) is None and not problem_of(path):
         raise CrystalliteError(f"{shown(path)}: {advice_on(path)}")
@@ -163,8 +162,8 @@ def cifs_in(folder: Path) -> list[Path]:
 
 def _matching(pattern: str) -> Found:
     names = sorted(glob.glob(pattern, recursive=True)) if "\0" not in pattern else []  # noqa: PTH207
-    found = [path for path in map(Path, names) if kind_of(path) is not None and not path.is_dir()]
-    others = [path for path in map(Path, names) if kind_of(path) is None and not path.is_dir()]
+    found = [path for path in map(Path, names) if kind_of(path) is not None and not is_folder(path)]
+    others = [path for path in map(Path, names) if kind_of(path) is None and not is_folder(path)]
     if others and not found:
         raise CrystalliteError(f"{shown(others[0])}: {advice_on(others[0])}")
     if not found:
@@ -180,19 +179,30 @@ def _matching(pattern: str) -> Found:
 def _in_folder(folder: Path) -> Found:
     from .archives import find_archive
 
-    if (folder / "structures.npz").exists():
+    entries = names_in_folder(folder)
+    if folder / "structures.npz" in entries:
         return Found([folder / "structures.npz"], [])
     archive = find_archive(folder, "cifs")
     if archive is not None:
         return Found([archive], [])
-    entries = names_in_folder(folder)
     kinds = {entry: kind_of(entry) for entry in entries}
     cifs = [entry for entry, kind in kinds.items() if kind == "cif"]
-    poscars = [entry for entry, kind in kinds.items() if kind == "poscar" and not entry.is_dir()]
+    poscars = [entry for entry, kind in kinds.items() if kind == "poscar" and not is_folder(entry)]
     if cifs:
         return Found(cifs, _left_out(folder, poscars))
-    below = (entry / name for entry in entries if entry.is_dir() for name in POSCAR_NAMES)
-    return _relaxed([*poscars, *(path for path in below if path.is_file())])
+    below = (entry / name for entry in entries if is_folder(entry) for name in POSCAR_NAMES)
+    return _relaxed([*poscars, *(path for path in below if not _is_missing(path))])
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such file; of a folder that cannot be looked into nobody knows."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _left_out(folder: Path, poscars: Sequence[Path]) -> list[str]:
@@ -205,7 +215,7 @@ def _relaxed(paths: Sequence[Path]) -> Found:
     for path in paths:
         if path.name != "CONTCAR" or path.with_name("POSCAR") not in there:
             continue
-        takes_it = path.stat().st_size > 0
+        takes_it = is_file(path) and path.stat().st_size > 0
         relaxed += takes_it
         left_out.add(path.with_name("POSCAR") if takes_it else path)
     notice = f"{relaxed:,} folders have POSCAR and CONTCAR: CONTCAR, the relaxed structure, is taken"
@@ -218,7 +228,7 @@ def _id_parts(path: Path) -> list[str]:
     name = _name(path)
     if name:
         return [*folders, name]
-    return folders if folders and folders[-1] != ".." else [path.resolve().parent.name]
+    return folders if folders and folders[-1] != ".." else [Path(os.path.realpath(path)).parent.name]
 
 
 def _name(path: Path) -> str:

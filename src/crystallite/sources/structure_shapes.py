@@ -1,4 +1,4 @@
-"""The shapes a structure has in JSON and MessagePack: pymatgen's, JARVIS's and OPTIMADE's dictionaries, or text."""
+"""The shapes a structure has in JSON and MessagePack: dictionaries of pymatgen, JARVIS, OPTIMADE, or text."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ ID_TEXTS = (
     "$oid",
 )  # the id in an object that stands for one: MPID, AlphaID, MongoDB's
 KNOWN = (
-    "known are {id: structure}, {id: {structure, properties}}, lists and lines of either, Matbench tasks, pandas "
-    "tables, OPTIMADE responses and JARVIS records (docs/archives.md)"
+    "known are {id: structure}, {id: {structure, properties}}, lists and lines of either, Matbench tasks, "
+    "pandas tables, OPTIMADE responses and JARVIS records (docs/archives.md)"
 )
 
 

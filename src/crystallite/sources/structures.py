@@ -1,4 +1,4 @@
-"""The structures of a file, one after another, whatever its format: the readers of `predict` and `data import`."""
+"""The structures of a file, one after another, whatever its format: for `predict` and `data import`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .structure_files import StructureFile, kind_of
 def read_structures(file: StructureFile, id_column: str = "material_id") -> Iterator[Record]:
     """Yield the structures of a file with their ids and properties; of a bad one, why it cannot be used.
 
-    id_column: the key of the ids, where structures have properties. Raises CrystalliteError if the file cannot
-    be read further.
+    id_column: the key of the ids, where structures have properties. Raises CrystalliteError if the file
+    cannot be read further.
     """
     path = file.path
     problem = problem_of(path)

@@ -61,7 +61,7 @@ class IdValues(NamedTuple):
 
 
 def read_id_values(path: Path) -> IdValues:
-    """Read a table without a header, an id and a number in every line; raises CrystalliteError if it is empty."""
+    """Read a table without a header, an id and a number a line; raises CrystalliteError if it is empty."""
     table = read_text_table(path)
     if not table.rows:
         raise CrystalliteError(f"{path}: empty; every line needs an id and a value")
@@ -137,7 +137,7 @@ def _decided(table: TextTable, column: Column, name: str, first_row: int) -> lis
 
 
 def _columns(table: TextTable) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return names, columns of cells, and notices; raises CrystalliteError for a header or row that is odd."""
+    """Return names, columns of cells, and notices; raises CrystalliteError for an odd header or row."""
     if not table.rows:
         raise CrystalliteError(f"{table.path}: empty; a table needs a line with the names of its columns")
     header = trimmed(table.rows[0], 1)

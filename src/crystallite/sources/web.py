@@ -23,6 +23,7 @@ ATTEMPTS = 8
 FIRST_WAIT = 1.0  # seconds before the second attempt; doubled before every further one
 LONGEST_WAIT = 300.0  # seconds, also of what a server asks for with Retry-After
 TIMEOUT = 90.0  # seconds without a byte
+LARGEST_REPLY = 64 << 20  # bytes, unpacked; a page of crystals has some 10 MB
 SHOWN = 160  # characters of an unexpected reply
 
 Check = Callable[[Any], bool]
@@ -103,7 +104,7 @@ class JsonClient:
 
     def _attempt(self, path: str, parameters: Mapping[str, str], is_expected: Check) -> Any:
         try:
-            response = self._http.get(self.endpoint + path, params=dict(parameters))
+            response = self._received(self.endpoint + path, parameters)
         except self._httpx.ConnectError as error:
             raise BusyError(
                 f"no connection ({error}); is there a network, and is the address right?"
@@ -113,6 +114,22 @@ class JsonClient:
         except self._httpx.InvalidURL as error:
             raise CrystalliteError(f"{self.endpoint}: not an address ({error})") from None
         return self._content(response, is_expected)
+
+    def _received(self, address: str, parameters: Mapping[str, str]) -> httpx.Response:
+        """Return a reply with all its bytes; raises ServiceError when there are more than LARGEST_REPLY."""
+        content = bytearray()
+        with self._http.stream("GET", address, params=dict(parameters)) as response:
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > LARGEST_REPLY:
+                    raise ServiceError(
+                        f"{self.service} ({response.url}) answers with more than {LARGEST_REPLY:,} bytes"
+                    )
+        headers = [(name, value) for name, value in response.headers.items() if name != "content-encoding"]
+        whole: httpx.Response = self._httpx.Response(
+            response.status_code, headers=headers, content=bytes(content), request=response.request
+        )
+        return whole
 
     def _content(self, response: httpx.Response, is_expected: Check) -> Any:
         """Return the JSON of a reply, or raise what its status asks for."""
@@ -129,7 +146,7 @@ class JsonClient:
             content = response.json()
             if is_expected(content):
                 return content
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         kind = response.headers.get("content-type", "nothing known").split(";")[0]
         raise ServiceError(

@@ -186,6 +186,7 @@ def test_a_scale_that_is_not_finite_is_refused(tmp_path) -> None:
         ("targets", "task", "classification", "not the outputs of its targets|one target"),
         ("model", "gaussian_step", 1e-300, "gaussian_step must be"),
         ("model", "atom_width", 10**400, "atom_width must be"),
+        ("model", "gaussian_stop", 10**400, "gaussian_stop must be a finite number"),
         ("model", "atom_width", 16.5, "atom_width must be a whole number"),
         ("model", "n_outputs", 1, "."),
         ("graph", "cutoff", "far", "cutoff must be a number"),

@@ -122,9 +122,12 @@ def _as_kind(name: str, value: Any, hint: Any) -> Any:
     if kind is tuple:
         items: Any = value
         return tuple(_as_kind(f"each of {name}", item, inside[0]) for item in items)
-    converted = kind(value)
+    try:
+        converted = kind(value)
+    except OverflowError:  # a whole number beyond all real ones
+        converted = math.inf
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise CrystalliteError(f"{name} must be a finite number, not {value}")
+        raise CrystalliteError(f"{name} must be a finite number, not {value!s:.40}")
     return converted
 
 
@@ -132,10 +135,11 @@ def _check_limits(name: str, value: float, low: float, high: float) -> None:
     """Raise CrystalliteError naming a setting that lies outside its limits, both included."""
     if low <= value <= high:
         return
+    shown = f"{value:g}" if isinstance(value, float) else f"{value!s:.40}"
     if high == BELOW_ONE:
-        raise CrystalliteError(f"{name} must lie in [0, 1), not {value:g}")
+        raise CrystalliteError(f"{name} must lie in [0, 1), not {shown}")
     least = "positive" if low == TINY else f"at least {low:g}"
-    raise CrystalliteError(f"{name} must be {least} and at most {high:g}, not {value:g}")
+    raise CrystalliteError(f"{name} must be {least} and at most {high:g}, not {shown}")
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def test_export_and_import(tmp_path):
     ("args", "message"),
     [
         (["info", "elastik"], "did you mean elastic?"),
-        (["import", "nowhere", "-o", "d.parquet"], "nowhere: no such folder"),
+        (["import", "nowhere", "-o", "d.parquet"], "nowhere: no such file, folder or pattern"),
         (["import", "nowhere", "-o", "d.csv"], "ends in .parquet"),
         (["import", "d.parquet", "-o", "e.parquet"], "need no import"),
         (["import", "nowhere", "--unit", "eV", "-o", "d.parquet"], "write PROPERTY=UNIT"),

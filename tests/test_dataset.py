@@ -237,7 +237,7 @@ def test_an_unknown_source_lists_what_there_is(tmp_path):
     with pytest.raises(CrystalliteError, match=r"folder without id_prop\.csv"):
         Dataset.read(tmp_path)
     (tmp_path / "data.csv").write_text("a,b\n")
-    with pytest.raises(CrystalliteError, match="neither a dataset"):
+    with pytest.raises(CrystalliteError, match="a table; give it beside crystals"):
         Dataset.read(tmp_path / "data.csv")
     (tmp_path / "data.parquet").write_text("this is not Parquet")
     with pytest.raises(CrystalliteError, match="not a readable Parquet file"):

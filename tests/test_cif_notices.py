@@ -87,7 +87,7 @@ def test_operations_of_another_setting_agree_with_the_name() -> None:
 @pytest.mark.parametrize("said", [formula("Na4 Cl4"), formula("Na Cl", 4)])
 def test_lost_operations_are_an_error_where_the_formula_says_so_too(said: str) -> None:
     text = cif_text(ROCK_SALT, f"{said}\n{GROUP} 'F m -3 m'\n{listed(['x,y,z'])}", CUBE)
-    with pytest.raises(CrystalError, match="with 192 operations, but 1 .*; the atoms are Na1 Cl1") as caught:
+    with pytest.raises(CrystalError, match=r"with 192 operations, but 1 .*; the atoms are Na1 Cl1") as caught:
         parse_cif(text, "some.cif")
     assert caught.value.source == "some.cif"
 

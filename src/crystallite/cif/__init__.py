@@ -1,9 +1,9 @@
 """Reads crystals from CIF files, symmetry expanded, as pymatgen's CifParser reads them but much faster.
 
-What counts as a crystal: a data block with a cell and a loop of fractional or Cartesian coordinates. Symmetry
-comes from the listed operations, else the Hall or Hermann-Mauguin symbol, else the number, else P1 if the
-file says nothing about it. A symbol without a setting means origin choice 1 and the axes that keep the
-cell's metric.
+What counts as a crystal: a data block with a cell and a loop of fractional or Cartesian coordinates.
+Symmetry comes from the listed operations, else the Hall or Hermann-Mauguin symbol, else the number, else P1
+if the file says nothing about it. A symbol without a setting means origin choice 1 and the axes that keep
+the cell's metric.
 
 Where this differs from pymatgen on purpose:
 - Images of one site closer than MIN_DISTANCE are one atom; pymatgen merges within 1e-4 of a cell edge and
@@ -14,7 +14,8 @@ Where this differs from pymatgen on purpose:
 - An unknown group, operation or coordinate is an error, and so are operations that are no group or do not fit
   the cell; pymatgen may read P1, zeros or the next block.
 - Partial occupancy and atoms closer than MIN_DISTANCE are errors, also where halves of one element add up.
-- What the file says twice is compared: formula and atoms, named group and operations; see CrystalNotice.
+- What the file says twice is compared: formula and atoms, named group and operations. A difference is a
+  notice (notices.CrystalNotice).
 - Sites flagged as dummies are left out; an occupancy of "." means 1; hydroxyl sites "OH" are O.
 """
 
@@ -78,8 +79,8 @@ def parse_cif(text: str, source: str) -> Crystal:
 def parse_cifs(text: str, source: str) -> list[tuple[str, Crystal | CrystalError]]:
     """Return every structure of the text of a CIF: the name of its block, and the crystal or why it is none.
 
-    Names are there once: of several blocks of one name the later ones get a number. Raises CrystalError naming
-    `source` if the text is no CIF or has no structure.
+    Names are there once: of several blocks of one name the later ones get a number. Raises CrystalError
+    naming `source` if the text is no CIF or has no structure.
     """
     blocks, reason = _structure_blocks(text, source)
     found: dict[str, Crystal | CrystalError] = {}

@@ -59,9 +59,9 @@ def snap_to_thirds(frac_coords):  # type: ignore[no-untyped-def]
 
 @compiled
 def _fill_images(frac_coords, operations, lattice, distance, images, site_of):  # type: ignore[no-untyped-def]
-    """Fill in the images of the sites, those of one site closer than `distance` once, as far as there is room.
+    """Fill in the images of the sites, as far as there is room, and return how many there are.
 
-    Returns how many there are.
+    Those of one site that are closer than `distance` are there once.
     """
     count = 0
     for site in range(len(frac_coords)):

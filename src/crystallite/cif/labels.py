@@ -12,7 +12,26 @@ from ..elements import atomic_numbers
 from .blocks import UnreadableError
 
 _ISOTOPES = {"D": 1, "T": 1}
-_BEYOND = "Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og".split()
+_BEYOND = {
+    "Md",
+    "No",
+    "Lr",
+    "Rf",
+    "Db",
+    "Sg",
+    "Bh",
+    "Hs",
+    "Mt",
+    "Ds",
+    "Rg",
+    "Cn",
+    "Nh",
+    "Fl",
+    "Mc",
+    "Lv",
+    "Ts",
+    "Og",
+}
 _WATER = re.compile("wat(er)?(?![a-z])", re.IGNORECASE)
 _WATER_OR_HYDROGEN = re.compile("H2O|H3O|D2O")
 _SEVERAL = re.compile(r"[,/]\s*[A-Z]|\s\+\s")

@@ -1,8 +1,8 @@
 """The text of a CIF as data blocks; what is wrong far from the structure is forgiven.
 
-gemmi reads what keeps to the rules of CIF 1.1. What does not is read word by word: characters that are not ASCII,
-text before the first block, values of several words without quotes, loops that are cut, and the quotes, lists
-and tables of CIF 2.0.
+gemmi reads what keeps to the rules of CIF 1.1. What does not is read word by word: characters that are not
+ASCII, text before the first block, values of several words without quotes, loops that are cut, and the
+quotes, lists and tables of CIF 2.0.
 """
 
 from __future__ import annotations

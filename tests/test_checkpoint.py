@@ -103,7 +103,7 @@ def test_garbage_is_refused(contents: bytes, tmp_path) -> None:
 
 def test_missing_file_and_folder(tmp_path) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(CrystalliteError, match="cannot read .*: (No such file|a folder)"):
+        with pytest.raises(CrystalliteError, match=r"cannot read .*: (No such file|a folder)"):
             load_model(path)
 
 

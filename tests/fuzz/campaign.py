@@ -20,6 +20,7 @@ from .child import SECONDS
 
 TESTS = Path(__file__).parents[1]
 PATIENCE = 300.0  # seconds of waiting, for inputs that sleep instead of computing; machines may be busy
+START = 3600.0  # seconds for a process to start, as compiled loops may have to be compiled
 
 
 class Failure(NamedTuple):
@@ -78,8 +79,9 @@ def _started(target: str, first: int, good: Path, folder: Path) -> subprocess.Po
 def _lines(child: subprocess.Popen[bytes]) -> Iterator[dict[str, object]]:
     """Yield what a child writes until it ends or says nothing for PATIENCE seconds."""
     assert child.stdout is not None
-    rest = b""
-    while select.select([child.stdout], [], [], PATIENCE)[0]:
+    rest, patience = b"", START
+    while select.select([child.stdout], [], [], patience)[0]:
+        patience = PATIENCE
         part = os.read(child.stdout.fileno(), 1 << 16)
         if not part:
             child.wait()

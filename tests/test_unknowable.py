@@ -72,7 +72,7 @@ def test_parts_of_one_class_have_no_auc(tmp_path: Path) -> None:
 
 def test_enough_of_everything_needs_no_warning(tmp_path: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         train(energies(60), tmp_path / "run", epochs=1, n_convolutions=1)
 
 

@@ -21,8 +21,6 @@ Where this differs from pymatgen on purpose:
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 
 from ..crystal import MAX_ATOMS, Crystal, OverlapError, check_crystal
 from ..errors import CrystalError
+from ..files import irregular
 from ..notices import CrystalNotice, notify
 from .blocks import Block, UnreadableError
 from .composition import compare, read_formula
@@ -99,19 +98,16 @@ def parse_cifs(text: str, source: str) -> list[tuple[str, Crystal | CrystalError
 
 
 def _text(path: str) -> str:
+    reason = irregular(path)
+    if reason:
+        raise CrystalError(path, f"cannot read the file: {reason}")
     try:
-        status = os.stat(path)  # noqa: PTH116 (Path.stat and Path.open are slower, and this runs for every file)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
-            raise CrystalError(path, f"cannot read the file: it is {kind}")
-        if status.st_size > MAX_BYTES:
-            raise CrystalError(path, f"larger than any CIF: {status.st_size:,} bytes (at most {MAX_BYTES:,})")
-        with open(path, "rb") as file:  # noqa: PTH123
-            data = file.read()
-    except (OSError, ValueError) as error:
-        raise CrystalError(
-            path, f"cannot read the file: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        with open(path, "rb") as file:  # noqa: PTH123 (Path.open is slower, and this runs for every file)
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CrystalError(path, f"cannot read the file: {error.strerror or error}") from None
+    if len(data) > MAX_BYTES:
+        raise CrystalError(path, f"larger than any CIF: more than {MAX_BYTES:,} bytes")
     try:
         return data.decode()
     except UnicodeDecodeError:

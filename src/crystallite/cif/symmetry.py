@@ -1,7 +1,7 @@
 """The symmetry of a data block: from whatever the file says about it, and checked against the cell.
 
 Listed operations come first, else the Hall or Hermann-Mauguin symbol, the number or the Schoenflies symbol,
-else P1 if the file says nothing. Where the cell must tell the setting, the first that keeps its metric is it.
+else P1 if the file says nothing. Where the cell must tell the setting, the first that fits counts.
 """
 
 from __future__ import annotations

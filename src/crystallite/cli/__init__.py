@@ -88,7 +88,7 @@ def _show_in_one_line() -> None:
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        if category is UserWarning:
+        if issubclass(category, UserWarning):
             click.echo(f"Notice: {message}", err=True)
         else:
             usual(message, category, *place)

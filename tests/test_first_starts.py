@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from grouped_runs import MODULUS, TINY, Said, moduli
 import crystallite
 from crystallite.checkpoint import write_tensors
 from crystallite.errors import CrystalliteError
-from crystallite.sources.ase_export import export_ase_database
 from crystallite.training import resume
 
 pytest.importorskip("optuna")
@@ -86,18 +84,6 @@ def test_searches_and_databases_on_a_full_disk(full, moduli_file, capsys):
     assert (said.status, len(said.err.splitlines())) == (1, 1)
     assert f"cannot write {full / 'x.db'}" in said.err
     assert {path.name for path in full.iterdir()} <= {"filler", "t"}
-
-
-def test_a_database_that_cannot_be_written(tmp_path, monkeypatch):
-    import ase.db.sqlite
-
-    def fail(*_, **__):
-        raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr(ase.db.sqlite.SQLite3Database, "_write", fail)
-    with pytest.raises(CrystalliteError, match=r"cannot write .*x\.db: database or disk is full"):
-        export_ase_database(moduli(2), tmp_path / "x.db")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_states_and_groups_are_named(tmp_path):

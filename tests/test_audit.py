@@ -112,7 +112,7 @@ def test_maps_of_ids(tmp_path):
     [
         ("m.json", "[1]", "not a map of ids"),
         ("m.json", "{", "not a readable archive"),
-        ("m.json.zstd", "text", "cannot be read"),
+        ("m.json.zstd", "text", "not a readable archive"),
         ("m.csv", "a\n1\n", "needs two columns"),
         ("m.txt", "a b", "is a .json, .json.zstd"),
     ],
@@ -124,7 +124,7 @@ def test_what_is_no_map(tmp_path, name, content, message):
 
 
 def test_missing_and_empty_lists(tmp_path):
-    with pytest.raises(CrystalliteError, match="no file"):
+    with pytest.raises(CrystalliteError, match="No such file"):
         read_ids(tmp_path / "ids.csv")
     (tmp_path / "ids.csv").write_text("material_id\n")
     with pytest.raises(CrystalliteError, match="no ids"):

@@ -76,9 +76,7 @@ def test_decompression_bombs_are_refused(tmp_path, name):
     data = gzip.compress(bomb, 1) if name.endswith("gz") else pa.compress(bomb, "zstd", asbytes=True)
     assert len(data) < 400_000
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(
-        CrystalliteError, match="unpacks to more than 100 times its size|one value is larger than"
-    ):
+    with pytest.raises(CrystalliteError, match=r"more than 100 times its size|one value is larger"):
         read(tmp_path / name)
 
 

@@ -27,6 +27,7 @@ ALWAYS_UNPACKED = 64 << 20  # bytes any file may unpack to
 LARGEST_VALUE = 128 << 20  # bytes of one crystal or one list of ids in JSON
 MOST_ITEMS = 8_000_000  # members and elements of one value: each may take a hundred bytes of memory
 LARGEST_MESSAGE = 16 << 20  # bytes of one value in MessagePack, where an element may be one byte
+TOO_EARLY = f"it ends too early, or one value is larger than {LARGEST_MESSAGE:,} bytes"
 CHUNK = 1 << 20
 _SPACES = re.compile(r"[ \t\n\r]*")
 
@@ -276,7 +277,7 @@ class _MessagePackReader:
             return read()
         except self._problems as error:
             place = f"MessagePack, byte {self._unpacker.tell():,}"
-            raise _UnreadableError(f"{place}: {str(error) or 'it ends too early'}") from None
+            raise _UnreadableError(f"{place}: {str(error) or TOO_EARLY}") from None
 
 
 def message_pack() -> Any:

@@ -112,7 +112,7 @@ def test_maps_of_ids(tmp_path):
     [
         ("m.json", "[1]", "not a map of ids"),
         ("m.json", "{", "not a readable archive"),
-        ("m.json.zstd", "text", "cannot be read"),
+        ("m.json.zstd", "text", "not a readable archive"),
         ("m.csv", "a\n1\n", "needs two columns"),
         ("m.txt", "a b", "is a .json, .json.zstd"),
     ],

@@ -250,6 +250,7 @@ class _MessagePackReader:
         self._first = first[0]
         self._unpacker = msgpack.Unpacker(stream, max_buffer_size=LARGEST_MESSAGE, read_size=CHUNK)
         self._problems = (ValueError, msgpack.UnpackException)  # these two cover all that msgpack raises
+        self._too_large = msgpack.BufferFull
 
     def is_map(self) -> bool:
         return self._first in {*range(0x80, 0x90), 0xDE, 0xDF}
@@ -276,7 +277,9 @@ class _MessagePackReader:
             return read()
         except self._problems as error:
             place = f"MessagePack, byte {self._unpacker.tell():,}"
-            raise _UnreadableError(f"{place}: {str(error) or 'it ends too early'}") from None
+            large = isinstance(error, self._too_large) or "exceeds max" in str(error)
+            reason = f"one value is larger than {LARGEST_MESSAGE:,} bytes" if large else str(error)
+            raise _UnreadableError(f"{place}: {reason or 'it ends too early'}") from None
 
 
 def message_pack() -> Any:

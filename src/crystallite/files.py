@@ -58,8 +58,7 @@ def refuse_unreadable(path: str | Path) -> None:
         except OSError as error:
             reason = error.strerror or str(error)
     if reason:
-        is_there = os.path.lexists(path)
-        raise CrystalliteError(f"cannot read {path}: {reason}" if is_there else f"{path}: no such file")
+        raise CrystalliteError(f"cannot read {path}: {reason}")
 
 
 def output_path(path: str | Path) -> Path:

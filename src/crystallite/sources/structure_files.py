@@ -85,8 +85,12 @@ def found_files(word: str | Path) -> Found:
     path = Path(word)
     if is_folder(path):
         return _in_folder(path)
-    if not os.path.lexists(path):
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null character
         return _matching(str(word))
+    except OSError as error:
+        raise CrystalliteError(f"{shown(path)}: {error.strerror or error}") from None
     if kind_of(path) is None and not problem_of(path):
         raise CrystalliteError(f"{shown(path)}: {advice_on(path)}")
     return Found([path], [])

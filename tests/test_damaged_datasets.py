@@ -58,7 +58,7 @@ def test_one_flipped_bit_is_seen(file, tmp_path):
 def test_streams_see_it_too(file, tmp_path):
     path = Path(shutil.copy(file, tmp_path / "flipped.parquet"))
     flip(path, path.stat().st_size // 4, 3)
-    with pytest.raises(CrystalliteError, match=r"flipped\.parquet: damaged"):
+    with pytest.raises(CrystalliteError, match=r"flipped\.parquet: .*damaged"):
         list(iter_batches(path, 7))
 
 

@@ -54,7 +54,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "momentum": (0, BELOW_ONE),
     "weight_decay": (0, 1e30),
     "warmup": (0, 1),
-    "milestones": (1, LARGEST_COUNT),
+    "milestones": (0, LARGEST_COUNT),
     "averaging": (0, BELOW_ONE),
     "patience": (0, LARGEST_COUNT),
     "seed": (0, LARGEST_SEED),

@@ -114,7 +114,9 @@ def _check_records(path: Path) -> None:
                 )
             damaged = archive.testzip()
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise CrystalliteError(f"{path} is damaged: {one_line(error)}") from error
+        raise CrystalliteError(
+            f"{path} is damaged or holds more than numbers, so it is not loaded: {one_line(error)}"
+        ) from error
     if damaged is not None:
         raise CrystalliteError(f"{path} is damaged: {damaged} in it is not what was written")
 

@@ -87,7 +87,7 @@ def open_parquet(path: Path) -> Iterator[pa.parquet.ParquetFile]:
             yield file
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:  # ValueError: also bad UTF-8
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CrystalliteError(f"{path}: damaged, or not a readable Parquet file: {reason}") from error
+        raise CrystalliteError(f"{path}: not a readable Parquet file, or damaged: {reason}") from error
 
 
 def _read_part(part: Path, root: Path) -> pa.Table:

@@ -9,8 +9,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
+from crystallite.config import GraphConfig
 from crystallite.crystal import Crystal
-from crystallite.neighbors import shortest_distance
+from crystallite.neighbors import find_bonds
 
 ELEMENTS = [1, 3, 8, 11, 14, 17, 22, 26, 29, 38, 56, 82]
 
@@ -23,6 +24,11 @@ def made(lattice: ArrayLike, numbers: Sequence[int], frac_coords: ArrayLike) -> 
         np.diag(lattice) if lattice.ndim == 1 else lattice,
         np.array(frac_coords, float).reshape(-1, 3),
     )
+
+
+def shortest_distance(crystal: Crystal) -> float:
+    """The shortest distance in Å between two atoms of a crystal, periodic images included."""
+    return float(find_bonds(crystal, GraphConfig(n_neighbors=1)).distances.min())
 
 
 def rock_salt(a: float, cation: int = 11, anion: int = 17) -> Crystal:

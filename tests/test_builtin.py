@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from strategies import shortest_distance
 
 from crystallite.builtin import BUILTIN, builtin_path
 from crystallite.crystal import check_crystal
 from crystallite.dataset import Dataset
-from crystallite.neighbors import shortest_distance
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

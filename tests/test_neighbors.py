@@ -11,11 +11,11 @@ from ase.neighborlist import neighbor_list
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Element, Lattice, Structure
-from strategies import crystals, made, rock_salt, rotated, shifted
+from strategies import crystals, made, rock_salt, rotated, shifted, shortest_distance
 
 from crystallite.config import GraphConfig
 from crystallite.crystal import Crystal
-from crystallite.neighbors import find_bonds, shortest_distance
+from crystallite.neighbors import find_bonds
 
 SHARED, FIRST = GraphConfig(), GraphConfig(ties="first")
 EQUAL = 1e-9  # Å; our distances, pymatgen's and ASE's are the same sums in another order

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .config import GraphConfig, ModelConfig
-from .errors import CrystalliteError
+from .errors import CrystalliteError, one_line
 from .files import atomic_path, refuse_unreadable
 from .materials import Seen
 from .model import CrystalNetwork
@@ -25,7 +25,6 @@ from .targets import Targets
 
 FORMAT = 2  # 1: without the materials that were seen (crystallite 0.1.0)
 _HEADER, _CHECKSUM = "crystallite", "crystallite.crc32"  # keys of the file's metadata
-LONGEST_REASON = 300  # characters
 _SEEN = "seen."  # beginning of the names of the tensors that are not the network's
 
 
@@ -100,12 +99,6 @@ def network_with(weights: dict[str, Tensor], config: ModelConfig) -> CrystalNetw
         if not tensor.isfinite().all() or (name.endswith("running_var") and (tensor < 0).any()):
             raise CrystalliteError(f"its weights are not finite ({name})")
     return network.eval()
-
-
-def one_line(error: Exception) -> str:
-    """Return what an error says on one line, and its kind where it says nothing."""
-    words = " ".join(str(error).split()) if str(error) else type(error).__name__
-    return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]} ..."
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from .errors import CrystalliteError
+from .errors import CrystalliteError, first_line
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def usable_device(device: str) -> str:
     try:
         torch.ones(1, device=device).add(1).item()
     except (RuntimeError, AssertionError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CrystalliteError(f"cannot use device {device!r}: {reason}") from error
     return device
 

@@ -27,6 +27,7 @@ PROPERTIES = {
     "atomic_volume": 10,
 }
 N_FEATURES = sum(PROPERTIES.values())
+_ISOTOPES = {"D": 1, "T": 1}
 
 
 @cache
@@ -54,6 +55,11 @@ def symbols() -> tuple[str, ...]:
 def atomic_numbers() -> dict[str, int]:
     """Return atomic numbers by chemical symbol."""
     return {symbol: number for number, symbol in enumerate(symbols()) if symbol}
+
+
+def number_of(symbol: str) -> int | None:
+    """Return the atomic number of a symbol, that of hydrogen for its isotopes D and T; None if unknown."""
+    return atomic_numbers().get(symbol) or _ISOTOPES.get(symbol)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LONGEST_REASON = 300  # characters
+
 
 class CrystalliteError(Exception):
     """A problem the user can act on; the command line prints it without a traceback."""
@@ -32,3 +34,14 @@ class CrystalError(CrystalliteError):
 
     def __reduce__(self) -> tuple[type[CrystalError], tuple[str, str]]:
         return type(self), (self.source, self.reason)  # survives the way back from a worker process
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says on one line, and its kind where it says nothing."""
+    words = " ".join(str(error).split()) if str(error) else type(error).__name__
+    return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]} ..."
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, and its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

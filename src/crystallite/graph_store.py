@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from .config import GraphConfig
 from .dataset import Dataset
 from .graphs import ALGORITHM_VERSION, PackedGraphs, build_graphs
+from .npy import read_header
 
 HEADER = 4096  # bytes in which the header of an .npy file ends
 IN_MEMORY = 64 << 20  # bytes; graphs take some 400 bytes a crystal
@@ -127,7 +127,5 @@ def _array(content: NDArray[np.uint8]) -> NDArray[Any]:
     A plain array also over mapped memory: compiled code is made for these, not for np.memmap.
     """
     head = io.BytesIO(content[:HEADER].tobytes())
-    version = read_magic(head)
-    read_header = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
-    shape, by_columns, kind = read_header(head)
-    return content[head.tell() :].view(kind).reshape(shape, order="F" if by_columns else "C")
+    header = read_header(head)
+    return header.array(content[head.tell() :])

@@ -65,12 +65,6 @@ def find_bonds_of_all(crystals: CrystalArrays, config: GraphConfig) -> Bonds:
         bonds = tuple(np.concatenate((array, array)) for array in bonds)  # twice the room
 
 
-def shortest_distance(crystal: Crystal) -> float:
-    """Return the shortest distance in Å between two atoms of the crystal, periodic images included."""
-    config = GraphConfig(n_neighbors=1)
-    return float(find_bonds(crystal, config).distances.min())
-
-
 @compiled
 def _find(  # type: ignore[no-untyped-def]
     lattices, atom_offsets, wrapped, n_neighbors, cutoff, tolerance,

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint import TrainedModel, network_with, one_line
+from .checkpoint import TrainedModel, network_with
 from .config import GraphConfig, ModelConfig, Task
 from .elements import feature_table
-from .errors import CrystalliteError
+from .errors import CrystalliteError, one_line
 from .files import refuse_unreadable
 from .targets import Targets
 

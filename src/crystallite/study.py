@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from .errors import CrystalliteError
+from .errors import CrystalliteError, first_line
 from .extras import needed
 from .files import output_path
 
@@ -217,7 +217,7 @@ def storing() -> Iterator[None]:
     try:
         yield
     except (OSError, StorageInternalError, SQLAlchemyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CrystalliteError(
             f"cannot store the trials: {reason}; when that is mended, run the same command again"
         ) from error

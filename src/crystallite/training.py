@@ -16,11 +16,11 @@ import torch
 from tqdm import tqdm
 
 from . import distributed, run_folder
-from .checkpoint import TrainedModel, load_model, one_line, read_tensors, save_model, write_tensors
+from .checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
 from .config import Task
 from .dataset import Dataset
 from .devices import device_name
-from .errors import CrystalliteError, DivergedError, LostProcessError, WriteError
+from .errors import CrystalliteError, DivergedError, LostProcessError, WriteError, one_line
 from .evaluation import test_run
 from .files import write_json
 from .prediction import Predictor

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..elements import atomic_numbers, symbols
+from ..elements import number_of, symbols
 from .blocks import UNKNOWN, Block
 
 _TOLERANCE = 0.01  # of the ratio of numbers: a formula may be rounded
@@ -80,7 +80,7 @@ def _counts(text: str) -> dict[int, float]:
         return {}
     counts: dict[int, float] = {}
     for symbol, amount in _PART.findall(text):
-        number = atomic_numbers().get(symbol) or {"D": 1, "T": 1}.get(symbol)
+        number = number_of(symbol)
         if number is None:
             return {}
         counts[number] = counts.get(number, 0.0) + float(amount or 1)

@@ -8,10 +8,9 @@ from functools import lru_cache
 from gemmi import cif
 
 from ..crystal import MAX_ATOMIC_NUMBER
-from ..elements import atomic_numbers
+from ..elements import atomic_numbers, number_of
 from .blocks import UnreadableError
 
-_ISOTOPES = {"D": 1, "T": 1}
 _BEYOND = {
     "Md",
     "No",
@@ -60,7 +59,7 @@ def atomic_number(symbol: str, *, is_label: bool, formula: frozenset[str] = froz
     for name in names:
         if name in _BEYOND:
             raise UnreadableError(f"element {name} is beyond the table, which ends at {MAX_ATOMIC_NUMBER}")
-        number = atomic_numbers().get(name) or _ISOTOPES.get(name)
+        number = number_of(name)
         if number and not (is_label and name == "T"):
             return number
     raise UnreadableError(f"unknown element {symbol}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..crystal import Crystal, as_crystal, check_crystal
+from ..crystal import Crystal, as_crystal, as_numbers, check_crystal
 from ..errors import CrystalError, CrystalliteError
 from ..extras import needed
 from .archive_stream import COMPRESSIONS, unpacked
@@ -92,12 +92,11 @@ def _database(path: Path, id_column: str, units: dict[str, str]) -> Iterator[Rec
 def _row_crystal(row: Any, source: str) -> Crystal:
     if not all(row.pbc):
         raise CrystalError(source, "not periodic in three directions")
-    numbers, lattice = np.asarray(row.numbers), np.array(row.cell, np.float64)
+    lattice = np.array(row.cell, np.float64)
     if abs(np.linalg.det(lattice)) == 0:
         raise CrystalError(source, "the cell has no volume")
-    outside = (numbers < 1) | (numbers > 255)  # 0 is no element either, and says so
     coords = np.linalg.solve(lattice.T, np.asarray(row.positions, np.float64).T).T
-    crystal = Crystal(np.where(outside, 0, numbers).astype(np.uint8), lattice, np.ascontiguousarray(coords))
+    crystal = Crystal(as_numbers(row.numbers), lattice, np.ascontiguousarray(coords))
     check_crystal(crystal, source)
     return crystal
 

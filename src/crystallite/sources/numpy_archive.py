@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
-from ..crystal import Crystal, CrystalArrays, check_crystal
+from ..crystal import Crystal, CrystalArrays, as_numbers, check_crystal
 from ..errors import CrystalliteError
 from ..files import irregular
+from ..npy import read_header
 from .archive_stream import most_unpacked
 from .collecting import CrystalResult, attempted, joined
 from .importing import Imported, assemble
@@ -94,7 +94,7 @@ def _read_arrays(path: Path) -> tuple[list[str], CrystalArrays]:
     return ids, CrystalArrays(
         lattices=found["lattice"].astype(np.float64),
         offsets=found["offsets"].astype(np.int64),
-        numbers=_atomic_numbers(found["numbers"]),
+        numbers=as_numbers(found["numbers"]),
         frac_coords=found["frac"].astype(np.float64),
     )
 
@@ -122,16 +122,14 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) ->
     """Read one array; its header is believed only as far as there are bytes for it."""
     name = info.filename
     with archive.open(info) as file:
-        header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}.get(read_magic(file))
-        if header is None:
-            raise ValueError(f"{name} is of an unknown version")
-        shape, by_columns, kind = header(file)
-        if kind.kind not in kinds:
-            raise ValueError(f"{name} holds {kind}")
+        header = read_header(file)
+        if header.kind.kind not in kinds:
+            raise ValueError(f"{name} holds {header.kind}")
         content = file.read()
+    shape, kind = header.shape, header.kind
     if math.prod(shape) * kind.itemsize != len(content) or min(shape, default=0) < 0:
         raise ValueError(f"{name} is said to be {kind} {shape}, which its {len(content):,} bytes are not")
-    return np.frombuffer(content, kind).reshape(shape, order="F" if by_columns else "C")
+    return header.array(np.frombuffer(content, np.uint8))
 
 
 def _id(name: object, path: Path) -> str:
@@ -139,11 +137,6 @@ def _id(name: object, path: Path) -> str:
         return name.decode() if isinstance(name, bytes) else str(name)
     except UnicodeDecodeError:
         raise CrystalliteError(f"{path}: the id {name!r} is not UTF-8 text") from None
-
-
-def _atomic_numbers(numbers: np.ndarray) -> np.ndarray:
-    """Return uint8; what does not fit becomes 0, which is no element, rather than another element."""
-    return np.where((numbers >= 0) & (numbers <= 255), numbers, 0).astype(np.uint8)
 
 
 def _check_shapes(path: Path, found: dict[str, Any]) -> None:

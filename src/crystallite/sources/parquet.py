@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from ..errors import CrystalliteError
+from ..errors import CrystalliteError, first_line
 from ..files import atomic_path, irregular
 from .schema import checked_table
 
@@ -86,7 +86,7 @@ def open_parquet(path: Path) -> Iterator[pa.parquet.ParquetFile]:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:  # ValueError: also bad UTF-8
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CrystalliteError(f"{path}: not a readable Parquet file, or damaged: {reason}") from error
 
 

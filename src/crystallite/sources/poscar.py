@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crystal import Crystal, check_crystal
-from ..elements import atomic_numbers
+from ..elements import number_of
 from ..errors import CrystalError, CrystalliteError
 from .archive_stream import unpacked
 from .input_file import as_crystal_error, text_of
-from .pymatgen_json import HYDROGEN
 
 MOST_ATOMS = 1_000_000  # that a file may announce
 
@@ -62,7 +61,7 @@ class _Lines:
         """Return the first `count` numbers of the next line."""
         words = self.take(what)
         try:
-            values = [float(word.replace("D", "E").replace("d", "e")) for word in words[:count]]
+            values = [_real(word) for word in words[:count]]
         except ValueError:
             values = []
         if len(values) < count or not np.isfinite(values).all():
@@ -72,6 +71,11 @@ class _Lines:
     def problem(self, why: str) -> _PoscarError:
         """Return an error about the line just taken."""
         return _PoscarError(f"line {self.number}: {why[:200]}")
+
+
+def _real(word: str) -> float:
+    """Return a number as Fortran writes it: 1.5, 1.5E-3, 1.5D-3."""
+    return float(word.replace("D", "E").replace("d", "e"))
 
 
 def _crystal(lines: _Lines) -> Crystal:
@@ -86,7 +90,7 @@ def _crystal(lines: _Lines) -> Crystal:
     coords, trailing = _sites(lines, sum(counts))
     if names is None:
         names = _names_of_sites(trailing, counts, lines)
-    numbers = np.repeat([_number(name, lines) for name in names], counts).astype(np.uint8)
+    numbers = np.repeat([_number(name) for name in names], counts).astype(np.uint8)
     factors = _factors(scales, lattice, lines)
     lattice = lattice * factors
     if cartesian:
@@ -155,7 +159,7 @@ def _sites(lines: _Lines, n_atoms: int) -> tuple[NDArray[np.float64], list[list[
         if not words:
             raise lines.problem(f"{n_atoms:,} atoms announced, {atom:,} found")
         try:
-            coords.append([float(word.replace("D", "E").replace("d", "e")) for word in words[:3]])
+            coords.append([_real(word) for word in words[:3]])
         except ValueError:
             raise lines.problem(f"three coordinates expected, found {' '.join(words)}") from None
         if len(words) < 3:
@@ -182,11 +186,11 @@ def _symbol(name: str) -> str:
 
 
 def _known(name: str) -> bool:
-    return _symbol(name) in atomic_numbers() or _symbol(name) in HYDROGEN
+    return number_of(_symbol(name)) is not None
 
 
-def _number(name: str, lines: _Lines) -> int:
-    symbol = _symbol(name)
-    if not _known(name):
+def _number(name: str) -> int:
+    number = number_of(_symbol(name))
+    if number is None:
         raise _PoscarError(f"line 6: unknown element {name}")
-    return atomic_numbers().get(symbol) or HYDROGEN[symbol]
+    return number

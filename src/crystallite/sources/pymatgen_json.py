@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..crystal import Crystal, check_crystal
-from ..elements import atomic_numbers, symbols
+from ..elements import number_of, symbols
 from ..errors import CrystalError
 
 OCCUPANCY_TOLERANCE = 1e-3
-HYDROGEN = {"D": 1, "T": 1}  # pymatgen's names of the isotopes
 
 
 def crystal_of(structure: Any, source: str) -> Crystal:
@@ -78,18 +77,23 @@ def _atomic_number(species: list[dict[str, Any]]) -> int:
         listed = ", ".join(f"{one.get('element')} {one.get('occu')}" for one in species) or "nothing"
         raise _SpeciesError(f"partial occupancy: a site holds {listed}; order the structure first")
     symbol = species[0]["element"]
-    number = atomic_numbers().get(symbol) or HYDROGEN.get(symbol)
+    number = number_of(symbol)
     if number is None:
         raise _SpeciesError(f"unknown element {symbol}")
     return number
 
 
+def from_json(text: str, source: str) -> Any:
+    """Return the value of a JSON text; raises CrystalError naming `source`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CrystalError(source, f"not JSON: {error}") from None
+
+
 def _of_text(text: str, source: str) -> Any:
     if text.lstrip().startswith("{"):
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise CrystalError(source, f"not JSON: {error}") from None
+        return from_json(text, source)
     from ..cif import parse_cif
 
     return parse_cif(text, source)

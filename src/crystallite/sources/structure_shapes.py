@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..crystal import Crystal, check_crystal
-from ..elements import atomic_numbers
+from ..elements import number_of
 from ..errors import CrystalError
 from .optimade_entries import crystal_of_entry
-from .pymatgen_json import HYDROGEN, crystal_of
+from .pymatgen_json import crystal_of, from_json
 
 PYMATGEN, JARVIS, OPTIMADE = {"lattice", "sites"}, {"lattice_mat", "coords", "elements"}, {"attributes"}
 RECORD_KEYS = ("structure", "atoms", "cif")  # where a record has its structure, in this order
@@ -51,10 +50,7 @@ def is_record(value: Any) -> bool:
 def structure_of(value: Any, place: str) -> Crystal:
     """Return the crystal of a structure in any of the shapes; raises CrystalError naming `place`."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise CrystalError(place, f"not JSON: {error}") from None
+        value = from_json(value, place)
     if isinstance(value, dict) and value.keys() >= JARVIS:
         return _jarvis_crystal(value, place)
     if isinstance(value, dict) and not value.keys() & PYMATGEN:
@@ -117,19 +113,18 @@ def _named(value: Mapping[str, Any]) -> str:
 
 def _jarvis_crystal(atoms: Mapping[str, Any], place: str) -> Crystal:
     """Return the crystal of JARVIS's Atoms.to_dict: lattice_mat in Å, coords fractional unless cartesian."""
-    symbols = atoms["elements"]
     try:
+        symbols = list(atoms["elements"])
         lattice = np.array(atoms["lattice_mat"], np.float64)
         coords = np.array(atoms["coords"], np.float64)
-        unknown = [name for name in symbols if name not in atomic_numbers() and name not in HYDROGEN]
+        numbers = [number_of(name) for name in symbols]
         cartesian = bool(atoms.get("cartesian", False))
         if cartesian:
             coords = np.ascontiguousarray(np.linalg.solve(lattice.T, coords.T).T)
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CrystalError(place, f"not a structure as JARVIS writes it: {error}") from None
-    if unknown:
-        raise CrystalError(place, f"unknown element {unknown[0]}")
-    numbers = np.array([atomic_numbers().get(name) or HYDROGEN[name] for name in symbols], np.uint8)
-    crystal = Crystal(numbers, lattice, coords)
+    if None in numbers:
+        raise CrystalError(place, f"unknown element {symbols[numbers.index(None)]}")
+    crystal = Crystal(np.array(numbers, np.uint8), lattice, coords)
     check_crystal(crystal, place)
     return crystal

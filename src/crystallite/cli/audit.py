@@ -11,7 +11,7 @@ import click
 from ..errors import CrystalliteError
 from ..files import refuse_input
 from .options import is_given
-from .outputs import TABLE
+from .paths import INPUT, TABLE
 
 if TYPE_CHECKING:
     from ..audit import Leak
@@ -23,14 +23,8 @@ SHOWN_IDS = 6  # of a group
 
 
 @click.command(name="audit-ids")
-@click.argument("ids", type=click.Path(path_type=Path, readable=False))
-@click.option(
-    "--map",
-    "map_path",
-    required=True,
-    type=click.Path(path_type=Path, readable=False),
-    help="The map of ids to materials.",
-)
+@click.argument("ids", type=INPUT)
+@click.option("--map", "map_path", required=True, type=INPUT, help="The map of ids to materials.")
 @click.option("-o", "--output", type=TABLE, help="CSV of all ids with their material.")
 def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
     """Find ids of a list that are one and the same material today.
@@ -74,7 +68,7 @@ def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
 @click.option("--split-column", metavar="NAME", help="Look for leaks in the split a column says.")
 @click.option(
     "--split-file",
-    type=click.Path(path_type=Path, readable=False),
+    type=INPUT,
     help="Look for leaks in the split of a CSV with material_id and split, such as a run's split.csv.",
 )
 @click.option(

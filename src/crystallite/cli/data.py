@@ -12,7 +12,7 @@ import click
 from ..errors import CrystalliteError
 from ..files import refuse_input
 from . import audit, diff, fetch, select
-from .outputs import DATASET, OutputFolder
+from .paths import DATASET, INPUT, OutputFolder
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
@@ -67,11 +67,7 @@ def info(data: str) -> None:
 @command.command(name="import")
 @click.argument("source")
 @click.option("-o", "--output", required=True, type=DATASET, help="The .parquet file to write.")
-@click.option(
-    "--table",
-    type=click.Path(path_type=Path, readable=False),
-    help="CSV, Parquet or archive with the properties.",
-)
+@click.option("--table", type=INPUT, help="CSV, Parquet or archive with the properties.")
 @click.option("--id-column", default="material_id", show_default=True, help="The table's column of ids.")
 @click.option("--target", default="target", show_default=True, help="Name for the values of id_prop.csv.")
 @click.option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..files import refuse_input
-from .outputs import OutputFolder
+from .paths import INPUT, OutputFolder
 
 if TYPE_CHECKING:
     from ..difference import Change, Difference
@@ -27,12 +27,7 @@ SHOWN = 5  # ids of each kind
     metavar="NAME|OLD=NEW",
     help="Compare this property; repeatable.  [default: all that both have]",
 )
-@click.option(
-    "--map",
-    "map_path",
-    type=click.Path(path_type=Path, readable=False),
-    help="Map of ids to what they are today.",
-)
+@click.option("--map", "map_path", type=INPUT, help="Map of ids to what they are today.")
 @click.option("-o", "--output", type=OutputFolder(), help="Folder for tables and histograms.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 def command(

@@ -12,7 +12,7 @@ import click
 from ..errors import CrystalliteError
 from ..files import refuse_input
 from . import fetch_optimade, fetch_public
-from .outputs import DATASET
+from .paths import DATASET, INPUT
 
 if TYPE_CHECKING:
     from ..sources.materials_project import Fetched
@@ -35,11 +35,7 @@ for subcommand in (fetch_optimade.command, *fetch_public.commands()):
 
 
 @command.command()
-@click.option(
-    "--ids",
-    type=click.Path(path_type=Path, readable=False),
-    help="File of task or material ids: text, CSV, Parquet.",
-)
+@click.option("--ids", type=INPUT, help="File of task or material ids: text, CSV, Parquet.")
 @click.option("--article", type=click.Choice(ARTICLE_LISTS), help="The ids of the CGCNN article (2018).")
 @click.option("--chemsys", help="Chemical systems, comma-separated: Li-O,Na-Cl.")
 @click.option("--everything", is_flag=True, help="All materials that are not deprecated.")

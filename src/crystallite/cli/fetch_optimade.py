@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..errors import CrystalliteError
-from .outputs import DATASET
+from .paths import DATASET
 
 SHOWN = 10  # structures left out
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..sources.public_sets import PUBLIC_SETS, PublicSet
-from .outputs import DATASET, OutputFolder
+from .paths import DATASET, OutputFolder
 
 
 def commands() -> list[click.Command]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .outputs import OutputFolder
+from .paths import INPUT, OutputFolder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ _OPTIONS = [
     ),
     click.option(
         "--config",
-        type=click.Path(path_type=Path, readable=False),
+        type=INPUT,
         metavar="FILE.toml",
         help="Settings of tune's best.toml or of a run's config.toml; options given here win.",
     ),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from .outputs import OutputFile
+from .paths import INPUT, OutputFile
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path, readable=False))
+@click.argument("model", type=INPUT)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",

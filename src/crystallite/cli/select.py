@@ -9,7 +9,7 @@ import click
 
 from ..errors import CrystalliteError
 from ..files import refuse_input
-from .outputs import DATASET
+from .paths import DATASET, INPUT
 
 ARTICLE_LISTS = ("formation", "band-gap", "elastic", "all")
 SHOWN = 5  # ids that are not there
@@ -17,20 +17,10 @@ SHOWN = 5  # ids that are not there
 
 @click.command(name="select")
 @click.argument("data")
-@click.option(
-    "--ids",
-    "ids_path",
-    type=click.Path(path_type=Path, readable=False),
-    help="File with an id in every line.",
-)
+@click.option("--ids", "ids_path", type=INPUT, help="File with an id in every line.")
 @click.option("--article", type=click.Choice(ARTICLE_LISTS), help="The ids of the CGCNN article (2018).")
 @click.option("--exclude", is_flag=True, help="Take the crystals that are not among these ids.")
-@click.option(
-    "--map",
-    "map_path",
-    type=click.Path(path_type=Path, readable=False),
-    help="Map of ids to what they are today.",
-)
+@click.option("--map", "map_path", type=INPUT, help="Map of ids to what they are today.")
 @click.option(
     "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Take these only; repeatable."
 )

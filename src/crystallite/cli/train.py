@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .options import is_given, only_target, settings_of, training_options
+from .paths import INPUT
 from .summaries import print_group, print_run
 
 _ALONE = "--parallel is for several trainings: it goes with --folds or --members"
@@ -18,12 +19,7 @@ _ALONE = "--parallel is for several trainings: it goes with --folds or --members
 @training_options
 @click.option("--folds", type=click.IntRange(3), metavar="K", help="Cross-validate: K trainings.")
 @click.option("--members", type=click.IntRange(2), metavar="K", help="Train an ensemble of K.")
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path, readable=False),
-    metavar="RUN",
-    help="Go on with an interrupted run.",
-)
+@click.option("--resume", type=INPUT, metavar="RUN", help="Go on with an interrupted run.")
 def command(
     data: str | None,
     targets: tuple[str, ...],

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .outputs import OutputFolder
+from .paths import INPUT, OutputFolder
 
 
 @click.command()
@@ -28,12 +28,7 @@ from .outputs import OutputFolder
     help="Finished trials in total, over all processes and restarts.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Of each trial.  [default: as train]")
-@click.option(
-    "--space",
-    type=click.Path(path_type=Path, readable=False),
-    metavar="FILE.toml",
-    help="What to search; see --print-space.",
-)
+@click.option("--space", type=INPUT, metavar="FILE.toml", help="What to search; see --print-space.")
 @click.option("--print-space", is_flag=True, help="Print the default search space as TOML and stop.")
 @click.option(
     "--storage",

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from .paths import INPUT
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, readable=False))
+@click.argument("run", type=INPUT)
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )

@@ -1,4 +1,4 @@
-"""Options that name what is written: what cannot be is refused before anything is read."""
+"""Arguments and options that are paths: outputs that cannot be are refused before anything is read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import click
 
 from ..errors import CrystalliteError, WriteError
 from ..files import irregular, output_path
+
+INPUT = click.Path(path_type=Path, readable=False)  # who reads it says why it cannot be
 
 
 class OutputFile(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2

@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from hypothesis import given
 from pymatgen.core import DummySpecies, Lattice, Structure
-from strategies import crystals, made
+from strategies import crystals, made, shortest_distance
 from test_cif import cif_text
 
 from crystallite.cif import parse_cif
@@ -18,7 +18,7 @@ from crystallite.config import GraphConfig
 from crystallite.crystal import MIN_DISTANCE, Crystal, as_crystal, check_crystal
 from crystallite.dataset import Dataset
 from crystallite.errors import CrystalError
-from crystallite.neighbors import find_bonds, shortest_distance
+from crystallite.neighbors import find_bonds
 from crystallite.overlaps import distance_below
 from crystallite.sources.pymatgen_json import crystal_of, structure_dict
 

@@ -46,6 +46,19 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found.arrays.frac_coords, expected.arrays.frac_coords, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ('Lattice="3 0 0 3 0 0 0 0 3" Properties=species:S:1:pos:R:3', "the cell has no volume"),
+        ('Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:2147483648:pos:R:3', "2147483648 columns"),
+    ],
+)
+def test_extended_xyz_that_is_no_crystal(header, reason, tmp_path):
+    (tmp_path / "x.extxyz").write_text(f'1\n{header} pbc="T T T"\nFe 0 0 0\n')
+    with pytest.raises(CrystalliteError, match=reason):
+        read(tmp_path / "x.extxyz")
+
+
 def test_what_ase_itself_writes(tmp_path):
     """Energies, arrays, missing ids, and data of a row, which is not touched, however broken."""
     atoms = [ase.Atoms("NaCl", [[0, 0, 0], [2.8, 0, 0]], cell=np.eye(3) * 5.6 + 0.1, pbc=True) for _ in "ab"]

@@ -63,6 +63,7 @@ def test_scales(scale, edge, mode, tmp_path):
         ("", "line 1: a comment expected, the file ends"),
         ("nonsense\n", "line 2: the scale of the cell expected, the file ends"),
         (text(scale="one"), "line 2: the scale of the cell expected, one number or three, found one"),
+        (text(scale="..57"), "line 2: the scale of the cell expected, one number or three, found ..57"),
         (text(scale="0"), "line 2: the scale of the cell expected"),
         (text().replace("0 5 0", "0 5"), "line 4: a lattice vector, three numbers expected, found 0 5"),
         (text().replace("0 5 0", "5 0 0"), "lines 3 to 5: the cell has no volume"),

@@ -53,6 +53,7 @@ def broken(**changes):
         (broken(sites=3), "as pymatgen writes"),
         (broken(lattice={"matrix": [[1, 0, 0], [0, 1, 0], [1, 1, 0]]}), "no volume"),
         (broken(lattice={"matrix": np.eye(3).tolist(), "pbc": [True, True, False]}), "not periodic"),
+        (broken(lattice={"matrix": np.eye(3).tolist(), "pbc": 0}), "as pymatgen writes"),
         (broken(lattice={"a": 3}), "has no 'matrix'"),
         (broken(lattice=None), "as pymatgen writes"),
         (None, "no structure"),

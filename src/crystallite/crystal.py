@@ -155,6 +155,19 @@ def as_numbers(numbers: Any) -> NDArray[np.uint8]:
     return np.where((values >= 1) & (values <= MAX_ATOMIC_NUMBER), values, 0).astype(np.uint8)
 
 
+def fractional(
+    positions: NDArray[np.float64], lattice: NDArray[np.float64], source: str
+) -> NDArray[np.float64]:
+    """Return fractional coordinates (n, 3) of Cartesian positions (n, 3), Å.
+
+    lattice: its vectors as rows, Å. Raises CrystalError naming `source` if they span no volume.
+    """
+    try:
+        return np.ascontiguousarray(np.linalg.solve(lattice.T, positions.T).T)
+    except np.linalg.LinAlgError:
+        raise CrystalError(source, "the cell has no volume") from None
+
+
 def _from_pymatgen(structure: Any, source: str) -> Crystal:
     if not structure.is_ordered:
         raise CrystalError(source, "partial occupancy: order the structure first")
@@ -170,8 +183,9 @@ def _from_pymatgen(structure: Any, source: str) -> Crystal:
 def _from_ase(atoms: Any, source: str) -> Crystal:
     if not all(atoms.pbc):
         raise CrystalError(source, "not periodic in three directions; set atoms.pbc = True if it should be")
+    lattice = np.array(atoms.cell[:], dtype=np.float64)
     return Crystal(
         numbers=as_numbers(atoms.numbers),
-        lattice=np.array(atoms.cell[:], dtype=np.float64),
-        frac_coords=np.array(atoms.get_scaled_positions(wrap=False), dtype=np.float64),
+        lattice=lattice,
+        frac_coords=fractional(np.array(atoms.positions, dtype=np.float64), lattice, source),
     )

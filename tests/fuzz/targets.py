@@ -72,7 +72,7 @@ def _write_arrays(good: Path, folder: Path, rng: Random) -> None:
 
 def _other_array(array: np.ndarray, rng: Random) -> np.ndarray:
     roll = rng.random()
-    if roll < 0.4 and array.size and array.dtype.kind != "U":
+    if roll < 0.4 and array.size and array.dtype.kind in "fiub":
         changed = array.astype(float)
         changed.flat[rng.randrange(array.size)] = rng.choice(
             (0, -1, 1, 119, 257, 1e9, 1e308, math.nan, math.inf)
@@ -81,12 +81,13 @@ def _other_array(array: np.ndarray, rng: Random) -> np.ndarray:
             return changed.astype(array.dtype) if rng.random() < 0.7 else changed
     if roll < 0.6:
         of_text, of_numbers = ("S4", "U4", "V8", "O"), ("S4", "c16", "?", "M8[s]", "f2", "i1", "u8")
-        kinds = of_text if array.dtype.kind == "U" else of_numbers
-        with np.errstate(invalid="ignore"):
+        kinds = of_text if array.dtype.kind in "SU" else of_numbers
+        with np.errstate(invalid="ignore"), contextlib.suppress(TypeError, ValueError):
             return array.astype(rng.choice(kinds))
     if roll < 0.8:
         return array[: rng.randrange(len(array) + 1)] if array.ndim else array
-    return rng.choice((array.reshape(-1), array[..., None], array.T, np.array(array.flat[0]), array[:0]))
+    first = array.ravel()[:1].squeeze()  # a number; empty if there is none
+    return rng.choice((array.reshape(-1), array[..., None], array.T, array[:0], first))
 
 
 def _read_each(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import compress
-from math import acos, cos, radians, sin
+from math import acos, cos, inf, radians, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,11 @@ def read_cell(block: Block) -> list[float]:
         if value in UNKNOWN:
             raise UnreadableError(f"the unit cell is incomplete: {tag} is missing")
         cell.append(number(value, tag))
-    if min(cell[:3]) <= 0 or min(cell[3:]) < _SMALLEST_ANGLE or max(cell[3:]) > 180 - _SMALLEST_ANGLE:
+    lengths, angles = cell[:3], cell[3:]
+    possible = all(0 < length < inf for length in lengths) and all(
+        _SMALLEST_ANGLE <= angle <= 180 - _SMALLEST_ANGLE for angle in angles
+    )
+    if not possible:
         raise UnreadableError(f"the unit cell is impossible: {', '.join(f'{value:g}' for value in cell)}")
     return cell
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..crystal import Crystal, as_crystal, as_numbers, check_crystal
+from ..crystal import Crystal, as_crystal, as_numbers, check_crystal, fractional
 from ..errors import CrystalError, CrystalliteError
 from ..extras import needed
 from .archive_stream import COMPRESSIONS, unpacked
@@ -25,6 +25,7 @@ from .structure_shapes import id_text
 
 ID_KEY = "material_id"
 UNITS_KEY = "property_units"  # of extended XYZ: unit by property
+MOST_COLUMNS = 1000  # that a property of extended XYZ may have
 COLUMNS = ["id", "numbers", "positions", "cell", "pbc", "energy", "key_value_pairs"]
 
 
@@ -93,10 +94,8 @@ def _row_crystal(row: Any, source: str) -> Crystal:
     if not all(row.pbc):
         raise CrystalError(source, "not periodic in three directions")
     lattice = np.array(row.cell, np.float64)
-    if abs(np.linalg.det(lattice)) == 0:
-        raise CrystalError(source, "the cell has no volume")
-    coords = np.linalg.solve(lattice.T, np.asarray(row.positions, np.float64).T).T
-    crystal = Crystal(as_numbers(row.numbers), lattice, np.ascontiguousarray(coords))
+    coords = fractional(np.asarray(row.positions, np.float64), lattice, source)
+    crystal = Crystal(as_numbers(row.numbers), lattice, coords)
     check_crystal(crystal, source)
     return crystal
 
@@ -129,6 +128,9 @@ def _comment_parser(id_column: str) -> Callable[[str], dict[str, Any]]:
 
     def parse_comment(line: str) -> dict[str, Any]:
         pairs: dict[str, Any] = parse(line)
+        for count in str(pairs.get("Properties", "")).split(":")[2::3]:
+            if count.isdecimal() and int(count) > MOST_COLUMNS:
+                raise ValueError(f"Properties: {count} columns; at most {MOST_COLUMNS:,} are read")
         value = pairs.get(id_column)
         if value is not None and not isinstance(value, str):
             texts = (match[2] for match in written.finditer(line))

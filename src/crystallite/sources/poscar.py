@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..crystal import Crystal, check_crystal
+from ..crystal import Crystal, check_crystal, fractional
 from ..elements import number_of
 from ..errors import CrystalError, CrystalliteError
 from .archive_stream import unpacked
@@ -36,7 +36,7 @@ def read_poscar(path: Path) -> Crystal:
     except CrystalliteError as error:
         raise as_crystal_error(error, source) from None
     try:
-        crystal = _crystal(_Lines(lines))
+        crystal = _crystal(_Lines(lines), source)
     except _PoscarError as error:
         raise CrystalError(source, f"not a readable POSCAR, {error}") from None
     check_crystal(crystal, source)
@@ -60,10 +60,7 @@ class _Lines:
     def numbers(self, count: int, what: str) -> list[float]:
         """Return the first `count` numbers of the next line."""
         words = self.take(what)
-        try:
-            values = [_real(word) for word in words[:count]]
-        except ValueError:
-            values = []
+        values = _reals(words[:count])
         if len(values) < count or not np.isfinite(values).all():
             raise self.problem(f"{what} expected, found {' '.join(words) or 'nothing'}")
         return values
@@ -78,7 +75,15 @@ def _real(word: str) -> float:
     return float(word.replace("D", "E").replace("d", "e"))
 
 
-def _crystal(lines: _Lines) -> Crystal:
+def _reals(words: list[str]) -> list[float]:
+    """Return the numbers; none if one of the words is no number."""
+    try:
+        return [_real(word) for word in words]
+    except ValueError:
+        return []
+
+
+def _crystal(lines: _Lines, source: str) -> Crystal:
     comment = lines.take("a comment")
     scales = _scales(lines)
     lattice = np.array([lines.numbers(3, "a lattice vector, three numbers") for _ in "abc"])
@@ -94,17 +99,14 @@ def _crystal(lines: _Lines) -> Crystal:
     factors = _factors(scales, lattice, lines)
     lattice = lattice * factors
     if cartesian:
-        coords = np.ascontiguousarray(np.linalg.solve(lattice.T, (coords * factors).T).T)
+        coords = fractional(coords * factors, lattice, source)
     return Crystal(numbers, lattice, coords)
 
 
 def _scales(lines: _Lines) -> list[float]:
     """Return one scale, negative if it is a volume, or three."""
     words = lines.take("the scale of the cell")
-    try:
-        scales = [float(word) for word in words[:3]]
-    except ValueError:
-        scales = [float(words[0])] if words and re.fullmatch(r"-?[0-9.]+([eE][+-]?[0-9]+)?", words[0]) else []
+    scales = [] if not words else _reals(words[:3]) or _reals(words[:1])
     if len(scales) not in {1, 3} or not np.isfinite(scales).all() or 0 in scales:
         raise lines.problem(f"the scale of the cell expected, one number or three, found {' '.join(words)}")
     return scales

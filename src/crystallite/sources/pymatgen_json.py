@@ -29,7 +29,7 @@ def crystal_of(structure: Any, source: str) -> Crystal:
         raise CrystalError(source, "no structure: a dictionary with lattice and sites is needed")
     try:
         lattice = np.array(structure["lattice"]["matrix"], np.float64)
-        periodic = structure["lattice"].get("pbc", (True, True, True))
+        periodic = all(structure["lattice"].get("pbc", (True, True, True)))
         numbers = np.array([_atomic_number(site["species"]) for site in structure["sites"]], np.uint8)
         frac_coords = np.array([site["abc"] for site in structure["sites"]], np.float64)
     except KeyError as error:
@@ -38,7 +38,7 @@ def crystal_of(structure: Any, source: str) -> Crystal:
         raise CrystalError(source, str(error)) from None
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CrystalError(source, f"not a structure as pymatgen writes it: {error}") from None
-    if not all(periodic):
+    if not periodic:
         raise CrystalError(source, "not periodic in three directions")
     crystal = Crystal(numbers, lattice, frac_coords)
     check_crystal(crystal, source)

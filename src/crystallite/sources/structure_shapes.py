@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..crystal import Crystal, check_crystal
+from ..crystal import Crystal, check_crystal, fractional
 from ..elements import number_of
 from ..errors import CrystalError
 from .optimade_entries import crystal_of_entry
@@ -120,7 +120,7 @@ def _jarvis_crystal(atoms: Mapping[str, Any], place: str) -> Crystal:
         numbers = [number_of(name) for name in symbols]
         cartesian = bool(atoms.get("cartesian", False))
         if cartesian:
-            coords = np.ascontiguousarray(np.linalg.solve(lattice.T, coords.T).T)
+            coords = fractional(coords, lattice, place)
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CrystalError(place, f"not a structure as JARVIS writes it: {error}") from None
     if None in numbers:

@@ -71,6 +71,7 @@ def test_scales(scale, edge, mode, tmp_path):
         (text("Na Cl\n1 2", SITES + "\n1 1 1\n"), "line 11: 3 atoms announced, 2 found"),
         (text("Na Cl\n2"), "line 7: 1 numbers of atoms for 2 names of elements"),
         (text("Na Cl\nx"), "line 7: numbers of atoms expected, found x"),
+        (text("Na Cl\n9¹9 1"), "line 7: numbers of atoms expected, found 9¹9 1"),
         (text("Na Cl\n1 99999999999"), "line 7: 100,000,000,000 atoms"),
         (text("Na Xx\n1 1"), "line 6: unknown element Xx"),
         (text("1 1"), "line 6: no names of elements (VASP 4)"),

@@ -164,7 +164,7 @@ def _remove_abandoned(folder: Path, beginning: str, ending: str) -> None:
     pattern = f"{glob.escape(beginning)}*{glob.escape(ending)}"
     for path in folder.glob(pattern):
         process, _, rest = path.name.removeprefix(beginning).partition("-")
-        if process.isdigit() and rest.removesuffix(ending).isdigit() and not is_running(int(process)):
+        if process.isdecimal() and rest.removesuffix(ending).isdecimal() and not is_running(int(process)):
             path.unlink(missing_ok=True)
 
 

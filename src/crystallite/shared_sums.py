@@ -109,7 +109,7 @@ def _new_file(n_processes: int) -> str:
     """Make the file and return its path; "" if the memory has no room for it."""
     for left in _MEMORY.glob("crystallite-*-*"):
         process = left.name.split("-")[1]
-        if process.isdigit() and not is_running(int(process)):
+        if process.isdecimal() and not is_running(int(process)):
             left.unlink(missing_ok=True)  # killed before all had opened it
     handle, path = tempfile.mkstemp(dir=_MEMORY, prefix=f"crystallite-{os.getpid()}-")
     try:

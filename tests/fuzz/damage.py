@@ -173,7 +173,7 @@ def _changed_lines(data: bytes, rng: Random) -> bytes:
     elif roll < 0.7:
         lines.insert(there, lines[here])
     elif roll < 0.75:
-        lines[here:here] = [lines[here]] * 3000
+        lines[here:here] = [lines[here]] * min(3000, 4_000_000 // (1 + len(lines[here])))
     else:
         lines[here], lines[there] = lines[there], lines[here]
     return b"\n".join(lines)

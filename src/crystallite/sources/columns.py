@@ -121,7 +121,7 @@ def _spread(length: int, known: list[tuple[int, str]], values: list[Any], kind: 
 
 
 def _is_integer(text: str) -> bool:
-    return text.lstrip("+-").isdigit()
+    return text.lstrip("+-").isdecimal()
 
 
 def _is_padded(text: str) -> bool:

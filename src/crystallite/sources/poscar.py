@@ -125,7 +125,7 @@ def _factors(scales: list[float], lattice: NDArray[np.float64], lines: _Lines) -
 def _species(lines: _Lines, comment: list[str]) -> tuple[list[str] | None, list[int]]:
     """Return the names, of VASP 4 those in the comment or None, and the number of atoms of each."""
     words = lines.take("names of elements")
-    if words and not words[0].isdigit():
+    if words and not words[0].isdecimal():
         names: list[str] | None = words
         counts = _counts(lines.take("numbers of atoms"), lines)
         if len(counts) != len(words):
@@ -139,7 +139,7 @@ def _species(lines: _Lines, comment: list[str]) -> tuple[list[str] | None, list[
 def _counts(words: list[str], lines: _Lines) -> list[int]:
     numeric = []
     for word in words:
-        if not word.isdigit():
+        if not word.isdecimal():
             break
         numeric.append(word)
     if not numeric:

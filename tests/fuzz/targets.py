@@ -82,12 +82,12 @@ def _other_array(array: np.ndarray, rng: Random) -> np.ndarray:
     if roll < 0.6:
         of_text, of_numbers = ("S4", "U4", "V8", "O"), ("S4", "c16", "?", "M8[s]", "f2", "i1", "u8")
         kinds = of_text if array.dtype.kind in "SU" else of_numbers
-        with np.errstate(invalid="ignore"), contextlib.suppress(TypeError, ValueError):
+        with np.errstate(invalid="ignore"), contextlib.suppress(TypeError, ValueError, RuntimeError):
             return array.astype(rng.choice(kinds))
     if roll < 0.8:
         return array[: rng.randrange(len(array) + 1)] if array.ndim else array
     first = array.ravel()[:1].squeeze()  # a number; empty if there is none
-    return rng.choice((array.reshape(-1), array[..., None], array.T, array[:0], first))
+    return rng.choice((array.reshape(-1), array[..., None], array.T, np.atleast_1d(array)[:0], first))
 
 
 def _read_each(folder: Path) -> None:

@@ -47,14 +47,17 @@ def assert_close(found, expected):
 
 
 @pytest.mark.parametrize(
-    ("header", "reason"),
+    ("n_atoms", "header", "reason"),
     [
-        ('Lattice="3 0 0 3 0 0 0 0 3" Properties=species:S:1:pos:R:3', "the cell has no volume"),
-        ('Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:2147483648:pos:R:3', "2147483648 columns"),
+        ("99999999999999999999", "", "crystal 2: .* atoms announced, the file ends"),
+        ("2", "", "crystal 2: 2 atoms announced, the file ends"),
+        ("1", 'Lattice="3 0 0 3 0 0 0 0 3" Properties=species:S:1:pos:R:3', "the cell has no volume"),
+        ("1", 'Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:2147483648:pos:R:3', "2147483648 columns"),
     ],
 )
-def test_extended_xyz_that_is_no_crystal(header, reason, tmp_path):
-    (tmp_path / "x.extxyz").write_text(f'1\n{header} pbc="T T T"\nFe 0 0 0\n')
+def test_extended_xyz_that_is_no_crystal(n_atoms, header, reason, tmp_path):
+    good = '1\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 pbc="T T T"\nFe 0 0 0\n'
+    (tmp_path / "x.extxyz").write_text(f'{good}{n_atoms}\n{header} pbc="T T T"\nFe 0 0 0\n')
     with pytest.raises(CrystalliteError, match=reason):
         read(tmp_path / "x.extxyz")
 

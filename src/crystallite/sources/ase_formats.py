@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from io import StringIO
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -104,6 +106,9 @@ def _extended_xyz(path: Path, id_column: str, units: dict[str, str]) -> Iterator
     parse = _comment_parser(id_column)
     compressed = path.suffix.lower() in COMPRESSIONS
     file = StringIO(text_of(unpacked(path))[0]) if compressed else path
+    with nullcontext(file) if isinstance(file, StringIO) else path.open(errors="replace") as lines:
+        _check_numbers_of_atoms(lines, path)
+        lines.seek(0)
     frames = ase_module("ase.io").iread(file, index=":", format="extxyz", properties_parser=parse)
     for frame, atoms in enumerate(_frames(frames, path)):
         results = atoms.calc.results if atoms.calc is not None else {}
@@ -121,6 +126,19 @@ def _extended_xyz(path: Path, id_column: str, units: dict[str, str]) -> Iterator
         yield Record(name, attempted(as_crystal, atoms, place), pairs)
 
 
+def _check_numbers_of_atoms(lines: TextIO, path: Path) -> None:
+    """Refuse a file that announces more atoms than it has lines: ASE would count on for ever."""
+    for crystal in count(1):
+        words = lines.readline().split()
+        while words and words[0].startswith("VEC"):  # ends of the cell, as old programs write them
+            words = lines.readline().split()
+        if not words or not words[0].isdecimal():
+            return
+        n_atoms = int(words[0][:18])
+        if sum(1 for _ in islice(lines, n_atoms + 1)) <= n_atoms:
+            raise CrystalliteError(f"{path}, crystal {crystal}: {n_atoms:,} atoms announced, the file ends")
+
+
 def _comment_parser(id_column: str) -> Callable[[str], dict[str, Any]]:
     """Return ASE's parser of comment lines, but one that leaves an id such as 00123 as it is."""
     parse = ase_module("ase.io.extxyz").key_val_str_to_dict
@@ -128,9 +146,9 @@ def _comment_parser(id_column: str) -> Callable[[str], dict[str, Any]]:
 
     def parse_comment(line: str) -> dict[str, Any]:
         pairs: dict[str, Any] = parse(line)
-        for count in str(pairs.get("Properties", "")).split(":")[2::3]:
-            if count.isdecimal() and int(count) > MOST_COLUMNS:
-                raise ValueError(f"Properties: {count} columns; at most {MOST_COLUMNS:,} are read")
+        for columns in str(pairs.get("Properties", "")).split(":")[2::3]:
+            if columns.isdecimal() and int(columns) > MOST_COLUMNS:
+                raise ValueError(f"Properties: {columns} columns; at most {MOST_COLUMNS:,} are read")
         value = pairs.get(id_column)
         if value is not None and not isinstance(value, str):
             texts = (match[2] for match in written.finditer(line))

@@ -42,7 +42,7 @@ def train_published(split: Path, epochs: int, seed: int) -> None:
     """Train the published network with its own loop on the split of one of our runs."""
     from peer import Training, collate_pool, prepare_graphs
 
-    from crystallite.sources.export import export_published
+    from crystallite.sources.exporters.published_layout import export_published
 
     dataset = crystallite.Dataset.read(DATA)
     torch.manual_seed(seed)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 
 # Target -> its column and unit; values of 2018 where there are any, of 2023 (GGA and GGA+U) otherwise.
 COLUMNS = {

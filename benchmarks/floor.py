@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from ours import make_trainer
 
-from crystallite.graphs import GraphBatch, gather_batch
-from crystallite.kernels import WINDOW
+from crystallite.graphs.packed import GraphBatch, gather_batch
+from crystallite.network.kernels import WINDOW
 
-EXP, LOG1P, DIVIDE = 26, 19, 1  # operations of the polynomials in crystallite.kernels
+EXP, LOG1P, DIVIDE = 26, 19, 1  # operations of the polynomials in crystallite.network.kernels
 SIGMOID, SOFTPLUS = EXP + DIVIDE + 3, EXP + LOG1P + 3
 WIDTH, LAYERS, HIDDEN, FEATURES = 64, 3, 128, 92
 CHANNELS = 2 * WIDTH

@@ -72,7 +72,7 @@ def _in_fresh_process(*arguments: str) -> dict[str, float]:
 
 
 def _step(action: str, source: str, path: str) -> dict[str, float]:
-    from crystallite.dataset import Dataset
+    from crystallite.datasets.dataset import Dataset
     from crystallite.sources import formats
 
     if action == "make":

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from crystallite.builtin import builtin_path
-from crystallite.cif import read_cif
-from crystallite.config import GraphConfig
-from crystallite.crystal import Crystal
-from crystallite.dataset import Dataset
-from crystallite.graph_store import dataset_graphs
-from crystallite.graphs import build_graphs
-from crystallite.model import CrystalNetwork
-from crystallite.recipes import RECIPES
-from crystallite.sources.export import export_published
-from crystallite.splits import Split
-from crystallite.targets import Targets
-from crystallite.trainer import Trainer
+from crystallite.crystals.cif import read_cif
+from crystallite.crystals.crystal import Crystal
+from crystallite.datasets.builtin import builtin_path
+from crystallite.datasets.dataset import Dataset
+from crystallite.graphs.packed import build_graphs
+from crystallite.graphs.store import dataset_graphs
+from crystallite.materials.splits import Split
+from crystallite.network.model import CrystalNetwork
+from crystallite.network.targets import Targets
+from crystallite.settings.config import GraphConfig
+from crystallite.settings.recipes import RECIPES
+from crystallite.sources.exporters.published_layout import export_published
+from crystallite.training.trainer import Trainer
 
 Measure = Callable[[], float]
 

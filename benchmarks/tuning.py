@@ -23,8 +23,8 @@ import numpy as np
 import optuna
 import torch
 
-from crystallite.dataset import Dataset
-from crystallite.preparation import prepare, run_config
+from crystallite.datasets.dataset import Dataset
+from crystallite.training.preparation import prepare, run_config
 
 TARGETS = {"elastic": "log10_bulk_modulus", "formation": "formation_energy_per_atom"}
 TRAIN_LIMIT = {"elastic": 0, "formation": 800}  # 0: all

@@ -41,8 +41,8 @@ import numpy as np
 from ase.data import atomic_numbers
 from ase.formula import Formula
 
-from crystallite.crystal import Crystal
-from crystallite.dataset import Dataset
+from crystallite.crystals.crystal import Crystal
+from crystallite.datasets.dataset import Dataset
 
 Row = dict[str, str]
 

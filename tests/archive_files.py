@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.sources.formats import ImportSettings, import_dataset
 
 AWKWARD_IDS = ["mp-1", "149", "007", "1e5", "T", "nan", "a b", 'é"\\{x}', "_JSON 1", "x=y"]

@@ -40,7 +40,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 @pytest.fixture(scope="session")
 def elastic():
     """The built-in elastic set, 1,181 crystals."""
-    from crystallite.dataset import Dataset
+    from crystallite.datasets.dataset import Dataset
 
     return Dataset.read("elastic")
 
@@ -48,7 +48,7 @@ def elastic():
 @pytest.fixture(scope="session")
 def formation():
     """The built-in formation-energy set, 3,938 crystals."""
-    from crystallite.dataset import Dataset
+    from crystallite.datasets.dataset import Dataset
 
     return Dataset.read("formation")
 
@@ -56,7 +56,7 @@ def formation():
 @pytest.fixture
 def energy_model():
     """The published formation-energy model, in its own copy."""
-    from crystallite.published import load_published
+    from crystallite.models.published import load_published
 
     return load_published(GOLDEN / "formation-energy-per-atom.pth.tar")
 
@@ -64,7 +64,7 @@ def energy_model():
 @pytest.fixture(scope="session")
 def moduli_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Parquet file with the first 40 crystals of the elastic set; nobody writes to it."""
-    from crystallite.dataset import Dataset
+    from crystallite.datasets.dataset import Dataset
 
     path = tmp_path_factory.mktemp("moduli") / "moduli.parquet"
     Dataset.read("elastic").select(range(40)).write(path)

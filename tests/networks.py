@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystallite.config import ModelConfig
-from crystallite.graphs import PackedGraphs, gather_batch
-from crystallite.model import CrystalNetwork
+from crystallite.graphs.packed import PackedGraphs, gather_batch
+from crystallite.network.model import CrystalNetwork
+from crystallite.settings.config import ModelConfig
 
 
 class Step(NamedTuple):

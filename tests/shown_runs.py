@@ -12,7 +12,7 @@ import pytest
 from training_runs import metrics, summary
 
 from crystallite import tracking
-from crystallite.run_folder import RunConfig
+from crystallite.runs.folder import RunConfig
 from crystallite.tracking import TRACKING, flat_settings, numbers_in
 
 FILES = {"best.safetensors", "config.toml", "summary.json", "test_predictions.csv", "split.csv"}

@@ -9,9 +9,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from crystallite.config import GraphConfig
-from crystallite.crystal import Crystal
-from crystallite.neighbors import find_bonds
+from crystallite.crystals.crystal import Crystal
+from crystallite.crystals.neighbors import find_bonds
+from crystallite.settings.config import GraphConfig
 
 ELEMENTS = [1, 3, 8, 11, 14, 17, 22, 26, 29, 38, 56, 82]
 

@@ -12,8 +12,8 @@ from archive_files import read
 from strategies import rock_salt
 
 from crystallite.errors import CrystalliteError
-from crystallite.sources.export import cif_text
-from crystallite.sources.pymatgen_json import structure_dict
+from crystallite.sources.exporters.published_layout import cif_text
+from crystallite.sources.reading.pymatgen_json import structure_dict
 
 CRYSTALS = [rock_salt(5.0), rock_salt(6.0)]
 S, T = map(structure_dict, CRYSTALS)

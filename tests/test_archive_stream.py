@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystallite.sources import archive_stream
-from crystallite.sources.archive_stream import open_archive
+from crystallite.sources.reading.archive_stream import open_archive
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

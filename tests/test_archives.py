@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pymatgen.core import Structure
 
 from crystallite.cli import cli
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.formats import export_dataset
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from archive_files import AWKWARD_IDS, assert_same_columns, mixed_dataset, read
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.formats import export_dataset
 

@@ -13,7 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from crystallite.audit import (
+from crystallite.cli.audit import command, ids_command
+from crystallite.cli.select import command as select_command
+from crystallite.crystals.crystal import Crystal
+from crystallite.datasets.dataset import Dataset
+from crystallite.datasets.selection import delta_set, full_set, original_set, select_value
+from crystallite.errors import CrystalliteError
+from crystallite.materials.audit import (
     audit_ids,
     find_groups,
     find_leak,
@@ -22,14 +28,8 @@ from crystallite.audit import (
     repeated,
     spread,
 )
-from crystallite.cli.audit import command, ids_command
-from crystallite.cli.select import command as select_command
-from crystallite.crystal import Crystal
-from crystallite.dataset import Dataset
-from crystallite.errors import CrystalliteError
-from crystallite.selection import delta_set, full_set, original_set, select_value
-from crystallite.sources.id_lists import read_id_map, read_ids
-from crystallite.splits import Split, random_split
+from crystallite.materials.splits import Split, random_split
+from crystallite.sources.web.id_lists import read_id_map, read_ids
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "rcgcnn"
 

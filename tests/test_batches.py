@@ -8,10 +8,10 @@ import torch
 from networks import furthest, random_network, training_step
 from training_runs import energies, metrics, train
 
-from crystallite.batches import ResidentGraphs, batch_inputs, placed
-from crystallite.config import GraphConfig, ModelConfig
-from crystallite.graphs import PackedGraphs, build_graphs
-from crystallite.inference import network_outputs
+from crystallite.graphs.packed import PackedGraphs, build_graphs
+from crystallite.models.inference import network_outputs
+from crystallite.network.batches import ResidentGraphs, batch_inputs, placed
+from crystallite.settings.config import GraphConfig, ModelConfig
 
 DEVICES = [
     "cpu",

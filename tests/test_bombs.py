@@ -18,11 +18,11 @@ import torch
 from conftest import GOLDEN
 
 from crystallite.errors import CrystalliteError
-from crystallite.published import load_published
+from crystallite.models.published import load_published
 from crystallite.sources import archive_stream, collecting
-from crystallite.sources.archives import import_json_or_msgpack
-from crystallite.sources.id_lists import read_id_map, read_ids
-from crystallite.sources.numpy_archive import import_archive
+from crystallite.sources.importers.archives import import_json_or_msgpack
+from crystallite.sources.reading.numpy_archive import import_archive
+from crystallite.sources.web.id_lists import read_id_map, read_ids
 
 ARRAYS = {
     "ids": np.array(["a", "b"]),
@@ -223,7 +223,7 @@ def test_a_model_that_says_to_be_huge(tmp_path):
     script = f"""
 import json, resource, torch
 from safetensors.torch import save_file
-from crystallite.checkpoint import load_model
+from crystallite.models.checkpoint import load_model
 from crystallite.errors import CrystalliteError
 path = {str(tmp_path / "x.safetensors")!r}
 header = {{"format": 2, "model": {{"atom_width": 4900}}, "graph": {{}}, "targets": {{}}}}

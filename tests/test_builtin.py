@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from strategies import shortest_distance
 
-from crystallite.builtin import BUILTIN, builtin_path
-from crystallite.crystal import check_crystal
-from crystallite.dataset import Dataset
+from crystallite.crystals.crystal import check_crystal
+from crystallite.datasets.builtin import BUILTIN, builtin_path
+from crystallite.datasets.dataset import Dataset
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

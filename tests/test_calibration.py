@@ -11,7 +11,7 @@ from scipy import stats
 from training_runs import of_target, one_thread, strict_json, summary, table  # noqa: F401
 
 from crystallite import load_predictor
-from crystallite.uncertainty import LEAST_VALUES, Calibration, coverage, fit_calibration
+from crystallite.evaluation.calibration import LEAST_VALUES, Calibration, coverage, fit_calibration
 
 TRUE = (1.7, 0.6)  # scale and floor that errors are drawn with
 

@@ -13,14 +13,14 @@ from pymatgen.core import DummySpecies, Lattice, Structure
 from strategies import crystals, made, shortest_distance
 from test_cif import cif_text
 
-from crystallite.cif import parse_cif
-from crystallite.config import GraphConfig
-from crystallite.crystal import MIN_DISTANCE, Crystal, as_crystal, check_crystal
-from crystallite.dataset import Dataset
+from crystallite.crystals.cif import parse_cif
+from crystallite.crystals.crystal import MIN_DISTANCE, Crystal, as_crystal, check_crystal
+from crystallite.crystals.neighbors import find_bonds
+from crystallite.crystals.overlaps import distance_below
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError
-from crystallite.neighbors import find_bonds
-from crystallite.overlaps import distance_below
-from crystallite.sources.pymatgen_json import crystal_of, structure_dict
+from crystallite.settings.config import GraphConfig
+from crystallite.sources.reading.pymatgen_json import crystal_of, structure_dict
 
 
 def of_cif(crystal: Crystal) -> Crystal:

@@ -16,7 +16,9 @@ from networks import random_network, settled
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from crystallite.checkpoint import (
+from crystallite.errors import CrystalliteError
+from crystallite.graphs.packed import PackedGraphs, build_graphs
+from crystallite.models.checkpoint import (
     TrainedModel,
     load_model,
     read_tensors,
@@ -24,12 +26,10 @@ from crystallite.checkpoint import (
     save_model,
     write_tensors,
 )
-from crystallite.config import GraphConfig, ModelConfig
-from crystallite.errors import CrystalliteError
-from crystallite.graphs import PackedGraphs, build_graphs
-from crystallite.inference import predict_graphs
-from crystallite.published import load_published
-from crystallite.targets import Targets
+from crystallite.models.inference import predict_graphs
+from crystallite.models.published import load_published
+from crystallite.network.targets import Targets
+from crystallite.settings.config import GraphConfig, ModelConfig
 
 GRAPH = GraphConfig(n_neighbors=10, ties="first")
 TARGETS = Targets(("bulk", "shear"), ("GPa", "GPa"), "regression", (100.0, 50.0), (70.0, 40.0))

@@ -1,4 +1,4 @@
-"""CIF reading agrees with pymatgen, except where crystallite.cif's docstring says it should not."""
+"""CIF reading agrees with pymatgen, except where crystallite.crystals.cif's docstring says it should not."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
-from crystallite.cif import parse_cif, read_cif
-from crystallite.crystal import Crystal
+from crystallite.crystals.cif import parse_cif, read_cif
+from crystallite.crystals.crystal import Crystal
 from crystallite.errors import CrystalError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pymatgen warns about most files

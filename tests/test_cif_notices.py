@@ -7,9 +7,9 @@ import warnings
 import pytest
 from test_cif import cif_text, listed
 
-from crystallite.cif import parse_cif
+from crystallite.crystals.cif import parse_cif
+from crystallite.crystals.notices import CrystalNotice, gathered, summarized, summary
 from crystallite.errors import CrystalError
-from crystallite.notices import CrystalNotice, gathered, summarized, summary
 
 CUBE = (5.6, 5.6, 5.6, 90, 90, 90)
 ROCK_SALT = "Na 0 0 0\nCl .5 .5 .5"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_cif import cif_text, listed
 
-from crystallite.cif import parse_cif
+from crystallite.crystals.cif import parse_cif
 from crystallite.errors import CrystalError
 
 ROCK_SALT = "Na 0 0 0\nCl .5 .5 .5"

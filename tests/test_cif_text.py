@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from test_cif import CELLS, TYPED_LOOP, cif_text
 
-from crystallite.cif import parse_cif, parse_cifs, read_cif, read_cifs
-from crystallite.crystal import Crystal
+from crystallite.crystals.cif import parse_cif, parse_cifs, read_cif, read_cifs
+from crystallite.crystals.crystal import Crystal
+from crystallite.crystals.notices import CrystalNotice
 from crystallite.errors import CrystalError
-from crystallite.notices import CrystalNotice
 
 TEXT = cif_text("Na 0 0 0\nCl .5 .5 .5")
 

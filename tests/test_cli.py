@@ -11,8 +11,8 @@ import pytest
 from conftest import GOLDEN
 from training_runs import ENERGY, command, energies, one_thread, small_options, train  # noqa: F401
 
-from crystallite import training
 from crystallite.cli import COMMANDS, cli, main
+from crystallite.training import train as training
 
 HEAVY = {"torch", "numba", "pyarrow", "matplotlib", "gemmi", "numpy", "pandas", "scipy"}
 

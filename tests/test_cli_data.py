@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from crystallite.cli import cli, main
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 
 
 def run(*args):

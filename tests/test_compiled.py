@@ -22,7 +22,7 @@ import sys
 sys.modules["scipy"] = None  # as if it were not installed
 import numpy as np
 import crystallite
-from crystallite.graphs import build_graphs
+from crystallite.graphs.packed import build_graphs
 
 data = crystallite.Dataset.read("elastic").select(range(40))
 build_graphs(data.arrays, crystallite.GraphConfig(ties="first"))
@@ -30,7 +30,11 @@ run = crystallite.train(data, "log10_bulk_modulus", epochs=1, out=sys.argv[1], p
 assert np.isfinite(run.predict(data.crystal(0))).all()
 assert len(crystallite.load_predictor({str(MODEL)!r}).predict(data)) == 40
 
-from crystallite import cif, graphs, kernels, neighbors, reduction
+from crystallite.crystals import cif
+from crystallite.graphs import packed as graphs
+from crystallite.network import kernels
+from crystallite.crystals import neighbors
+from crystallite.graphs import reduction
 for module in (cif, graphs, kernels, neighbors, reduction):
     for name, loop in vars(module).items():
         if hasattr(loop, "signatures") and len(loop.signatures) > 1:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import crystallite
-from crystallite.audit import read_split
-from crystallite.csv_tables import meant, shown
-from crystallite.dataset import Dataset
-from crystallite.run_folder import read_predictions
-from crystallite.sources.id_lists import read_id_map, read_ids
-from crystallite.training import resume
+from crystallite.datasets.dataset import Dataset
+from crystallite.files.csv_tables import meant, shown
+from crystallite.materials.audit import read_split
+from crystallite.runs.folder import read_predictions
+from crystallite.sources.web.id_lists import read_id_map, read_ids
+from crystallite.training.train import resume
 
 ODD = ["=cmd|calc!A1", "+1+1", "-x", "@sum(a1)", "\ttab", "'=quoted", "''@twice"]
 PLAIN = ["mp-1", "-1", "+2.5e-3", "-.5", "x=1", "'quoted", "", "'", "-nan"]
@@ -61,8 +61,8 @@ def test_maps_of_ids(tmp_path):
 def test_predictions(ending, tmp_path, energy_model):
     import pyarrow.parquet as pq
 
-    from crystallite.prediction import Predictor
-    from crystallite.screening import predict_files
+    from crystallite.models.file_predictions import predict_files
+    from crystallite.models.predictor import Predictor
 
     data = moduli(3)
     Dataset.from_crystals(list(data), ODD[:3]).write(tmp_path / "d.parquet")

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from crystallite.builtin import BUILTIN, builtin_path
-from crystallite.dataset import Dataset, iter_batches
+from crystallite.datasets.builtin import BUILTIN, builtin_path
+from crystallite.datasets.dataset import Dataset, iter_batches
+from crystallite.datasets.parquet import open_parquet
 from crystallite.errors import CrystalliteError
-from crystallite.sources.id_lists import read_ids
-from crystallite.sources.parquet import open_parquet
+from crystallite.sources.web.id_lists import read_ids
 
 
 @pytest.fixture(scope="module")

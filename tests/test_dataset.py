@@ -17,10 +17,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystallite.crystal import MIN_DISTANCE, Crystal
-from crystallite.dataset import Dataset, iter_batches
+from crystallite.crystals.crystal import MIN_DISTANCE, Crystal
+from crystallite.crystals.overlaps import distance_below
+from crystallite.datasets.dataset import Dataset, iter_batches
 from crystallite.errors import CrystalError, CrystalliteError
-from crystallite.overlaps import distance_below
 
 coordinate = st.floats(-2, 2, allow_subnormal=False)
 
@@ -159,7 +159,7 @@ def test_the_fingerprint_is_of_the_crystals_and_nothing_else(tmp_path):
 
 def test_reading_does_not_import_pandas():
     code = (
-        "import sys; from crystallite.dataset import Dataset; d = Dataset.read('formation'); d.fingerprint;"
+        "import sys, crystallite; d = crystallite.Dataset.read('formation'); d.fingerprint;"
         "d.values('formation_energy_per_atom'); d.select([1, 2]);"
         "print([m for m in ('pandas', 'torch', 'pyarrow.dataset') if m in sys.modules])"
     )

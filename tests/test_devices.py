@@ -11,12 +11,12 @@ from grouped_runs import MODULUS, TINY, TINY_OPTIONS, Said, start
 from training_runs import one_thread  # noqa: F401
 
 import crystallite
-from crystallite.checkpoint import read_tensors
-from crystallite.devices import device_name
+from crystallite.computing.devices import device_name
 from crystallite.errors import CrystalliteError
-from crystallite.prediction import load_predictor
-from crystallite.training import resume
-from crystallite.verification import verify
+from crystallite.models.checkpoint import read_tensors
+from crystallite.models.predictor import load_predictor
+from crystallite.training.train import resume
+from crystallite.training.verification import verify
 
 BAD = ["nowhere", "meta", "cpu:x", "xla"]  # `meta` moves a network, but computes nothing
 

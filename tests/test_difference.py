@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from crystallite.cli.diff import command
-from crystallite.crystal import Crystal
-from crystallite.dataset import Dataset
-from crystallite.difference import Change, compare, pair_crystals, write_difference
+from crystallite.crystals.crystal import Crystal
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
+from crystallite.materials.difference import Change, compare, pair_crystals, write_difference
 
 MAP = {"t1": "m1", "t2": "m2", "t3": "m2"}
 

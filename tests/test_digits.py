@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_runs import energies, of_target, one_thread, summary, train  # noqa: F401
 
-from crystallite.difference import compare, write_difference
-from crystallite.metrics import mean_absolute_error
-from crystallite.results import in_digits
-from crystallite.run_folder import read_predictions, write_predictions
-from crystallite.sources.tables import read_table
+from crystallite.evaluation.metrics import mean_absolute_error
+from crystallite.evaluation.results import in_digits
+from crystallite.materials.difference import compare, write_difference
+from crystallite.runs.folder import read_predictions, write_predictions
+from crystallite.sources.reading.tables import read_table
 
 LARGE = "large"
 numbers = st.floats(allow_nan=True, allow_infinity=False, width=64)

@@ -86,13 +86,13 @@ def test_two_processes_compute_what_one_does(one, two):
 PLAIN_NETWORK = """
 import sys
 import numpy as np, torch
-from crystallite import distributed
-from crystallite.config import ModelConfig, TrainConfig
-from crystallite.model import CrystalNetwork
-from crystallite.dataset import Dataset
-from crystallite.graph_store import dataset_graphs
-from crystallite.config import GraphConfig
-from crystallite.graphs import gather_batch
+from crystallite.computing import distributed
+from crystallite.settings.config import ModelConfig, TrainConfig
+from crystallite.network.model import CrystalNetwork
+from crystallite.datasets.dataset import Dataset
+from crystallite.graphs.store import dataset_graphs
+from crystallite.settings.config import GraphConfig
+from crystallite.graphs.packed import gather_batch
 
 data = Dataset.read(sys.argv[1])
 graphs = dataset_graphs(data, GraphConfig())
@@ -126,7 +126,7 @@ def test_gradients_and_statistics_are_those_of_the_whole_batch(data, tmp_path):
 
 RECORDED = """
 import json, os, sys
-from crystallite import batches
+from crystallite.network import batches
 import crystallite
 
 read = []

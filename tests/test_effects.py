@@ -12,11 +12,11 @@ import torch
 from grouped_runs import TINY_OPTIONS, Said
 from training_runs import ENERGY, energies, one_thread  # noqa: F401
 
-from crystallite.config import GraphConfig
-from crystallite.effects import CONDITIONS, Condition
 from crystallite.errors import CrystalliteError
-from crystallite.preparation import prepare, run_config
-from crystallite.recipes import configure, setting_names, setting_values
+from crystallite.settings.config import GraphConfig
+from crystallite.settings.effects import CONDITIONS, Condition
+from crystallite.settings.recipes import configure, setting_names, setting_values
+from crystallite.training.preparation import prepare, run_config
 
 TINY = {"epochs": 2, "batch_size": 16, "atom_width": 8, "hidden_width": 8, "n_convolutions": 1, "seed": 1}
 # Two other values of every setting with a condition.

@@ -11,12 +11,12 @@ from scipy import stats
 from training_runs import of_target, one_thread, same_weights, strict_json, summary, table, with_gaps  # noqa: F401
 
 from crystallite import load_predictor
-from crystallite.dataset import Dataset
-from crystallite.ensembles import member_seed
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.prediction import EnsemblePredictor
-from crystallite.run_folder import RunConfig
-from crystallite.uncertainty import Calibration, fit_calibration
+from crystallite.evaluation.calibration import Calibration, fit_calibration
+from crystallite.experiments.ensembles import member_seed
+from crystallite.models.predictor import EnsemblePredictor
+from crystallite.runs.folder import RunConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is known of .* validation crystals")
 MEMBERS = ("member-1", "member-2", "member-3")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_runs import ENERGY, SMALL, energies, one_thread  # noqa: F401
 
-from crystallite.preparation import prepare, run_config
-from crystallite.trainer import equal_batches
+from crystallite.training.preparation import prepare, run_config
+from crystallite.training.trainer import equal_batches
 
 
 @given(st.integers(1, 2000), st.integers(1, 300))

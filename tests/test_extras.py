@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.formats import export_dataset
 

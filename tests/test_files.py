@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from crystallite.cif import read_cif
+from crystallite.crystals.cif import read_cif
 from crystallite.errors import CrystalError, CrystalliteError, WriteError
-from crystallite.files import (
+from crystallite.files.writing import (
     atomic_path,
     file_stem,
     file_stems,

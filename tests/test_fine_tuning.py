@@ -14,12 +14,12 @@ from test_resume import after_step
 from training_runs import ENERGY, assert_same_run, energies, one_thread, train  # noqa: F401
 
 from crystallite import load_predictor
-from crystallite.checkpoint import load_model, read_tensors
 from crystallite.errors import CrystalliteError
-from crystallite.prediction import load_any_model
-from crystallite.preparation import prepare, run_config
-from crystallite.run_folder import RunConfig
-from crystallite.training import TrainingInterruptedError, resume
+from crystallite.models.checkpoint import load_model, read_tensors
+from crystallite.models.predictor import load_any_model
+from crystallite.runs.folder import RunConfig
+from crystallite.training.preparation import prepare, run_config
+from crystallite.training.train import TrainingInterruptedError, resume
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 METALS = GOLDEN / "semi-metal-classification.pth.tar"

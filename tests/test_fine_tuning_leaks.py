@@ -12,9 +12,9 @@ from test_splits_in_training import disguised
 from training_runs import ENERGY, SMALL, energies, one_thread, parts_of, train  # noqa: F401
 
 import crystallite
-from crystallite.checkpoint import load_model, save_model
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
+from crystallite.models.checkpoint import load_model, save_model
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pytest
 from grouped_runs import MODULUS, TINY, Said, moduli
 
 import crystallite
-from crystallite.checkpoint import write_tensors
 from crystallite.errors import CrystalliteError
-from crystallite.training import resume
+from crystallite.models.checkpoint import read_tensors, write_tensors
+from crystallite.training.train import resume
 
 pytest.importorskip("optuna")
 
@@ -89,6 +89,18 @@ def test_searches_and_databases_on_a_full_disk(full, moduli_file, capsys):
 def test_damaged_states_and_groups_are_named(tmp_path):
     data = moduli(40)
     run = crystallite.train(data, MODULUS, out=tmp_path / "run", progress=False, **TINY)
+    tensors, counters = read_tensors(run.folder / "last.safetensors")
+    (epoch,) = counters["history"]
+    for damage in (
+        {"loss_sum": []},
+        {"step": None},
+        {"history": [3]},
+        {"history": [{**epoch, "seconds": []}]},
+        {"history": [{**epoch, "validation_error": "x"}]},
+    ):
+        write_tensors(run.folder / "last.safetensors", tensors, {**counters, **damage})
+        with pytest.raises(CrystalliteError, match=r"last\.safetensors is damaged or of another training"):
+            resume(run.folder, data=data, progress=False)
     write_tensors(run.folder / "last.safetensors", {}, {"step": 1})
     with pytest.raises(CrystalliteError, match=r"last\.safetensors is damaged or of another training"):
         resume(run.folder, data=data, progress=False)
@@ -104,7 +116,7 @@ def test_damaged_states_and_groups_are_named(tmp_path):
     ):
         (group / "group.json").write_text(text)
         with pytest.raises(CrystalliteError, match=r"group\.json is damaged"):
-            crystallite.experiments.resume_group(group)
+            crystallite.experiments.kinds.resume_group(group)
     for text in (
         "[]",
         "{}",

@@ -9,12 +9,12 @@ from scipy import stats
 from strategies import SUPERCELLS, in_cell, reordered, rotated, shifted
 from training_runs import of_target, one_thread, summary, table, with_gaps  # noqa: F401
 
-from crystallite import experiments
-from crystallite.checkpoint import load_model
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.run_group import half_width, spread
-from crystallite.splits import fold_split
+from crystallite.experiments import kinds as experiments
+from crystallite.experiments.run_group import half_width, spread
+from crystallite.materials.splits import fold_split
+from crystallite.models.checkpoint import load_model
 
 FOLDS = 4
 

@@ -27,9 +27,9 @@ from training_runs import (
     wait_for_epoch,
 )
 
-from crystallite.checkpoint import read_tensors
 from crystallite.errors import CrystalliteError
-from crystallite.training import resume
+from crystallite.models.checkpoint import read_tensors
+from crystallite.training.train import resume
 
 LONG = {"epochs": 24, "batch_size": 16}
 SHORT = {"epochs": 2, "batch_size": 16}

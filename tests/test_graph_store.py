@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from strategies import made, rock_salt
 
-from crystallite import graph_store
-from crystallite.config import GraphConfig
-from crystallite.crystal import pack_crystals
-from crystallite.dataset import Dataset
+from crystallite.crystals.crystal import pack_crystals
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError
-from crystallite.graph_store import cache_folder, dataset_graphs, store_key
-from crystallite.graphs import PackedGraphs, build_graphs
+from crystallite.graphs import store as graph_store
+from crystallite.graphs.packed import PackedGraphs, build_graphs
+from crystallite.graphs.store import cache_folder, dataset_graphs, store_key
+from crystallite.settings.config import GraphConfig
 
 CONFIG = GraphConfig()
 
@@ -162,10 +162,10 @@ def test_damaged_store_is_built_anew(damage, dataset, expected, builds, tmp_path
 ASK = """
 import sys, time
 from pathlib import Path
-from crystallite import graph_store
-from crystallite.config import GraphConfig
-from crystallite.dataset import Dataset
-from crystallite.graphs import build_graphs
+from crystallite.graphs import store as graph_store
+from crystallite.settings.config import GraphConfig
+from crystallite.datasets.dataset import Dataset
+from crystallite.graphs.packed import build_graphs
 
 folder = Path(sys.argv[1])
 

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import crystals, made, rock_salt
 
-from crystallite.config import GraphConfig
-from crystallite.crystal import Crystal, pack_crystals
+from crystallite.crystals.crystal import Crystal, pack_crystals
 from crystallite.errors import CrystalError
-from crystallite.graphs import (
+from crystallite.graphs.packed import (
     BLOCK_EDGES,
     CHUNK,
     MAX_ATOMS,
@@ -21,6 +20,7 @@ from crystallite.graphs import (
     gather_batch,
     pack_graphs,
 )
+from crystallite.settings.config import GraphConfig
 
 CONFIG = GraphConfig()
 

@@ -13,13 +13,13 @@ from archive_files import read
 from grouped_runs import Said
 from training_runs import ENERGY, train
 
-from crystallite.audit import read_split
-from crystallite.dataset import Dataset
-from crystallite.difference import pair_crystals
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
+from crystallite.materials.audit import read_split
+from crystallite.materials.difference import pair_crystals
 from crystallite.sources.formats import export_dataset
-from crystallite.sources.id_lists import read_id_map, read_ids
-from crystallite.sources.tables import read_table
+from crystallite.sources.reading.tables import read_table
+from crystallite.sources.web.id_lists import read_id_map, read_ids
 
 IDS = [
     "00123",

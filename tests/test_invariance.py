@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from networks import predictions, random_network, settled
 from strategies import SUPERCELLS, crystals, in_cell, reordered, rotated, shifted, unimodular
 
-from crystallite.config import GraphConfig
-from crystallite.crystal import Crystal
-from crystallite.graphs import build_graphs
-from crystallite.inference import predict_graphs
+from crystallite.crystals.crystal import Crystal
+from crystallite.graphs.packed import build_graphs
+from crystallite.models.inference import predict_graphs
+from crystallite.settings.config import GraphConfig
 
 CONFIG = GraphConfig()
 EXACT, ROUNDED = 1e-6, 5e-6  # eV; see above

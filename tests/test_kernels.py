@@ -17,12 +17,12 @@ from conftest import GOLDEN
 from networks import furthest, outputs, predictions, random_network, training_step
 from numba import njit
 
-from crystallite import kernels
-from crystallite.config import GraphConfig, ModelConfig
-from crystallite.convolution import prepare_bonds
-from crystallite.graphs import PackedGraphs, build_graphs, gather_batch
-from crystallite.kernels import WINDOW, _exp_negative, _log1p_unit, _sigmoid, _softplus
-from crystallite.threads import for_ranges
+from crystallite.computing.threads import for_ranges
+from crystallite.graphs.packed import PackedGraphs, build_graphs, gather_batch
+from crystallite.network import kernels
+from crystallite.network.convolution import prepare_bonds
+from crystallite.network.kernels import WINDOW, _exp_negative, _log1p_unit, _sigmoid, _softplus
+from crystallite.settings.config import GraphConfig, ModelConfig
 
 TINY = np.finfo(np.float32).tiny  # the smallest number that is not denormal
 STEP, N_CENTERS = np.float32(0.2), 41

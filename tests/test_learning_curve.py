@@ -8,7 +8,7 @@ from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli, part_of_rows, runs
 from training_runs import of_target, one_thread, strict_json, summary, table  # noqa: F401
 
 from crystallite.errors import CrystalliteError
-from crystallite.learning_curve import fit_power_law
+from crystallite.experiments.learning_curve import fit_power_law
 
 SIZES = [8, 20, 48]
 

@@ -10,11 +10,11 @@ import pytest
 from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli
 from training_runs import one_thread  # noqa: F401
 
-from crystallite.builtin import builtin_path
-from crystallite.dataset import Dataset, iter_batches
+from crystallite.datasets.builtin import builtin_path
+from crystallite.datasets.dataset import Dataset, iter_batches
 from crystallite.errors import CrystalliteError
-from crystallite.sources.export import export_published
-from crystallite.sources.located import located
+from crystallite.sources.exporters.published_layout import export_published
+from crystallite.sources.resolver import located
 
 
 @pytest.fixture

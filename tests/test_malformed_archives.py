@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from archive_files import mixed_dataset, read
 
-from crystallite.crystal import Crystal
+from crystallite.crystals.crystal import Crystal
 from crystallite.errors import CrystalliteError
 from crystallite.sources import archive_stream
 from crystallite.sources.formats import export_dataset
-from crystallite.sources.pymatgen_json import structure_dict
+from crystallite.sources.reading.pymatgen_json import structure_dict
 
 mixed = pytest.fixture(mixed_dataset, scope="module")
 

@@ -22,16 +22,16 @@ from strategies import (
     shifted,
 )
 
-from crystallite.config import GraphConfig
-from crystallite.crystal import Crystal, CrystalArrays
-from crystallite.graphs import build_graphs
-from crystallite.materials import (
+from crystallite.crystals.crystal import Crystal, CrystalArrays
+from crystallite.graphs.packed import build_graphs
+from crystallite.materials.groups import (
     SAME_DISTANCE,
     are_known,
     material_groups,
     material_hashes,
     material_signatures,
 )
+from crystallite.settings.config import GraphConfig
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -18,11 +18,11 @@ from materials_project_replay import (
     replaying,
 )
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources import materials_project
-from crystallite.sources.materials_project import article_ids
-from crystallite.sources.materials_project.ids import format_id, id_number
+from crystallite.sources.web.materials_project import article_ids
+from crystallite.sources.web.materials_project.ids import format_id, id_number
 
 server = pytest.fixture(replaying)
 

@@ -24,7 +24,7 @@ from materials_project_replay import (
 
 from crystallite.errors import CrystalliteError
 from crystallite.sources import web
-from crystallite.sources.materials_project import fetch_materials
+from crystallite.sources.web.materials_project import fetch_materials
 
 server = pytest.fixture(replaying)
 

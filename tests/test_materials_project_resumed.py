@@ -20,7 +20,7 @@ from materials_project_replay import (
 )
 
 from crystallite.errors import CrystalliteError
-from crystallite.sources.journal import Journal, Reply
+from crystallite.sources.web.journal import Journal, Reply
 
 server = pytest.fixture(replaying)
 

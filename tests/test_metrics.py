@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crystallite.config import TrainConfig
 from crystallite.errors import CrystalliteError
-from crystallite.metrics import (
+from crystallite.evaluation.metrics import (
     accuracy,
     area_under_curve,
     mean_absolute_error,
     r_squared,
     root_mean_square_error,
 )
-from crystallite.optimization import learning_rate
-from crystallite.targets import Targets
+from crystallite.network.targets import Targets
+from crystallite.settings.config import TrainConfig
+from crystallite.training.optimization import learning_rate
 
 NAN = float("nan")
 

@@ -22,16 +22,23 @@ from strategies import crystals, diamond, face_centered, in_cell, made, perovski
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from crystallite.checkpoint import TrainedModel
-from crystallite.config import GraphConfig, ModelConfig
-from crystallite.crystal import Crystal
-from crystallite.elements import feature_table
+from crystallite.crystals.crystal import Crystal
+from crystallite.crystals.elements import feature_table
+from crystallite.crystals.neighbors import Bonds, find_bonds
 from crystallite.errors import CrystalliteError
-from crystallite.graphs import Graph, PackedGraphs, build_graph, build_graphs, gather_batch, pack_graphs
-from crystallite.inference import atom_contributions, network_outputs, predict_graphs
-from crystallite.model import WeightedBatchNorm
-from crystallite.neighbors import Bonds, find_bonds
-from crystallite.targets import Targets
+from crystallite.graphs.packed import (
+    Graph,
+    PackedGraphs,
+    build_graph,
+    build_graphs,
+    gather_batch,
+    pack_graphs,
+)
+from crystallite.models.checkpoint import TrainedModel
+from crystallite.models.inference import atom_contributions, network_outputs, predict_graphs
+from crystallite.network.model import WeightedBatchNorm
+from crystallite.network.targets import Targets
+from crystallite.settings.config import GraphConfig, ModelConfig
 
 SHARED, FIRST = GraphConfig(), GraphConfig(ties="first")
 SMALL = ModelConfig(atom_width=16, hidden_width=24, n_convolutions=3, n_hidden=2)

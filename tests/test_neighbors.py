@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pymatgen.core import Element, Lattice, Structure
 from strategies import crystals, made, rock_salt, rotated, shifted, shortest_distance
 
-from crystallite.config import GraphConfig
-from crystallite.crystal import Crystal
-from crystallite.neighbors import find_bonds
+from crystallite.crystals.crystal import Crystal
+from crystallite.crystals.neighbors import find_bonds
+from crystallite.settings.config import GraphConfig
 
 SHARED, FIRST = GraphConfig(), GraphConfig(ties="first")
 EQUAL = 1e-9  # Å; our distances, pymatgen's and ASE's are the same sums in another order

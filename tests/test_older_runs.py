@@ -16,12 +16,14 @@ from grouped_runs import MODULUS, Said, moduli, runs_of
 from shown_runs import READERS
 from training_runs import metrics, one_thread, summary, table, with_gaps  # noqa: F401
 
-from crystallite import experiments, load_predictor, training
-from crystallite.dataset import Dataset
-from crystallite.results import upgraded
-from crystallite.run_folder import METRICS, read_summary
+from crystallite import load_predictor
+from crystallite.datasets.dataset import Dataset
+from crystallite.evaluation.results import upgraded
+from crystallite.experiments import kinds as experiments
+from crystallite.runs.folder import METRICS, read_summary
 from crystallite.tracking import set_trackers
-from crystallite.verification import verify
+from crystallite.training import train as training
+from crystallite.training.verification import verify
 
 TWO = ["bulk_modulus", "shear_modulus"]
 FIGURES = {"unit", "test_mae", "baseline_mae", "test_rmse", "test_r2", "validation_mae"}

@@ -16,13 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 from crystallite.cli.fetch_optimade import command
-from crystallite.crystal import Crystal
-from crystallite.dataset import Dataset
+from crystallite.crystals.crystal import Crystal
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.sources import optimade, web
-from crystallite.sources.optimade import fetch_optimade
-from crystallite.sources.optimade_client import PROVIDERS, base_address
-from crystallite.sources.optimade_entries import crystal_of_entry
+from crystallite.sources.reading.optimade_entries import crystal_of_entry
+from crystallite.sources.web.optimade import fetch_optimade
+from crystallite.sources.web.optimade_client import PROVIDERS, base_address
 
 pytest.importorskip("httpx")
 RECORDED = json.loads((Path(__file__).parent / "data" / "optimade" / "replies.json").read_text())

@@ -10,8 +10,8 @@ import pytest
 from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli
 from training_runs import one_thread  # noqa: F401
 
-from crystallite.dataset import Dataset
-from crystallite.sources.export import export_published
+from crystallite.datasets.dataset import Dataset
+from crystallite.sources.exporters.published_layout import export_published
 
 
 @pytest.fixture

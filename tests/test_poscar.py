@@ -11,7 +11,7 @@ from hypothesis import given
 from strategies import crystals
 
 from crystallite.errors import CrystalError
-from crystallite.sources.poscar import read_poscar
+from crystallite.sources.reading.poscar import read_poscar
 
 HEAD = "rock salt\n{scale}\n5 0 0\n0 5 0\n0 0 6\n{species}\n"
 SITES = "Direct\n0 0 0\n0.5 0.5 0.5\n"

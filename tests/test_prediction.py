@@ -14,16 +14,16 @@ import pytest
 from conftest import GOLDEN
 from training_runs import ENERGY, energies, one_thread, table, train  # noqa: F401
 
-from crystallite import screening
-from crystallite.cif import read_cifs
 from crystallite.cli import main
-from crystallite.crystal import Crystal, pack_crystals
-from crystallite.dataset import Dataset
+from crystallite.crystals.cif import read_cifs
+from crystallite.crystals.crystal import Crystal, pack_crystals
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
-from crystallite.prediction import load_predictor
-from crystallite.screening import predict_files
+from crystallite.models import file_predictions as screening
+from crystallite.models.file_predictions import predict_files
+from crystallite.models.predictor import load_predictor
 from crystallite.sources import structures
-from crystallite.sources.export import export_published
+from crystallite.sources.exporters.published_layout import export_published
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 
@@ -384,8 +384,8 @@ import resource, sys
 import torch
 torch.set_num_threads(1)
 from pathlib import Path
-from crystallite.prediction import load_predictor
-from crystallite.screening import predict_files
+from crystallite.models.predictor import load_predictor
+from crystallite.models.file_predictions import predict_files
 model, part, folder = sys.argv[1:]
 predictor = load_predictor(model)
 for repetitions in (2, 8):

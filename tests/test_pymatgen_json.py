@@ -10,9 +10,9 @@ import pytest
 from archive_files import read
 from pymatgen.core import Lattice, Species, Structure
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError
-from crystallite.sources.pymatgen_json import crystal_of, structure_dict
+from crystallite.sources.reading.pymatgen_json import crystal_of, structure_dict
 
 
 def test_structures_are_those_of_pymatgen():

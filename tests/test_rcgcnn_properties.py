@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from archive_files import read
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.sources.archives import read_properties
 from crystallite.sources.formats import export_dataset
-from crystallite.sources.known_properties import MODULI, with_known_names
+from crystallite.sources.importers.archives import read_properties
+from crystallite.sources.reading.known_properties import MODULI, with_known_names
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is not here")

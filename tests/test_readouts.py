@@ -13,10 +13,10 @@ from training_runs import one_thread  # noqa: F401
 
 import crystallite
 from crystallite import load_predictor
-from crystallite.config import GraphConfig, ModelConfig
 from crystallite.errors import CrystalliteError
-from crystallite.graphs import build_graph, build_graphs, gather_batch, pack_graphs
-from crystallite.run_folder import RunConfig
+from crystallite.graphs.packed import build_graph, build_graphs, gather_batch, pack_graphs
+from crystallite.runs.folder import RunConfig
+from crystallite.settings.config import GraphConfig, ModelConfig
 
 MODULI = ["bulk_modulus", "shear_modulus"]
 # Contributions are float32: a few units in the last place of moduli near 200 GPa.

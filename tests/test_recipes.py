@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from crystallite.config import TrainConfig
 from crystallite.errors import CrystalliteError
-from crystallite.optimization import learning_rate, loss_of, make_optimizer, update_average
-from crystallite.recipes import RECIPES, configure, setting_names
+from crystallite.settings.config import TrainConfig
+from crystallite.settings.recipes import RECIPES, configure, setting_names
+from crystallite.training.optimization import learning_rate, loss_of, make_optimizer, update_average
 
 STEPS = 10  # of an epoch
 

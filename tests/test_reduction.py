@@ -19,11 +19,11 @@ from strategies import (
     rotated,
 )
 
-from crystallite.config import GraphConfig
-from crystallite.crystal import Crystal
-from crystallite.graphs import build_graph
-from crystallite.neighbors import find_bonds
-from crystallite.reduction import Graph, reduce_graph
+from crystallite.crystals.crystal import Crystal
+from crystallite.crystals.neighbors import find_bonds
+from crystallite.graphs.packed import build_graph
+from crystallite.graphs.reduction import Graph, reduce_graph
+from crystallite.settings.config import GraphConfig
 
 CONFIG = GraphConfig()
 WIDTH = 1.0000037e-4  # Å, of a distance bin

@@ -17,7 +17,7 @@ from training_runs import (
     train,
 )
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,11 @@ from training_runs import (
     wait_for_epoch,
 )
 
-from crystallite import run_folder, training
 from crystallite.errors import CrystalliteError
-from crystallite.trainer import Trainer
-from crystallite.training import TrainingInterruptedError, resume
+from crystallite.runs import folder as run_folder
+from crystallite.training import train as training
+from crystallite.training.train import TrainingInterruptedError, resume
+from crystallite.training.trainer import Trainer
 
 LONG = {"epochs": 24, "batch_size": 16}  # 144 steps: long enough to be hit in the middle
 SHORT = {"epochs": 2, "batch_size": 16}  # 4 steps

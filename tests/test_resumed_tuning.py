@@ -17,9 +17,10 @@ from training_runs import (
 )
 from tuning_searches import outcomes, rows, search, search_words
 
-from crystallite import trainer, tuning
 from crystallite.errors import CrystalliteError
-from crystallite.tuning import SearchInterruptedError, TuneResult, tune
+from crystallite.training import trainer
+from crystallite.tuning import search as tuning
+from crystallite.tuning.search import SearchInterruptedError, TuneResult, tune
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def test_a_database_keeps_trials_too(found, tmp_path):
     ["postgresql://nobody:secret@127.0.0.1:9/none", "nonsense://somewhere", "sqlite:////no/such/folder/x"],
 )
 def test_a_database_that_cannot_be_opened_says_so(url, tmp_path, monkeypatch):
-    monkeypatch.setattr("crystallite.study.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("crystallite.tuning.study.time.sleep", lambda seconds: None)
     with pytest.raises(CrystalliteError) as error:
         search(tmp_path, storage=url)
     assert "secret" not in str(error.value)

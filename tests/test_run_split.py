@@ -13,12 +13,13 @@ from grouped_runs import TINY, moduli, start, train_group
 from test_resume import after_step
 from training_runs import ENERGY, assert_same_run, energies, one_thread, parts_of, same_weights, train  # noqa: F401
 
-from crystallite import experiments, preparation
 from crystallite.errors import CrystalliteError
-from crystallite.run_folder import RunConfig
-from crystallite.splits import Split
-from crystallite.training import TrainingInterruptedError, resume
-from crystallite.verification import verify
+from crystallite.experiments import kinds as experiments
+from crystallite.materials.splits import Split
+from crystallite.runs.folder import RunConfig
+from crystallite.training import preparation
+from crystallite.training.train import TrainingInterruptedError, resume
+from crystallite.training.verification import verify
 
 
 def stopped(data, folder, monkeypatch, **settings):
@@ -127,7 +128,7 @@ def test_a_second_training_in_a_folder_is_refused(tmp_path, monkeypatch):
 def test_a_folder_is_locked_while_it_is_trained_in(tmp_path, monkeypatch):
     """Another process cannot go on with it; and the lock is free at the end."""
     energies(40).write(tmp_path / "data.parquet")
-    code = "import sys; from crystallite.training import resume; resume(sys.argv[1], progress=False)"
+    code = "import sys; from crystallite.training.train import resume; resume(sys.argv[1], progress=False)"
     said = []
 
     def second_writer():

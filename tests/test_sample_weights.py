@@ -9,10 +9,10 @@ from grouped_runs import MODULUS, TINY, TINY_OPTIONS, Said, moduli, train_group
 from training_runs import metrics, of_target, one_thread, parts_of, same_weights, summary, table, train  # noqa: F401
 
 from crystallite.errors import CrystalliteError
-from crystallite.graphs import gather_batch
-from crystallite.optimization import loss_of
-from crystallite.preparation import prepare, run_config
-from crystallite.trainer import Trainer
+from crystallite.graphs.packed import gather_batch
+from crystallite.training.optimization import loss_of
+from crystallite.training.preparation import prepare, run_config
+from crystallite.training.trainer import Trainer
 
 ROWS = np.arange(12)
 

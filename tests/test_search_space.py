@@ -8,7 +8,7 @@ from tuning_searches import SPACE
 
 from crystallite.cli import cli
 from crystallite.errors import CrystalliteError
-from crystallite.search_space import DEFAULT_SPACE, Range, SearchSpace
+from crystallite.tuning.space import DEFAULT_SPACE, Range, SearchSpace
 
 
 def test_the_default_space_is_what_is_documented():

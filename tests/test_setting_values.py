@@ -15,10 +15,10 @@ from grouped_runs import MODULUS, TINY_OPTIONS, Said
 from safetensors.torch import load_file, save_file
 from training_runs import one_thread  # noqa: F401
 
-from crystallite.checkpoint import read_tensors
 from crystallite.errors import CrystalliteError
-from crystallite.prediction import load_predictor
-from crystallite.recipes import configure
+from crystallite.models.checkpoint import read_tensors
+from crystallite.models.predictor import load_predictor
+from crystallite.settings.recipes import configure
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from crystallite import shared_sums
-from crystallite.shared_sums import CAPACITY, SharedSums, open_shared_sums
+from crystallite.computing import shared_sums
+from crystallite.computing.shared_sums import CAPACITY, SharedSums, open_shared_sums
 
 pytestmark = pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs shared memory")
 
@@ -19,7 +19,7 @@ PROCESS = """
 import sys
 import numpy as np, torch
 from crystallite.errors import LostProcessError
-from crystallite.shared_sums import SharedSums
+from crystallite.computing.shared_sums import SharedSums
 
 path, rank, n_processes, out, dies = sys.argv[1], *map(int, sys.argv[2:4]), sys.argv[4], sys.argv[5] == "dies"
 sums = SharedSums(path, rank, n_processes)

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from pymatgen.core import Structure
 from test_dataset import crystals
 
-from crystallite.cif import parse_cif
-from crystallite.dataset import Dataset
+from crystallite.crystals.cif import parse_cif
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.sources.export import cif_text, export_published
-from crystallite.sources.folder import import_files, import_published
-from crystallite.sources.numpy_archive import import_archive
+from crystallite.sources.exporters.published_layout import cif_text, export_published
+from crystallite.sources.importers.folder import import_files, import_published
+from crystallite.sources.reading.numpy_archive import import_archive
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="shared data are not here")
@@ -314,7 +314,7 @@ def test_no_archive_at_all(tmp_path):
     ("folder", "size", "cells"), [("mp36k_crysxpp", 36_737, (20, 112, 200)), ("perov5", 18_928, (5, 5, 5))]
 )
 def test_the_shared_archives(folder, size, cells):
-    from crystallite.summary import summarize
+    from crystallite.datasets.summary import summarize
 
     dataset = import_archive(SHARED / folder).dataset
     summary = summarize(dataset)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystallite.errors import CrystalliteError
-from crystallite.splits import Parts, Split, column_split, fold_split, parse_parts, random_split
+from crystallite.materials.splits import Parts, Split, column_split, fold_split, parse_parts, random_split
 
 
 def sizes(split: Split) -> tuple[int, ...]:

@@ -17,12 +17,12 @@ from training_runs import (
 )
 
 import crystallite
-from crystallite.crystal import Crystal
-from crystallite.dataset import Dataset
+from crystallite.crystals.crystal import Crystal
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.graph_store import dataset_graphs
-from crystallite.materials import material_groups
-from crystallite.splits import random_split
+from crystallite.graphs.store import dataset_graphs
+from crystallite.materials.groups import material_groups
+from crystallite.materials.splits import random_split
 
 
 def sizes(run):

@@ -20,9 +20,10 @@ from training_runs import (
     wait_for_epoch,
 )
 
-from crystallite import experiments, side_by_side
 from crystallite.errors import CrystalliteError
-from crystallite.side_by_side import train_side_by_side
+from crystallite.experiments import kinds as experiments
+from crystallite.experiments import side_by_side
+from crystallite.experiments.side_by_side import train_side_by_side
 
 # 36 epochs of 6 steps in each run: long enough to be hit in the middle.
 LONG = {"epochs": 36, "batch_size": 16, "atom_width": 16, "hidden_width": 16, "n_convolutions": 2}

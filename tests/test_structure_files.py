@@ -15,13 +15,13 @@ from archive_files import read
 from conftest import GOLDEN
 from strategies import rock_salt
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.prediction import load_predictor
-from crystallite.screening import predict_files
-from crystallite.sources.export import cif_text
+from crystallite.models.file_predictions import predict_files
+from crystallite.models.predictor import load_predictor
+from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
-from crystallite.sources.structure_files import found_files, with_ids
+from crystallite.sources.reading.structure_files import found_files, with_ids
 
 CIF = cif_text(rock_salt(5.6), "NaCl")
 

@@ -17,7 +17,7 @@ from training_runs import children, energies, train
 
 import crystallite
 from crystallite.cli import main
-from crystallite.prediction import load_predictor
+from crystallite.models.predictor import load_predictor
 
 MODEL = GOLDEN / "formation-energy-per-atom.pth.tar"
 CRYSTALS = energies(24)
@@ -198,12 +198,12 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
 def test_what_a_killed_process_left_is_removed(tmp_path):
     """By the next that writes the same file; that of a living one stays."""
     write = (
-        "import os, sys, signal; from crystallite.files import atomic_path\n"
+        "import os, sys, signal; from crystallite.files.writing import atomic_path\n"
         "with atomic_path(sys.argv[1]) as path:\n    path.touch(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", write, str(tmp_path / "a.json")], check=False)
     (left,) = tmp_path.iterdir()
     ours = left.with_name(left.name.replace(left.name.split("-")[-2], str(os.getppid())))
     ours.touch()
-    crystallite.files.write_json(tmp_path / "a.json", 1)
+    crystallite.files.writing.write_json(tmp_path / "a.json", 1)
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", ours.name}

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from crystallite.errors import CrystalliteError
-from crystallite.sources.id_lists import read_id_map, read_ids
-from crystallite.sources.tables import NOTICES, read_id_values, read_table
+from crystallite.sources.reading.tables import NOTICES, read_id_values, read_table
+from crystallite.sources.web.id_lists import read_id_map, read_ids
 
 
 def written(folder, data, name="t.csv"):

@@ -17,9 +17,9 @@ from training_runs import (
     with_gaps,
 )
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.inference import network_outputs
+from crystallite.models.inference import network_outputs
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from crystallite.threads import for_ranges, own_threads
+from crystallite.computing.threads import for_ranges, own_threads
 
 
 @pytest.fixture(autouse=True)

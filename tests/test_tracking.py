@@ -31,14 +31,18 @@ from training_runs import (
     train,
 )
 
-from crystallite import distributed, experiments, run_folder, tracking, training
+from crystallite import tracking
 from crystallite.cli.train import command as train_command
-from crystallite.dataset import Dataset
+from crystallite.computing import distributed
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.run_folder import RunConfig
+from crystallite.experiments import kinds as experiments
+from crystallite.runs import folder as run_folder
+from crystallite.runs.folder import RunConfig
 from crystallite.tracking import TRACKERS, TRACKING
-from crystallite.trainer import Trainer
-from crystallite.training import TrainingInterruptedError
+from crystallite.training import train as training
+from crystallite.training.train import TrainingInterruptedError
+from crystallite.training.trainer import Trainer
 
 TWO = [ENERGY, "band_gap"]
 
@@ -171,7 +175,8 @@ def killed(place, data) -> Path:
     folder = place / "killed"
     code = f"""
 import os, signal, sys
-from crystallite import run_folder, train
+from crystallite import train
+from crystallite.runs import folder as run_folder
 imported = {{name.partition(".")[0] for name in sys.modules}}
 assert "torch" in imported
 assert not imported & {{"tensorboard", "mlflow", "clearml"}}  # without need

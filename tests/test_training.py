@@ -21,8 +21,8 @@ from training_runs import (
 )
 
 import crystallite
-from crystallite.checkpoint import load_model
 from crystallite.errors import CrystalliteError
+from crystallite.models.checkpoint import load_model
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,15 @@ from training_runs import (
 from tuning_searches import optuna, outcomes, rows, search
 
 import crystallite
-from crystallite import batches, graph_store, preparation, trainer, tuning
 from crystallite.cli import cli
-from crystallite.config import GraphConfig
 from crystallite.errors import CrystalliteError, DivergedError
-from crystallite.study import mark_diverged
-from crystallite.tuning import TuneResult
+from crystallite.graphs import store as graph_store
+from crystallite.network import batches
+from crystallite.settings.config import GraphConfig
+from crystallite.training import preparation, trainer
+from crystallite.tuning import search as tuning
+from crystallite.tuning.search import TuneResult
+from crystallite.tuning.study import mark_diverged
 
 SMALL_NETWORK = "n_convolutions = 1\natom_width = 8\nhidden_width = 8\nbatch_size = 64\n"
 
@@ -171,7 +174,7 @@ def test_a_diverged_trial_is_counted_and_not_the_best(tmp_path, monkeypatch):
         return run_epoch(self, after_step)
 
     monkeypatch.setattr(trainer.Trainer, "run_epoch", diverge)
-    monkeypatch.setattr("crystallite.study._pruner", lambda epochs: optuna.pruners.NopPruner())
+    monkeypatch.setattr("crystallite.tuning.study._pruner", lambda epochs: optuna.pruners.NopPruner())
     said: list[str] = []
     result = search(tmp_path, say=said.append)
     assert (result.trial, result.n_finished) == (0, 5)
@@ -261,7 +264,9 @@ def test_mistakes_leave_no_study(options, tmp_path):
 
 
 def test_the_default_settings_are_never_pruned(tmp_path, monkeypatch):
-    monkeypatch.setattr("crystallite.study._pruner", lambda epochs: optuna.pruners.ThresholdPruner(upper=0))
+    monkeypatch.setattr(
+        "crystallite.tuning.study._pruner", lambda epochs: optuna.pruners.ThresholdPruner(upper=0)
+    )
     result = search(tmp_path)
     assert (result.trial, result.best) == (0, result.default)
     assert [row["epochs"] for row in rows(tmp_path)] == ["2", "1", "1", "1", "1"]

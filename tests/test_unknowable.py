@@ -10,11 +10,11 @@ import pytest
 import torch
 from training_runs import ENERGY, energies, train
 
-from crystallite.checkpoint import TrainedModel
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError
-from crystallite.prediction import Predictor
-from crystallite.screening import predict_files
+from crystallite.models.checkpoint import TrainedModel
+from crystallite.models.file_predictions import predict_files
+from crystallite.models.predictor import Predictor
 
 
 def of_one_material(n_crystals: int) -> Dataset:

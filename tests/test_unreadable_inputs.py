@@ -9,7 +9,7 @@ import pytest
 from grouped_runs import Said
 from strategies import rock_salt
 
-from crystallite.sources.export import cif_text
+from crystallite.sources.exporters.published_layout import cif_text
 
 NO_PERMISSIONS = getattr(os, "geteuid", lambda: 0)() == 0  # root reads everything
 

@@ -12,10 +12,10 @@ from grouped_runs import MODULUS, Said, moduli, train_group
 from test_resume import after_step
 from training_runs import one_thread, train  # noqa: F401
 
-from crystallite.checkpoint import read_tensors, write_tensors
 from crystallite.errors import CrystalliteError
-from crystallite.run_folder import environment, read_environment
-from crystallite.verification import finished_runs, verify
+from crystallite.models.checkpoint import read_tensors, write_tensors
+from crystallite.runs.folder import environment, read_environment
+from crystallite.training.verification import finished_runs, verify
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 import crystallite
-from crystallite.checkpoint import read_tensors, same_tensors
-from crystallite.dataset import Dataset
-from crystallite.training import Run
+from crystallite.datasets.dataset import Dataset
+from crystallite.models.checkpoint import read_tensors, same_tensors
+from crystallite.training.train import Run
 
 ENERGY = "formation_energy_per_atom"
 SMALL: dict[str, Any] = {

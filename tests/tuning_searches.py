@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from training_runs import ENERGY, energies, table
 
-from crystallite.search_space import SearchSpace
-from crystallite.tuning import TuneResult, tune
+from crystallite.tuning.search import TuneResult, tune
+from crystallite.tuning.space import SearchSpace
 
 optuna = pytest.importorskip("optuna")
 

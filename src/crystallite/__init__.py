@@ -9,17 +9,18 @@ __version__ = "0.2.0"
 
 # Public names and where they live; loaded on first use so that `import crystallite` stays instant.
 _HOMES = {
-    "Crystal": "crystal",
-    "Dataset": "dataset",
+    "Crystal": "crystals.crystal",
+    "Dataset": "datasets.dataset",
     "CrystalliteError": "errors",
     "CrystalError": "errors",
-    "GraphConfig": "config",
-    "ModelConfig": "config",
-    "TrainConfig": "config",
-    "read_cif": "cif",
-    "train": "training",
-    "tune": "tuning",
-    "load_predictor": "prediction",
+    "GraphConfig": "settings.config",
+    "ModelConfig": "settings.config",
+    "TrainConfig": "settings.config",
+    "read_dataset": "sources.resolver",
+    "read_cif": "crystals.cif",
+    "train": "training.train",
+    "tune": "tuning.search",
+    "load_predictor": "models.predictor",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 LONGEST_REASON = 300  # characters
+LISTED = 10  # names in a message
 
 
 class CrystalliteError(Exception):
@@ -45,3 +49,16 @@ def one_line(error: Exception) -> str:
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, and its kind where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """Return what to add to a message about an unknown name."""
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    listed = f"there are: {', '.join(known)}" if known else "there are none"
+    return f" (did you mean {' or '.join(close)}?); {listed}" if close else f"; {listed}"

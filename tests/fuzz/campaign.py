@@ -62,7 +62,7 @@ def tried(
             status = child.wait()
         if until == float("inf"):
             raise RuntimeError(f"the process of {target} did not start")
-        if status != 0:  # 0: it ended by itself, having told of too much memory
+        if status != 0:  # 0: it ended by itself, after enough inputs or having told of too much memory
             yield Failure(target, first, _end_of(status))
             first, left = first + 1, None if left is None else left - 1
         if time.monotonic() > until:

@@ -16,7 +16,6 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -24,6 +23,7 @@ from crystallite.errors import CrystalliteError
 
 SECONDS = float(os.environ.get("FUZZ_LIMIT", 5))
 BYTES = 1 << 30
+INPUTS = 5000  # then a new process starts: addresses of one scatter until none are left together
 ADDRESSES = 3 * BYTES  # beyond those in use at the start: protects the machine
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     warm_up(good)
     _limit_memory()
     before = _most_memory()
-    for number in count(first):
+    for number in range(first, first + INPUTS):
         print(json.dumps({"started": number}), file=lines, flush=True)
         wrong = attempt(name, number, good, folder, _limited_time())
         taken = _most_memory() - before
@@ -68,11 +68,11 @@ def attempt(
 
 def warm_up(good: Path) -> None:
     """Import and compile what is needed before the clock runs, with a good crystal."""
-    from crystallite.cif import read_cif
+    from crystallite.crystals.cif import read_cif
 
     read_cif(good / "cif" / "rock_salt.cif")
     if (good / "model").is_dir():
-        from crystallite.prediction import load_predictor
+        from crystallite.models.predictor import load_predictor
 
         load_predictor(good / "model" / "model.safetensors").predict(good / "cif" / "rock_salt.cif")
 

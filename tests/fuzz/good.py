@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from crystallite.dataset import Dataset
-from crystallite.sources.archive_export import export_matbench, export_pymatgen_list, export_rcgcnn
-from crystallite.sources.ase_export import export_extxyz
-from crystallite.sources.export import cif_text
+from crystallite.datasets.dataset import Dataset
+from crystallite.sources.exporters.archives import export_matbench, export_pymatgen_list, export_rcgcnn
+from crystallite.sources.exporters.ase_formats import export_extxyz
+from crystallite.sources.exporters.published_layout import cif_text
 
 TESTS = Path(__file__).parents[1]
 MADE_BY_SYMMETRY = {

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crystallite.crystal import Crystal
-from crystallite.dataset import Dataset
+from crystallite.crystals.crystal import Crystal
+from crystallite.datasets.dataset import Dataset
 from crystallite.sources.formats import ImportSettings, import_dataset
-from crystallite.sources.structure_files import StructureFile
-from crystallite.sources.structures import read_structures
+from crystallite.sources.reading.structure_files import StructureFile
+from crystallite.sources.reading.structures import read_structures
 
 from .command_lines import command_line
 from .damage import damaged, damaged_json, json_bytes
@@ -209,7 +209,7 @@ def _other_header(data: bytes, rng: Random) -> bytes:
 
 
 def _read_model(folder: Path) -> None:
-    from crystallite.prediction import load_predictor
+    from crystallite.models.predictor import load_predictor
 
     (path,) = folder.iterdir()
     load_predictor(path).predict([_crystal()])
@@ -241,8 +241,8 @@ def _write_run(good: Path, folder: Path, rng: Random) -> None:
 
 
 def _read_run(folder: Path) -> None:
-    from crystallite.prediction import load_predictor
-    from crystallite.run_folder import RunConfig
+    from crystallite.models.predictor import load_predictor
+    from crystallite.runs.folder import RunConfig
 
     run = folder / "run"
     if RunConfig.read(run).training.epochs == 1:  # what is damaged may ask for a long training

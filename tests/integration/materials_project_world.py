@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from crystallite.dataset import Dataset
+from crystallite.datasets.dataset import Dataset
 
 N_FORMATION = 120
 N_ELASTIC = 80

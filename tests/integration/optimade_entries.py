@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from crystallite.dataset import Dataset
-from crystallite.elements import symbols
+from crystallite.crystals.elements import symbols
+from crystallite.datasets.dataset import Dataset
 
 N_CRYSTALS = 130
 

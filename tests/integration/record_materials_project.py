@@ -20,7 +20,7 @@ from installed_server import Server
 from materials_project_environment import KEY, REQUIREMENTS, make_environment, running_server
 from materials_project_world import requested, world
 
-from crystallite.sources.materials_project import fetch_materials, queries
+from crystallite.sources.web.materials_project import fetch_materials, queries
 
 OUTPUT = Path(__file__).parents[1] / "data" / "materials_project" / "recorded.json"
 N_MATERIALS = 14

@@ -20,12 +20,12 @@ from installed_server import Server, requests_of_killed
 from materials_project_environment import HERE, KEY, VERSION, make_environment, running_server
 from materials_project_world import MISSING, requested, world
 
-from crystallite.dataset import Dataset
-from crystallite.elements import symbols
+from crystallite.crystals.elements import symbols
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.sources.materials_project import THERMO_TYPES, fetch_materials, queries
-from crystallite.sources.materials_project.ids import id_number
-from crystallite.sources.materials_project.rows import ENERGIES
+from crystallite.sources.web.materials_project import THERMO_TYPES, fetch_materials, queries
+from crystallite.sources.web.materials_project.ids import id_number
+from crystallite.sources.web.materials_project.rows import ENERGIES
 
 pytestmark = pytest.mark.integration
 
@@ -178,7 +178,7 @@ def test_killed_and_resumed(server: Server, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("\n".join(f"mp-{number}" for number in ASKED))
     code = (
         "from pathlib import Path\n"
-        "from crystallite.sources.materials_project import queries, fetch_materials\n"
+        "from crystallite.sources.web.materials_project import queries, fetch_materials\n"
         "queries.BATCH = 10\n"
         "ids = Path('ids.txt').read_text().split()\n"
         f"fetch_materials('mp.parquet', '{KEY}', ids=ids, endpoint='{server.endpoint}')\n"

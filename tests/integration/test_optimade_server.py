@@ -12,10 +12,10 @@ from installed_server import Server, requests_of_killed
 from optimade_entries import crystals
 from optimade_environment import PROPERTIES, make_environment, running_server
 
-from crystallite.dataset import Dataset
-from crystallite.elements import atomic_numbers
+from crystallite.crystals.elements import atomic_numbers
+from crystallite.datasets.dataset import Dataset
 from crystallite.sources import optimade
-from crystallite.sources.optimade import fetch_optimade
+from crystallite.sources.web.optimade import fetch_optimade
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from crystallite.sources.public import fetch_public
-from crystallite.sources.public_sets import PUBLIC_SETS
+from crystallite.sources.web.public import fetch_public
+from crystallite.sources.web.public_sets import PUBLIC_SETS
 
 pytestmark = pytest.mark.integration
 

@@ -27,9 +27,9 @@ import pytest
 from training_runs import ENERGY, Finished, energies, start
 from tuning_searches import NETWORKS, rows, search_words
 
-from crystallite import study
 from crystallite.errors import CrystalliteError
-from crystallite.tuning import tune
+from crystallite.tuning import study
+from crystallite.tuning.search import tune
 
 pytestmark = pytest.mark.integration
 
@@ -148,7 +148,7 @@ def test_another_machine_takes_over_by_heartbeat(words, database, tmp_path, monk
 
 
 def test_a_wrong_address_does_not_show_the_password(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("crystallite.study.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("crystallite.tuning.study.time.sleep", lambda seconds: None)
     address = server.replace("crystallite@", "crystallite:secret@")
     with pytest.raises(CrystalliteError, match="cannot open postgresql") as error:
         tune(energies(60), ENERGY, storage=f"postgresql://{address}/no_such_database", out=tmp_path)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CrystalliteError
-from ..files import refuse_input
+from ..files.writing import refuse_input
 from .options import is_given
 from .paths import INPUT, TABLE
 
 if TYPE_CHECKING:
-    from ..audit import Leak
-    from ..dataset import Dataset
-    from ..splits import Indices, Split
+    from ..datasets.dataset import Dataset
+    from ..materials.audit import Leak
+    from ..materials.splits import Indices, Split
 
 SHOWN = 20  # groups on the screen; the file of -o has all
 SHOWN_IDS = 6  # of a group
@@ -36,8 +36,8 @@ def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
     Example:
       crystallite data audit-ids mp-ids-46744.csv --map t2m.json.zstd -o audited.csv
     """
-    from ..audit import audit_ids, write_id_audit
-    from ..sources.id_lists import read_id_map, read_ids
+    from ..materials.audit import audit_ids, write_id_audit
+    from ..sources.web.id_lists import read_id_map, read_ids
 
     if output is not None:
         refuse_input(output, [ids, map_path])
@@ -96,8 +96,8 @@ def command(
       crystallite data audit my-data.parquet --split 80/10/10 --seed 1
       crystallite data audit my-data.parquet --split-file runs/gap/split.csv -o repeated.csv
     """
-    from ..audit import find_groups, part_names, repeated, write_groups
-    from ..dataset import Dataset
+    from ..materials.audit import find_groups, part_names, repeated, write_groups
+    from ..sources.resolver import read_dataset
 
     if sum(choice is not None for choice in (split, split_column, split_file)) > 1:
         raise CrystalliteError("give one of --split, --split-column and --split-file")
@@ -105,7 +105,7 @@ def command(
         raise CrystalliteError("--seed has no effect without --split: leave it out")
     if output is not None:
         refuse_input(output, [data, *([split_file] if split_file else [])])
-    dataset = Dataset.read(data)
+    dataset = read_dataset(data)
     groups = find_groups(dataset, workers=workers, progress=True)
     found = repeated(groups)
     chosen = _chosen_split(dataset, split_column, split_file)
@@ -123,8 +123,8 @@ def command(
 
 
 def _chosen_split(dataset: Dataset, column: str | None, file: Path | None) -> Split | None:
-    from ..audit import read_split
-    from ..splits import column_split
+    from ..materials.audit import read_split
+    from ..materials.splits import column_split
 
     if column is not None:
         return column_split(dataset.labels(column))
@@ -135,7 +135,7 @@ def _random_splits(groups: Indices, text: str, seed: int) -> tuple[Split, list[s
     """Return the split that ignores materials, and the lines about it and about the one that does not."""
     import numpy as np
 
-    from ..splits import parse_parts, random_split
+    from ..materials.splits import parse_parts, random_split
 
     parts = parse_parts(text)
     naive = random_split(np.arange(len(groups)), parts, seed)
@@ -147,7 +147,7 @@ def _random_splits(groups: Indices, text: str, seed: int) -> tuple[Split, list[s
 
 
 def _group_lines(dataset: Dataset, found: list[Indices]) -> Iterator[str]:
-    from ..audit import reduced_formula
+    from ..materials.audit import reduced_formula
 
     ids = dataset.ids
     same_id = sum(len(rows) - len({ids[row] for row in rows}) for rows in found)
@@ -167,7 +167,7 @@ def _group_lines(dataset: Dataset, found: list[Indices]) -> Iterator[str]:
 def _spread_lines(dataset: Dataset, found: list[Indices], properties: Sequence[str]) -> Iterator[str]:
     import numpy as np
 
-    from ..audit import spread
+    from ..materials.audit import spread
 
     for name in properties:
         spreads = spread(dataset.values(name), found)
@@ -184,7 +184,7 @@ def _spread_lines(dataset: Dataset, found: list[Indices], properties: Sequence[s
 
 
 def _leak_lines(what: str, groups: Indices, split: Split) -> list[str]:
-    from ..audit import find_leak
+    from ..materials.audit import find_leak
 
     leak: Leak = find_leak(groups, split)
     twins = [

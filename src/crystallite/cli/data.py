@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CrystalliteError
-from ..files import refuse_input
+from ..files.writing import refuse_input
 from . import audit, diff, fetch, select
 from .paths import DATASET, INPUT, OutputFolder
 
 if TYPE_CHECKING:
-    from ..dataset import Dataset
-    from ..sources.importing import Imported
-    from ..summary import Summary
+    from ..datasets.dataset import Dataset
+    from ..datasets.summary import Summary
+    from ..sources.importers.assembling import Imported
 
 SHOWN = 8  # values of a text column, groups of duplicates
 MOST_LABELS = 50  # a text column with more values, such as formulas, is only counted
@@ -37,7 +37,7 @@ def list_builtin() -> None:
 
     Use their names wherever a command asks for DATA.
     """
-    from ..builtin import BUILTIN
+    from ..datasets.builtin import BUILTIN
 
     width = max(map(len, BUILTIN))
     for name, description in BUILTIN.items():
@@ -57,10 +57,10 @@ def info(data: str) -> None:
       crystallite data info elastic
       crystallite data info my-data.parquet
     """
-    from ..dataset import Dataset
-    from ..summary import summarize
+    from ..datasets.summary import summarize
+    from ..sources.resolver import read_dataset
 
-    dataset = Dataset.read(data)
+    dataset = read_dataset(data)
     click.echo("\n".join(_description(dataset, summarize(dataset))))
 
 
@@ -135,11 +135,11 @@ def export(data: str, output: Path, target: str | None) -> None:
       crystallite data export elastic --target log10_bulk_modulus -o bulk-modulus/
       crystallite data export elastic -o elastic.extxyz
     """
-    from ..dataset import Dataset
     from ..sources.formats import export_dataset
+    from ..sources.resolver import read_dataset
 
     refuse_input(output, [data])
-    dataset = Dataset.read(data)
+    dataset = read_dataset(data)
     for notice in export_dataset(dataset, output, target):
         click.echo(f"Notice: {notice}", err=True)
     click.echo(f"{output}: {len(dataset):,} crystals")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..files import refuse_input
+from ..files.writing import refuse_input
 from .paths import INPUT, OutputFolder
 
 if TYPE_CHECKING:
-    from ..difference import Change, Difference
+    from ..materials.difference import Change, Difference
 
 SHOWN = 5  # ids of each kind
 
@@ -43,16 +43,16 @@ def command(
       crystallite data diff 2018.parquet today.parquet --map t2m.json.zstd -o difference/
       crystallite data diff d.parquet d.parquet --property band_gap_2018=band_gap_2023
     """
-    from ..dataset import Dataset
-    from ..difference import TABLES, compare, write_difference
-    from ..sources.id_lists import read_id_map
+    from ..materials.difference import TABLES, compare, write_difference
+    from ..sources.resolver import read_dataset
+    from ..sources.web.id_lists import read_id_map
 
     if output is not None and map_path is not None:
         for name in TABLES:
             refuse_input(output / name, [map_path])
     names = dict(_name_pair(text) for text in properties) or None
     id_map = read_id_map(map_path) if map_path is not None else None
-    first, second = Dataset.read(old), Dataset.read(new)
+    first, second = read_dataset(old), read_dataset(new)
     difference = compare(first, second, properties=names, id_map=id_map, workers=workers, progress=True)
     click.echo("\n".join(_lines(difference)))
     if output is not None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CrystalliteError
-from ..files import refuse_input
+from ..files.writing import refuse_input
 from . import fetch_optimade, fetch_public
 from .paths import DATASET, INPUT
 
 if TYPE_CHECKING:
-    from ..sources.materials_project import Fetched
+    from ..sources.web.materials_project import Fetched
 
 ARTICLE_LISTS = ("formation", "band-gap", "elastic", "all")
 THERMO_TYPES = ("GGA_GGA+U", "R2SCAN", "GGA_GGA+U_R2SCAN")
@@ -68,7 +68,7 @@ def mp(
       crystallite data fetch mp --ids my-ids.txt -o my-data.parquet --thermo-type R2SCAN
       crystallite data fetch mp --chemsys Li-O,Li-Fe-O -o oxides.parquet
     """
-    from ..sources.materials_project import article_ids, fetch_materials
+    from ..sources.web.materials_project import article_ids, fetch_materials
 
     if (ids is not None) + (article is not None) + (chemsys is not None) + everything != 1:
         raise CrystalliteError("say what to fetch with one of --ids, --article, --chemsys, --everything")
@@ -89,8 +89,8 @@ def mp(
 
 
 def _read(path: Path) -> list[str]:
-    from ..sources.id_lists import read_ids
-    from ..sources.materials_project import check_ids
+    from ..sources.web.id_lists import read_ids
+    from ..sources.web.materials_project import check_ids
 
     return check_ids(read_ids(path), str(path))
 

@@ -36,7 +36,7 @@ def command(
           --property _oqmd_delta_e=formation_energy_per_atom
       crystallite data fetch optimade mp --filter 'nelements=2' --limit 500 --skip-bad -o binary.parquet
     """
-    from ..sources.optimade import fetch_optimade
+    from ..sources.web.optimade import fetch_optimade
 
     names = dict(_name_pair(text) for text in properties)
     fetched = fetch_optimade(output, server, query=query, properties=names, limit=limit, skip_bad=skip_bad)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..sources.public_sets import PUBLIC_SETS, PublicSet
+from ..sources.web.public_sets import PUBLIC_SETS, PublicSet
 from .paths import DATASET, OutputFolder
 
 
@@ -40,8 +40,8 @@ def _command(name: str, public: PublicSet) -> click.Command:
 
 
 def _fetch(name: str, output: Path) -> None:
-    from ..graph_store import cache_folder
-    from ..sources.public import fetch_public
+    from ..graphs.store import cache_folder
+    from ..sources.web.public import fetch_public
 
     public = PUBLIC_SETS[name]
     fetched = fetch_public(name, output, cache=cache_folder())

@@ -31,7 +31,7 @@ def command(data: str, targets: tuple[str, ...], sizes: tuple[int, ...], **optio
     Example:
       crystallite learning-curve formation --target formation_energy_per_atom --epochs 50
     """
-    from .. import experiments
+    from ..experiments import kinds as experiments
 
     parallel = options.pop("parallel")
     running = {name: options[name] for name in ("workers", "device")}

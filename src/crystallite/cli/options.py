@@ -120,9 +120,9 @@ def training_options(command: Command) -> Command:
 
 def only_target(data: str) -> str:
     """Return the only property of a dataset, or tell which there are to choose from."""
-    from ..dataset import Dataset
+    from ..sources.resolver import read_dataset
 
-    properties = Dataset.read(data).properties
+    properties = read_dataset(data).properties
     if len(properties) != 1:
         raise click.UsageError(
             f"choose a property with --target; {data} has: {', '.join(properties) or 'none'}"
@@ -135,7 +135,7 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
 
     A file given with --config has all settings, so what has no effect beside the options is not meant.
     """
-    from ..effects import with_effect
+    from ..settings.effects import with_effect
 
     chosen = {
         name: value
@@ -158,7 +158,7 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
 
 def _assigned(assignments: Sequence[str]) -> dict[str, Any]:
     """Read the NAME=VALUE of --set."""
-    from ..recipes import setting_names
+    from ..settings.recipes import setting_names
 
     known = setting_names() | {"split_seed", "train_limit"}
     assigned = {}

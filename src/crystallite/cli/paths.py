@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import CrystalliteError, WriteError
-from ..files import irregular, output_path
+from ..files.writing import irregular, output_path
 
 INPUT = click.Path(path_type=Path, readable=False)  # who reads it says why it cannot be
 

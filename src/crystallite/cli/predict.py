@@ -57,8 +57,8 @@ def command(
     """
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")
-    from ..prediction import load_predictor
-    from ..screening import predict_files
+    from ..models.file_predictions import predict_files
+    from ..models.predictor import load_predictor
 
     predictor = load_predictor(model, ties=ties, device=device)  # type: ignore[arg-type]
     if predictor.notice:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..errors import CrystalliteError
-from ..files import refuse_input
+from ..files.writing import refuse_input
 from .paths import DATASET, INPUT
 
 ARTICLE_LISTS = ("formation", "band-gap", "elastic", "all")
@@ -44,9 +44,9 @@ def command(
       crystallite data select mp.parquet --not-deprecated -o full.parquet
       crystallite data select full.parquet --article all --map tasks.json.zstd --exclude -o delta.parquet
     """
-    from ..dataset import Dataset
-    from ..selection import full_set, select_ids, select_value
-    from ..sources.id_lists import read_id_map
+    from ..datasets.selection import full_set, select_ids, select_value
+    from ..sources.resolver import read_dataset
+    from ..sources.web.id_lists import read_id_map
 
     refuse_input(output, [data, *(path for path in (ids_path, map_path) if path is not None)])
     ids = _ids(ids_path, article)
@@ -54,7 +54,7 @@ def command(
         raise CrystalliteError("--exclude and --map go with --ids or --article")
     if ids is None and not (conditions or not_deprecated):
         raise CrystalliteError("say what to take: --ids, --article, --where or --not-deprecated")
-    dataset = Dataset.read(data)
+    dataset = read_dataset(data)
     total = len(dataset)
     dataset = full_set(dataset) if not_deprecated else dataset
     for condition in conditions:
@@ -74,8 +74,8 @@ def command(
 
 def _ids(path: Path | None, article: str | None) -> list[str] | None:
     """Return the ids of a file or of an article's list, None if neither is given."""
-    from ..sources.id_lists import read_ids
-    from ..sources.materials_project import article_ids
+    from ..sources.web.id_lists import read_ids
+    from ..sources.web.materials_project import article_ids
 
     if path is not None and article is not None:
         raise CrystalliteError("give --ids or --article, not both")

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 
-from ..sources.input_file import shown
+from ..sources.reading.input_file import shown
 
 # What the system says of standard output; who writes files names them.
 _OF_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO, errno.EPIPE}

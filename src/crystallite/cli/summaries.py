@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..results import Result, in_digits
+from ..evaluation.results import Result, in_digits
 
 
 def print_run(folder: Path, summary: Result) -> None:

@@ -43,7 +43,8 @@ def command(
     With --folds K every crystal is tested once; with --members K an ensemble is trained, whose predictions
     carry a calibrated standard deviation. Each has its run folder inside RUN; --resume goes on with them.
     """
-    from .. import experiments, training
+    from ..experiments import kinds as experiments
+    from ..training import train as training
 
     running = {name: options[name] for name in ("workers", "device")}
     parallel = options.pop("parallel")

@@ -77,14 +77,14 @@ def command(data: str | None, targets: tuple[str, ...], print_space: bool, **opt
     (for crystallite train --config), trials.csv and figures. The test crystals are never looked at. A stopped
     search goes on, and more processes join it, by the same command.
     """
-    from ..search_space import DEFAULT_SPACE
+    from ..tuning.space import DEFAULT_SPACE
 
     if print_space:
         click.echo(DEFAULT_SPACE, nl=False)
         return
     if data is None:
         raise click.UsageError("give DATA; built-in datasets: crystallite data list")
-    from ..tuning import tune
+    from ..tuning.search import tune
     from .options import only_target
 
     chosen = targets or (only_target(data),)
@@ -93,7 +93,7 @@ def command(data: str | None, targets: tuple[str, ...], print_space: bool, **opt
 
 
 def _print_result(result: Any, train_command: str) -> None:
-    from ..results import in_digits
+    from ..evaluation.results import in_digits
 
     click.echo(f"{result.measure} of {result.n_finished} trials:")
     if result.default is not None:

@@ -23,7 +23,7 @@ def command(run: Path, workers: int, device: str) -> None:
     same data, settings, seed, versions, number of processes and kind of processor, whatever --workers. Exit
     status 1 if any differ.
     """
-    from ..verification import finished_runs, verify
+    from ..training.verification import finished_runs, verify
 
     all_same = True
     for folder in finished_runs(run):

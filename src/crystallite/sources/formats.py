@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..datasets.schema import STRUCTURE
 from ..errors import CrystalliteError
-from .archive_stream import is_archive, split_name
-from .input_file import is_file, is_folder
-from .schema import STRUCTURE
-from .structure_files import kind_of
+from .reading.archive_stream import is_archive, split_name
+from .reading.input_file import is_file, is_folder
+from .reading.structure_files import kind_of
 
 if TYPE_CHECKING:
-    from ..dataset import Dataset
-    from .importing import Imported
+    from ..datasets.dataset import Dataset
+    from .importers.assembling import Imported
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def export_dataset(dataset: Dataset, output: Path, target: str | None = None) ->
             from importlib import import_module
 
             write: Callable[[Dataset, Path], list[str]]
-            write = getattr(import_module(f"{__package__}.{module}"), function)
+            write = getattr(import_module(f"{__package__}.exporters.{module}"), function)
             return write(dataset if target is None else _only(dataset, target), output)
     if output.suffix.lower() == ".parquet":
         raise CrystalliteError(f"--output {output}: DATA is a dataset already; copy it")
@@ -69,35 +69,35 @@ def export_dataset(dataset: Dataset, output: Path, target: str | None = None) ->
 
 
 def _archive(source: str, settings: ImportSettings) -> Imported:
-    from .archives import import_json_or_msgpack
+    from .importers.archives import import_json_or_msgpack
 
     table, id_column, units = settings.table, settings.id_column, settings.units
     return import_json_or_msgpack(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
 
 
 def _ase(source: str, settings: ImportSettings) -> Imported:
-    from .ase_formats import import_with_ase
+    from .importers.ase_formats import import_with_ase
 
     table, id_column, units = settings.table, settings.id_column, settings.units
     return import_with_ase(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
 
 
 def _numpy(source: str, settings: ImportSettings) -> Imported:
-    from .numpy_archive import import_archive
+    from .importers.numpy_archive import import_archive
 
     table, id_column, units = settings.table, settings.id_column, settings.units
     return import_archive(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
 
 
 def _id_prop(source: str, settings: ImportSettings) -> Imported:
-    from .folder import import_published
+    from .importers.folder import import_published
 
     target, units, skip_bad, workers = settings.target, settings.units, settings.skip_bad, settings.workers
     return import_published(source, target=target, units=units, skip_bad=skip_bad, workers=workers)
 
 
 def _files(source: str, settings: ImportSettings) -> Imported:
-    from .folder import import_files
+    from .importers.folder import import_files
 
     table, id_column, units = settings.table, settings.id_column, settings.units
     skip_bad, workers = settings.skip_bad, settings.workers
@@ -105,14 +105,14 @@ def _files(source: str, settings: ImportSettings) -> Imported:
 
 
 def _published(dataset: Dataset, output: Path, target: str | None) -> list[str]:
-    from .export import export_published
+    from .exporters.published_layout import export_published
 
     left_out = len(dataset) - export_published(dataset, output, target)
     return [f"{left_out:,} crystals without a value left out"] if left_out else []
 
 
 def _only(dataset: Dataset, target: str) -> Dataset:
-    from ..dataset import Dataset
+    from ..datasets.dataset import Dataset
 
     dataset.labels(target)  # raises for a name that is not there
     return Dataset(dataset.table.select([*STRUCTURE.names, target]), dataset.name)
@@ -124,7 +124,7 @@ def _is_numpy(path: Path, _: ImportSettings) -> bool:
 
 def _is_cifs_archive(path: Path, _: ImportSettings) -> bool:
     if is_folder(path):
-        from .archives import find_archive
+        from .reading.structure_files import find_archive
 
         return find_archive(path, "cifs") is not None
     return is_file(path) and is_archive(path)
@@ -161,9 +161,9 @@ IMPORTERS = (
     Importer(_needs_ase, _ase),
 )  # what is left are CIFs, POSCARs and patterns
 EXPORTERS = (
-    Exporter(_is_rcgcnn_name, "archive_export", "export_rcgcnn"),
-    Exporter(lambda path: path.name.lower().endswith(".json.gz"), "archive_export", "export_matbench"),
-    Exporter(is_archive, "archive_export", "export_pymatgen_list"),
-    Exporter(lambda path: path.suffix.lower() in {".xyz", ".extxyz"}, "ase_export", "export_extxyz"),
-    Exporter(lambda path: path.suffix.lower() == ".db", "ase_export", "export_ase_database"),
+    Exporter(_is_rcgcnn_name, "archives", "export_rcgcnn"),
+    Exporter(lambda path: path.name.lower().endswith(".json.gz"), "archives", "export_matbench"),
+    Exporter(is_archive, "archives", "export_pymatgen_list"),
+    Exporter(lambda path: path.suffix.lower() in {".xyz", ".extxyz"}, "ase_formats", "export_extxyz"),
+    Exporter(lambda path: path.suffix.lower() == ".db", "ase_formats", "export_ase_database"),
 )  # what is left are folders

@@ -17,11 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from .. import distributed, run_folder
+from ..computing import distributed
 from ..errors import CrystalliteError
-from ..files import read_json, write_json
-from ..results import Result
-from ..run_folder import RunConfig
+from ..evaluation.results import Result
+from ..files.writing import read_json, write_json
+from ..runs import folder as run_folder
+from ..runs.folder import RunConfig
 
 TRACKERS = ("tensorboard", "mlflow", "clearml")  # each is a module of this package and an extra
 TRACKING = "tracking.json"  # in a run folder: {TRACKER: what the tracker calls the run, as a dictionary}

@@ -1,0 +1,11 @@
+"""Crystals: elements, lattice, coordinates, the CIFs they come from and the bonds between their atoms.
+
+It knows nothing of properties and datasets. Imports settings, computing, files and errors.
+
+- crystal: `Crystal`, `CrystalArrays`, `as_crystal`, `check_crystal`; what every crystal has to fulfil
+- elements: symbols, atomic numbers, and the 92-long description of each element
+- cif: `read_cif`, `read_cifs`; from the text of a CIF to the atoms of the whole cell
+- neighbors: `find_bonds`, the nearest neighbours of each atom, ties shared fairly
+- overlaps: atoms too close to one another
+- notices: what is odd about a file but no error
+"""

@@ -1,0 +1,180 @@
+"""Nearest neighbours of atoms in a periodic crystal, with ties shared fairly.
+
+Cutting a shell of equally distant neighbours at the twelfth atom makes a graph depend on how a crystal is
+written down. Here the bonds tied with the last one share what is left of the neighbour count, so that the
+graph depends on the crystal alone. Cost: quadratic in the atoms of a cell, constant in its volume.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..computing.compiled import compiled
+from ..settings.config import GraphConfig
+from .crystal import Crystal, CrystalArrays
+from .overlaps import cell_heights
+
+_OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
+_RADIUS_GROWTH = 1.3  # how much wider to look when too few neighbours were found
+_RUN = 32  # entries that are sorted by insertion before they are merged
+_RADIUS_MARGIN = 2.2  # first look: the sphere that holds this many times the neighbours at mean density
+
+
+class Bonds(NamedTuple):
+    """The weighted bonds of all atoms of a crystal, or of several crystals one after the other.
+
+    offsets: (n + 1,) int64; atom i owns bonds offsets[i] to offsets[i + 1], nearest first.
+    neighbors: (bonds,) int32 atom of the same crystal at the other end. distances: (bonds,) float64, Å.
+    weights: (bonds,) float64; those of an atom add up to n_neighbors.
+    """
+
+    offsets: NDArray[np.int64]
+    neighbors: NDArray[np.int32]
+    distances: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+
+def find_bonds(crystal: Crystal, config: GraphConfig) -> Bonds:
+    """Return the bonds of every atom to its `config.n_neighbors` nearest neighbours over all periodic images.
+
+    With `ties="shared"` the bonds tied with the last one (within `config.tolerance`) share its weight equally
+    and the search radius grows as far as needed. With `ties="first"` exactly the first n_neighbors within
+    `config.cutoff` count, and a missing one is a bond to atom 0 of length cutoff + 1, as the published code
+    (github txie-93/cgcnn) does it.
+    """
+    offsets = np.array([0, len(crystal)])
+    alone = CrystalArrays(crystal.lattice[None], offsets, crystal.numbers, crystal.frac_coords)
+    return find_bonds_of_all(alone, config)
+
+
+def find_bonds_of_all(crystals: CrystalArrays, config: GraphConfig) -> Bonds:
+    """Return the bonds of all atoms of several crystals; see `find_bonds`."""
+    published, n_neighbors = config.ties == "first", config.n_neighbors
+    cutoff, tolerance = (config.cutoff, -np.inf) if published else (np.inf, config.tolerance)
+    cells = crystals.lattices.copy(), crystals.offsets.copy()  # to write to: compiled once for all arrays
+    wrapped = crystals.frac_coords - np.floor(crystals.frac_coords)
+    offsets, room, done = np.zeros(len(wrapped) + 1, np.int64), len(wrapped) * (n_neighbors + 12), 0
+    bonds: tuple[Any, ...] = np.empty(room, np.int32), np.empty(room), np.empty(room)
+    while True:
+        done = _find(*cells, wrapped, n_neighbors, float(cutoff), float(tolerance), done, offsets, *bonds)
+        if done == len(wrapped):
+            return Bonds(offsets, *(array[: offsets[-1]] for array in bonds))
+        bonds = tuple(np.concatenate((array, array)) for array in bonds)  # twice the room
+
+
+@compiled
+def _find(  # type: ignore[no-untyped-def]
+    lattices, atom_offsets, wrapped, n_neighbors, cutoff, tolerance,
+    done, offsets, neighbors, distances, weights,
+):  # fmt: skip
+    """Fill the fields of Bonds from atom `done` on, as far as there is room; return the atoms done.
+
+    wrapped: (atoms, 3) fractional coordinates in [0, 1). Looks no further than `cutoff`, which may be
+    infinite; with a tolerance of -inf no bonds are tied.
+    """
+    tolerance *= _OFF_GRID
+    near, spare = np.empty(64 + 8 * n_neighbors, np.int32), np.empty(64 + 8 * n_neighbors, np.int32)
+    near_distances, spare_distances = np.empty(len(near), np.float64), np.empty(len(near), np.float64)
+    heights = np.empty(3, np.float64)
+    for crystal in range(len(lattices)):
+        lattice, start, stop = lattices[crystal], atom_offsets[crystal], atom_offsets[crystal + 1]
+        volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * cell_heights(lattice, heights) / (stop - start)
+        first_radius = (volume_of_neighbors * 0.75 / np.pi) ** (1.0 / 3.0)
+        for atom in range(max(start, done), stop):
+            radius = min(first_radius, cutoff)
+            while True:
+                count = _atoms_within(
+                    radius, lattice, heights, wrapped, start, stop, atom, near, near_distances
+                )
+                if count > len(near):
+                    near, near_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
+                    spare, spare_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
+                    continue
+                if count >= n_neighbors or radius >= cutoff:
+                    _sort_by_distance(near, near_distances, spare, spare_distances, count)
+                    for missing in range(count, n_neighbors):
+                        near[missing], near_distances[missing] = 0, cutoff + 1.0
+                    last = near_distances[n_neighbors - 1]
+                    if last + tolerance < radius:
+                        break
+                radius = min(radius * _RADIUS_GROWTH, cutoff)
+            n_bonds = n_neighbors
+            while n_bonds < count and near_distances[n_bonds] <= last + tolerance:
+                n_bonds += 1
+            first = offsets[atom]
+            if first + n_bonds > len(neighbors):
+                return atom
+            offsets[atom + 1] = first + n_bonds
+            n_sure = 0
+            for k in range(n_bonds):
+                neighbors[first + k], distances[first + k] = near[k], near_distances[k]
+                n_sure += near_distances[k] < last - tolerance
+            for k in range(n_bonds):
+                weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
+    return len(wrapped)
+
+
+@compiled(fastmath={"contract"})
+def _atoms_within(  # type: ignore[no-untyped-def]
+    radius, lattice, heights, wrapped, start, stop, atom, near, near_distances
+):
+    """Collect (unsorted) all images of atoms start to stop within `radius` of `atom`, itself left out.
+
+    Returns their number; those for which the two buffers have no room are counted only.
+    """
+    count = 0
+    reach_a, reach_b, reach_c = radius / heights[0], radius / heights[1], radius / heights[2]
+    square = radius * radius
+    for other in range(start, stop):
+        delta_a = wrapped[other, 0] - wrapped[atom, 0]
+        delta_b = wrapped[other, 1] - wrapped[atom, 1]
+        delta_c = wrapped[other, 2] - wrapped[atom, 2]
+        for image_a in range(int(np.ceil(-reach_a - delta_a)), int(np.floor(reach_a - delta_a)) + 1):
+            a = delta_a + image_a
+            for image_b in range(int(np.ceil(-reach_b - delta_b)), int(np.floor(reach_b - delta_b)) + 1):
+                b = delta_b + image_b
+                x = a * lattice[0, 0] + b * lattice[1, 0]
+                y = a * lattice[0, 1] + b * lattice[1, 1]
+                z = a * lattice[0, 2] + b * lattice[1, 2]
+                for image_c in range(int(np.ceil(-reach_c - delta_c)), int(np.floor(reach_c - delta_c)) + 1):
+                    c = delta_c + image_c
+                    dx, dy, dz = x + c * lattice[2, 0], y + c * lattice[2, 1], z + c * lattice[2, 2]
+                    distance = dx * dx + dy * dy + dz * dz
+                    if distance > square:
+                        continue
+                    if other == atom and image_a == 0 and image_b == 0 and image_c == 0:
+                        continue
+                    if count < len(near):
+                        near[count] = other - start
+                        near_distances[count] = np.sqrt(distance)
+                    count += 1
+    return count
+
+
+@compiled
+def _sort_by_distance(near, near_distances, spare, spare_distances, count):  # type: ignore[no-untyped-def]
+    """Sort the first `count` entries by distance, equal ones as they come: a merge sort of sorted runs."""
+    for position in range(1, count):
+        atom, distance, slot = near[position], near_distances[position], position
+        while slot % _RUN > 0 and near_distances[slot - 1] > distance:
+            near[slot], near_distances[slot] = near[slot - 1], near_distances[slot - 1]
+            slot -= 1
+        near[slot], near_distances[slot] = atom, distance
+    width = _RUN
+    while width < count:
+        for position in range(count):
+            spare[position], spare_distances[position] = near[position], near_distances[position]
+        for begin in range(0, count, 2 * width):
+            left, middle = begin, min(begin + width, count)
+            right, end = middle, min(begin + 2 * width, count)
+            for slot in range(begin, end):
+                if right == end or (left < middle and spare_distances[left] <= spare_distances[right]):
+                    near[slot], near_distances[slot] = spare[left], spare_distances[left]
+                    left += 1
+                else:
+                    near[slot], near_distances[slot] = spare[right], spare_distances[right]
+                    right += 1
+        width *= 2

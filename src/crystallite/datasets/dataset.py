@@ -1,0 +1,285 @@
+"""Crystals together with their properties."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from ..crystals.crystal import Crystal, CrystalArrays, as_crystal, pack_crystals
+from ..errors import CrystalliteError, suggestion
+from ..extras import needed
+from .builtin import BUILTIN, builtin_name, builtin_path
+from .columns import is_number_text
+from .parquet import COMPRESSION_LEVEL, iter_tables, parquet_parts, read_parquet, write_parquet
+from .schema import (
+    FORMAT_VERSION,
+    METADATA_PREFIX,
+    STRUCTURE,
+    as_arrow,
+    as_numpy,
+    checked_table,
+    is_number,
+    list_values,
+    property_column,
+    structure_arrays,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+
+
+class Dataset:
+    """Crystals and their properties, unchangeable, backed by an Arrow table.
+
+    Make one with Dataset.read, Dataset.from_crystals or Dataset.from_arrays. Iterating yields Crystal
+    objects; `arrays` has all of them at once in the form compiled code works on.
+    """
+
+    def __init__(self, table: pa.Table, name: str = "") -> None:
+        """Wrap a table that sources.schema.checked_table has returned."""
+        self._table = table
+        self.name = name
+
+    # ---- making one
+
+    @classmethod
+    def read(cls, source: str | Path) -> Dataset:
+        """Read a dataset.
+
+        source: a built-in name (`elastic`, `formation`, `dielectric`; `builtin:elastic` whatever the folder
+        holds), a .parquet file or a folder of Parquet parts; crystallite.read_dataset reads more. Raises
+        CrystalliteError for anything else and for a malformed file, naming file, column and row.
+        """
+        path = _path_of(source)
+        return cls(read_parquet(path), path.stem)
+
+    @classmethod
+    def from_crystals(
+        cls,
+        crystals: Iterable[Any],
+        ids: Sequence[str] | None = None,
+        properties: Mapping[str, Any] | pd.DataFrame | None = None,
+        units: Mapping[str, str] | None = None,
+        *,
+        name: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """Make a dataset of Crystal, pymatgen Structure or ASE Atoms objects.
+
+        ids: one for each crystal, otherwise "0", "1", ... properties: column name -> one value for each
+        crystal (NaN or None where missing), or a DataFrame whose rows are in the order of the crystals; a
+        column material_id gives the ids. units: column name -> unit. metadata: title, source, licence,
+        description. Raises CrystalError naming the id of a crystal that cannot be used.
+        """
+        crystals = list(crystals)
+        columns = dict(properties.items()) if properties is not None else {}
+        if ids is None:
+            ids = columns.pop("material_id", None)
+        names = [str(i) for i in range(len(crystals))] if ids is None else _id_texts(ids)
+        _check_length("ids", len(names), len(crystals))
+        arrays = pack_crystals(as_crystal(crystal, i) for crystal, i in zip(crystals, names, strict=True))
+        return cls.from_arrays(arrays, names, columns, units, name=name, metadata=metadata)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: CrystalArrays,
+        ids: Sequence[str],
+        properties: Mapping[str, Any] | None = None,
+        units: Mapping[str, str] | None = None,
+        *,
+        name: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """Make a dataset of CrystalArrays; the other arguments are those of from_crystals."""
+        _check_length("ids", len(ids), arrays.n_crystals)
+        columns = [pa.array(_id_texts(ids), pa.string()), *structure_arrays(*arrays)]
+        table = pa.table(columns, schema=STRUCTURE)
+        dataset = cls(checked_table(table, name or "crystals"), name).with_metadata(metadata or {})
+        units = dict(units or {})
+        for column, values in (properties or {}).items():
+            dataset = dataset.with_property(column, values, units.pop(column, None))
+        if units:
+            raise CrystalliteError(f"a unit is given for {', '.join(units)}, which is not a property")
+        return dataset
+
+    # ---- what is in it
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __iter__(self) -> Iterator[Crystal]:
+        return (self.arrays.crystal(index) for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.name or 'unnamed'}: {len(self):,} crystals; {', '.join(self.properties)}>"
+
+    @property
+    def table(self) -> pa.Table:
+        """The Arrow table: material_id, lattice, numbers, frac_coords and the properties."""
+        return self._table
+
+    @property
+    def ids(self) -> list[str]:
+        """The material id of every crystal."""
+        result: list[str] = self._table["material_id"].to_pylist()
+        return result
+
+    @property
+    def properties(self) -> list[str]:
+        """The names of the columns `values` can return: numbers, integers and truth values."""
+        return [field.name for field in self._property_fields() if is_number(field.type)]
+
+    @property
+    def label_names(self) -> list[str]:
+        """The names of the text columns, such as a column that says which split a crystal is in."""
+        return [field.name for field in self._property_fields() if pa.types.is_string(field.type)]
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of every column that has one."""
+        fields = self._property_fields()
+        return {f.name: f.metadata[b"unit"].decode() for f in fields if f.metadata and b"unit" in f.metadata}
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says about itself: title, source, licence, description, format, ..."""
+        prefix = METADATA_PREFIX.encode()
+        pairs = (self._table.schema.metadata or {}).items()
+        return {key[len(prefix) :].decode(): value.decode() for key, value in pairs if key.startswith(prefix)}
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """Return a property of every crystal, (N,) float64, NaN where it is missing.
+
+        Raises CrystalliteError with close names if there is no such property or it is not a number.
+        """
+        if name in self.label_names:
+            texts = [text for text in self.labels(name) if text is not None and not is_number_text(text)]
+            example = f" (such as {texts[0]!r})" if texts else ""
+            raise CrystalliteError(f"{name} of {self._title} is text, not numbers{example}")
+        column = self._column(name, self.properties).combine_chunks()
+        return as_numpy(column).astype(np.float64)
+
+    def labels(self, name: str) -> list[str | None]:
+        """Return a column of every crystal as text, None where it is missing."""
+        column = self._column(name, [*self.label_names, *self.properties])
+        return [None if value is None else str(value) for value in column.to_pylist()]
+
+    @cached_property
+    def arrays(self) -> CrystalArrays:
+        """All crystals as CrystalArrays, views of the table's memory: do not write to them."""
+        lattices, numbers, coords = (
+            list_values(self._table[name].combine_chunks()) for name in STRUCTURE.names[1:]
+        )
+        return CrystalArrays(lattices[0].reshape(-1, 3, 3), numbers[1], numbers[0], coords[0].reshape(-1, 3))
+
+    def crystal(self, index: int) -> Crystal:
+        """Return crystal `index` (negative counts from the end), sharing memory."""
+        return self.arrays.crystal(range(len(self))[index])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) of the crystals in their order; ids, properties and file do not matter."""
+        digest = hashlib.sha256()
+        for array in self.arrays:
+            digest.update(array.tobytes() if not array.flags.c_contiguous else array.data)
+        return digest.hexdigest()
+
+    # ---- making another of it
+
+    def select(self, indices: ArrayLike) -> Dataset:
+        """Return the crystals at `indices` (integers, or one truth value for each crystal), in that order."""
+        rows = np.arange(len(self))[np.asarray(indices, dtype=None if np.size(indices) else np.int64)]
+        return Dataset(self._table.take(as_arrow(rows, pa.int64())).combine_chunks(), self.name)
+
+    def with_property(self, name: str, values: Any, unit: str | None = None) -> Dataset:
+        """Return a dataset with one more property (or another in its place).
+
+        values: N numbers, texts or truth values; NaN and None are missing.
+        """
+        if name in STRUCTURE.names:
+            raise CrystalliteError(f"{name} describes the crystal itself; give the property another name")
+        column = property_column(values, name)
+        _check_length(f"property {name}", len(column), len(self))
+        field = pa.field(name, column.type, metadata={"unit": unit} if unit else None)
+        if name in self._table.column_names:
+            table = self._table.set_column(self._table.column_names.index(name), field, column)
+        else:
+            table = self._table.append_column(field, column)
+        return Dataset(table, self.name)
+
+    def with_metadata(self, metadata: Mapping[str, str]) -> Dataset:
+        """Return a dataset with these entries (title, source, licence, description, ...) set."""
+        known = self._table.schema.metadata or {}
+        entries = {**metadata, "format": str(FORMAT_VERSION)}
+        added = {f"{METADATA_PREFIX}{key}".encode(): value.encode() for key, value in entries.items()}
+        return Dataset(self._table.replace_schema_metadata({**known, **added}), self.name)
+
+    def write(self, path: str | Path, level: int = COMPRESSION_LEVEL) -> None:
+        """Write one Parquet file, replacing any old one in a single step. level: zstd's, 1 to 22."""
+        write_parquet(self.with_metadata({})._table, Path(path), level)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return all columns as a pandas DataFrame; lattice, numbers and frac_coords hold arrays."""
+        needed("pandas", "to_pandas", "pandas")
+        return self._table.to_pandas()
+
+    # ---- inside
+
+    @property
+    def _title(self) -> str:
+        return self.name or "this dataset"
+
+    def _property_fields(self) -> list[pa.Field]:
+        return [field for field in self._table.schema if field.name not in STRUCTURE.names]
+
+    def _column(self, name: str, known: list[str]) -> pa.ChunkedArray:
+        if name not in known:
+            raise CrystalliteError(f"{self._title} has no property {name!r}{suggestion(name, known)}")
+        return self._table[name]
+
+
+def iter_batches(path: str | Path, batch_size: int) -> Iterator[Dataset]:
+    """Read a dataset too large for memory: yield Datasets of at most `batch_size` crystals, in order.
+
+    path: a built-in name, a .parquet file or a folder of Parquet parts. Raises as Dataset.read.
+    """
+    found = _path_of(path)
+    return (Dataset(table, found.stem) for table in iter_tables(found, batch_size))
+
+
+def _path_of(source: str | Path) -> Path:
+    """Return where a built-in dataset, a .parquet file or a folder of them is."""
+    name = builtin_name(source)
+    if name is not None:
+        return builtin_path(name)
+    path = Path(source)
+    is_file = path.suffix.lower() == ".parquet" and os.path.lexists(path)
+    if str(source) and (is_file or (path.is_dir() and parquet_parts(path))):
+        return path
+    raise CrystalliteError(
+        f"{str(source)!r} is no .parquet file, no folder with some, and no built-in dataset"
+        f"{suggestion(str(source), list(BUILTIN))}; crystallite.read_dataset also reads folders of CIFs"
+    )
+
+
+def _id_texts(ids: Iterable[Any]) -> list[str]:
+    """Return ids as text; numbers are written in full. Raises CrystalliteError for a missing id."""
+    given = list(ids)
+    for row, name in enumerate(given):
+        if name is None or name != name:  # NaN alone is not itself
+            raise CrystalliteError(f"crystal {row} (counted from 0) has no id")
+    return [str(name) for name in given]
+
+
+def _check_length(what: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise CrystalliteError(f"{what}: {found} values for {expected} crystals")

@@ -1,0 +1,10 @@
+"""Models: trained networks on disk, and their predictions.
+
+It trains nothing. Imports runs, network, sources and what is below them.
+
+- checkpoint: `TrainedModel`, `load_model`, `save_model`; safetensors with a JSON header and checksums
+- published: checkpoints of the published code
+- inference: running a network over packed graphs
+- predictor: `Predictor`, `load_predictor`; predictions from any model for any structures
+- file_predictions: predictions streamed from files to a table
+"""

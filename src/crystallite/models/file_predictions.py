@@ -1,0 +1,230 @@
+"""Predictions streamed from files to a table: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..crystals.crystal import Crystal
+from ..crystals.notices import gathered, summary
+from ..datasets.builtin import PREFIX
+from ..datasets.dataset import iter_batches
+from ..errors import CrystalError, CrystalliteError
+from ..files.csv_tables import row_writer
+from ..files.writing import output_path, refuse_input
+from ..graphs.packed import build_graphs
+from ..sources.reading.input_file import as_crystal_error, shown
+from ..sources.reading.structure_files import StructureFile, TakenIds, with_ids
+from ..sources.reading.structures import read_structures
+from ..sources.resolver import Source, located
+from .predictor import NO_NUMBER, Predictor
+
+CHUNK = 1024  # crystals in memory at once
+
+
+@dataclass
+class Report:
+    """What became of the inputs: how many were predicted, which could not be and why, and what was chosen."""
+
+    n_predicted: int = 0
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def predict_files(
+    predictor: Predictor,
+    inputs: Sequence[str],
+    output: Path | None,
+    *,
+    workers: int = 1,
+    progress: bool = True,
+    on_bad: Callable[[str, str], None] = lambda source, reason: None,
+) -> Report:
+    """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
+
+    inputs: files with structures, folders or patterns of them, and datasets (Parquet files, built-in names),
+    as sources.resolver tells them apart. They are streamed: memory does not grow with their number, but for
+    the ids of several inputs, which are told apart. A crystal that cannot be used is told to `on_bad`, is
+    listed in the report, and the others are predicted.
+    """
+    if output is not None:
+        refuse_input(output, inputs)
+    report = Report()
+
+    def bad(error: CrystalError) -> None:
+        report.bad.append((error.source, error.reason))
+        on_bad(error.source, error.reason)
+
+    with (
+        gathered() as odd,
+        _table_writer(output, predictor.columns) as write,
+        tqdm(unit=" crystals", desc="predicting", delay=2, disable=None if progress else True) as bar,
+    ):
+        sources = _located(inputs, report, bad)
+        for ids, crystals in _chunks(sources, bad):
+            ids, predicted = _finite(predictor, *_predict_chunk(predictor, ids, crystals, workers, bad), bad)
+            write(ids, predicted)
+            report.n_predicted += len(ids)
+            bar.update(len(ids))
+    report.notices += summary(odd)
+    return report
+
+
+Chunk = tuple[list[str], Any]
+
+
+def _located(inputs: Sequence[str], report: Report, bad: Callable[[CrystalError], None]) -> list[Source]:
+    """Return what each of the inputs stands for, each once; what stands for nothing is told to `bad`."""
+    sources = []
+    for item in inputs:
+        try:
+            sources.append(located(item))
+        except CrystalliteError as error:
+            bad(as_crystal_error(error, shown(item)))
+    report.notices += [notice for source in sources for notice in source.files.notices]
+    return sources
+
+
+def _chunks(sources: Sequence[Source], bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
+    """Yield ids and crystals (a list, or CrystalArrays of a dataset), CHUNK at a time, datasets first."""
+    datasets = [source for source in sources if source.kind == "dataset"]
+    files = with_ids(path for source in sources for path in source.files.paths)
+    owners = len(datasets) + sum(not file.single for file in files) + any(file.single for file in files)
+    taken = TakenIds() if owners > 1 else None
+    for source in datasets:
+        word = source.name if source.name.startswith(PREFIX) else source.path
+        for ids, arrays in _dataset_chunks(word, bad):
+            yield [taken.of(name, str(word)) for name in ids] if taken else ids, arrays
+    crystals = _crystals(files, taken, bad)
+    while chunk := list(islice(crystals, CHUNK)):
+        yield [name for name, _ in chunk], [crystal for _, crystal in chunk]
+
+
+def _dataset_chunks(word: str | Path, bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
+    try:
+        for part in iter_batches(word, CHUNK):
+            yield part.ids, part.arrays
+    except CrystalliteError as error:
+        bad(as_crystal_error(error, str(word)))
+
+
+def _crystals(
+    files: Sequence[StructureFile], taken: TakenIds | None, bad: Callable[[CrystalError], None]
+) -> Iterator[tuple[str, Crystal]]:
+    """Yield ids and crystals of files; what cannot be used is told to `bad`."""
+    for file in files:
+        empty = True
+        try:
+            for name, crystal, _ in read_structures(file):
+                empty = False
+                if isinstance(crystal, CrystalError):
+                    bad(crystal)
+                else:
+                    yield (taken.of(name, file.id) if taken else name), crystal
+        except CrystalliteError as error:
+            bad(as_crystal_error(error, shown(file.path)))
+        else:
+            if empty:
+                bad(CrystalError(shown(file.path), "no crystals"))
+
+
+def _predict_chunk(
+    predictor: Predictor, ids: list[str], crystals: Any, workers: int, bad: Callable[[CrystalError], None]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Predict a chunk; where a graph cannot be built, leave that crystal out."""
+    n_columns = len(predictor.columns)
+    try:
+        graphs = build_graphs(crystals, predictor.model.graph, ids, workers=workers)
+        return ids, predictor.predict_packed(graphs) if ids else np.empty((0, n_columns))
+    except CrystalError:
+        good, rows = [], [np.empty((0, n_columns))]
+        singles = crystals if isinstance(crystals, list) else [crystals.crystal(k) for k in range(len(ids))]
+        for name, crystal in zip(ids, singles, strict=True):
+            try:
+                graphs = build_graphs([crystal], predictor.model.graph, [name])
+            except CrystalError as error:
+                bad(error)
+                continue
+            rows.append(predictor.predict_packed(graphs))
+            good.append(name)
+        return good, np.concatenate(rows)
+
+
+def _finite(
+    predictor: Predictor, ids: list[str], predicted: NDArray[np.float64], bad: Callable[[CrystalError], None]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Leave out the crystals whose predictions are no numbers."""
+    is_number = predictor.are_numbers(predicted)
+    for row in np.flatnonzero(~is_number):
+        bad(CrystalError(ids[row], NO_NUMBER))
+    return [name for name, good in zip(ids, is_number, strict=True) if good], predicted[is_number]
+
+
+Write = Callable[[list[str], NDArray[np.float64]], None]
+
+
+@contextmanager
+def _table_writer(output: Path | None, names: Sequence[str]) -> Iterator[Write]:
+    """Yield a function that adds rows; the file takes its name when complete, before it ends in .partial."""
+    if output is None:
+        yield _csv_rows(sys.stdout, names)
+        return
+    target = output_path(output)
+    partial = output_path(target.with_name(target.name + ".partial"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            _parquet_writer(partial, names)
+            if output.suffix.lower() == ".parquet"
+            else _csv_writer(partial, names) as write
+        ):
+            yield write
+        partial.replace(target)
+    except OSError as error:
+        raise CrystalliteError(
+            f"cannot write {output}: {error.strerror or error}; what is done is in {partial}"
+        ) from error
+    except KeyboardInterrupt:
+        raise CrystalliteError(f"interrupted; the predictions made so far are in {partial}") from None
+
+
+@contextmanager
+def _csv_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        yield _csv_rows(file, names)
+
+
+def _csv_rows(file: IO[str], names: Sequence[str]) -> Write:
+    write_row = row_writer(file)
+    write_row(["material_id", *names])
+
+    def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
+        for name, row in zip(ids, predicted.tolist(), strict=True):
+            write_row([name, *(None if math.isnan(value) else value for value in row)])
+        file.flush()
+
+    return write
+
+
+@contextmanager
+def _parquet_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema([("material_id", pa.string()), *((name, pa.float64()) for name in names)])
+    with parquet.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+
+        def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
+            writer.write_table(pa.table([pa.array(ids, pa.string()), *predicted.T], schema=schema))
+
+        yield write

@@ -1,0 +1,219 @@
+"""Predictions from a trained or published model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..computing.devices import usable_device
+from ..crystals.crystal import Crystal, as_crystal
+from ..datasets.dataset import Dataset
+from ..errors import CrystalError, CrystalliteError
+from ..evaluation.calibration import Calibration
+from ..files.writing import read_json
+from ..graphs.packed import PackedGraphs, build_graph, build_graphs, pack_graphs
+from ..runs.folder import BEST, GROUP
+from ..settings.config import Ties
+from ..sources.reading.structures import read_crystal
+from .checkpoint import TrainedModel, load_model
+from .inference import atom_contributions, predict_graphs
+from .published import SOURCE, load_published
+
+TIES_UNKNOWN = (
+    "published checkpoints do not say how they treat equally distant neighbours; their ties are shared "
+    "here, ties = first repeats the published code's choice"
+)
+NO_NUMBER = "the model's prediction is not a finite number: the crystal is unlike all that it was trained on"
+ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their calibration
+
+
+class Predictor:
+    """A model that predicts properties of crystals, with the graph settings it was trained with.
+
+    notice: what a user should know about its settings, or "".
+    """
+
+    def __init__(self, model: TrainedModel) -> None:
+        self.model = model
+        self.models = [model]
+        self.notice = TIES_UNKNOWN if model.info.get("source") == SOURCE else ""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self.columns)}>"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the numbers `predict_packed` returns for a crystal."""
+        return self.model.targets.names
+
+    def predict(self, crystals: Any, *, workers: int = 1) -> NDArray[np.float64]:
+        """Return predictions in the targets' units; for classification the probability of class 1.
+
+        crystals: a Dataset, or one crystal or several, in whatever can be iterated: lists, arrays, pandas
+        Series (Crystal, pymatgen Structure, ASE Atoms, path of a file with one crystal). Shape (crystals,)
+        for one target, (crystals, targets) for several. Raises CrystalError naming the first crystal that
+        cannot be used.
+        """
+        n_targets = len(self.model.targets.names)
+        predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]
+        is_number = self.are_numbers(predicted)
+        if not is_number.all():
+            raise CrystalError(f"crystal {is_number.argmin()}", NO_NUMBER)
+        return predicted[:, 0] if n_targets == 1 else predicted
+
+    def site_contributions(self, crystal: Any) -> NDArray[np.float64]:
+        """Return (atoms, targets) contributions whose mean is the prediction (the paper's site energies).
+
+        Needs a model trained with readout="per-atom".
+        """
+        graph = build_graph(_as_crystal(crystal, "crystal"), self.model.graph, reduced=False)
+        graphs = pack_graphs([graph])
+        contributions: NDArray[np.float64] = np.mean(
+            [atom_contributions(model, graphs) for model in self.models], axis=0
+        )
+        return contributions
+
+    def graphs(self, crystals: Any, *, workers: int = 1) -> PackedGraphs:
+        """Build the graphs of crystals, as `predict` takes them, with the model's settings."""
+        if isinstance(crystals, Dataset):
+            return build_graphs(crystals.arrays, self.model.graph, crystals.ids, workers=workers)
+        items = [crystals] if _is_one(crystals) else list(crystals)
+        names = [
+            str(item) if isinstance(item, str | Path) else f"crystal {k}" for k, item in enumerate(items)
+        ]
+        converted = [_as_crystal(item, name) for item, name in zip(items, names, strict=True)]
+        return build_graphs(converted, self.model.graph, names, workers=workers)
+
+    def are_numbers(self, predicted: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which rows, (crystals, columns), are predictions: finite; a deviation may be unknown."""
+        n_targets = len(self.model.targets.names)
+        finite = np.isfinite(predicted[:, :n_targets]).all(axis=1)
+        return np.asarray(finite & ~np.isinf(predicted).any(axis=1))
+
+    def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
+        """Return (crystals, columns) for graphs built with the model's settings."""
+        return predict_graphs(self.model, graphs)
+
+    def with_ties(self, ties: Ties) -> Self:
+        """Return the same model with another rule for equally distant neighbours."""
+        changed = copy(self)
+        changed.model = replace(self.model, graph=replace(self.model.graph, ties=ties))
+        changed.notice = ""
+        return changed
+
+
+class EnsemblePredictor(Predictor):
+    """Several models of the same targets: their mean, and the calibrated standard deviation of its error."""
+
+    def __init__(self, models: Sequence[TrainedModel], calibrations: Sequence[Calibration]) -> None:
+        super().__init__(models[0])
+        self.models = list(models)
+        self.calibrations = list(calibrations)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        names = self.model.targets.names
+        return (*names, *(f"{name}_std" for name in names))
+
+    def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
+        """Return (crystals, 2 x targets): the means, then the standard deviations."""
+        return np.hstack(self.combined(np.stack([predict_graphs(model, graphs) for model in self.models])))
+
+    def predict_with_uncertainty(
+        self, crystals: Any, *, workers: int = 1
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return means and standard deviations, each shaped as what `predict` returns."""
+        both = self.predict_packed(self.graphs(crystals, workers=workers))
+        mean, deviation = np.hsplit(both, 2)
+        return (mean[:, 0], deviation[:, 0]) if mean.shape[1] == 1 else (mean, deviation)
+
+    def combined(self, members: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and calibrated deviation, (crystals, targets), of (members, crystals, targets)."""
+        mean = members.mean(axis=0)
+        columns = [
+            calibration.in_units(calibration.deviation(calibration.spread(members[:, :, k])), mean[:, k])
+            for k, calibration in enumerate(self.calibrations)
+        ]
+        return mean, np.stack(columns, axis=1)
+
+
+def load_predictor(path: str | Path, *, ties: Ties | None = None, device: str = "cpu") -> Predictor:
+    """Load a model: the folder of a run or an ensemble, a .safetensors file or a published .pth.tar.
+
+    ties: the rule for equally distant neighbours, `shared` or `first`, instead of the one the model was
+    trained with. Published checkpoints do not say theirs: they share ties unless told otherwise.
+    device: of the network, such as `cpu` or `cuda`.
+    """
+    path, device = Path(path), usable_device(device)
+    ensemble = (path / ENSEMBLE).is_file()
+    predictor = _load_ensemble(path) if ensemble else Predictor(load_any_model(path))
+    for model in predictor.models:
+        model.network.to(device)
+    return predictor if ties is None else predictor.with_ties(ties)
+
+
+def _load_ensemble(path: Path) -> EnsemblePredictor:
+    names, written = _ensemble_facts(path / ENSEMBLE)
+    models = [load_model(path / name / BEST) for name in names]
+    for name, model in zip(names, models, strict=True):
+        if model.graph.effective() != models[0].graph.effective():
+            raise CrystalliteError(
+                f"{path}: {name} was trained with other graph settings than {names[0]} "
+                f"({model.graph}, {models[0].graph}); they are no ensemble, train it anew"
+            )
+    try:
+        if isinstance(written, dict):
+            written = [written[name] for name in models[0].targets.names]
+        calibrations = [Calibration.read(one) for one in written]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CrystalliteError(f"{path / ENSEMBLE} is damaged: no calibration of each target") from error
+    if len(calibrations) != len(models[0].targets.names) or len({m.targets.names for m in models}) > 1:
+        raise CrystalliteError(f"{path / ENSEMBLE} is damaged: its members do not fit together")
+    return EnsemblePredictor(models, calibrations)
+
+
+def _ensemble_facts(path: Path) -> tuple[list[str], Any]:
+    """Return the members' folders, and their calibrations: by target, of version 0.1.0 in their order."""
+    facts = read_json(path)
+    names = facts.get("members") if isinstance(facts, dict) else None
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not names or not is_list or not all(Path(name).name == name != ".." for name in names):
+        raise CrystalliteError(f"{path} is damaged: it does not name the folders of its members")
+    return list(names), facts.get("calibration")
+
+
+def load_any_model(path: str | Path) -> TrainedModel:
+    """Read the model of a run folder, a .safetensors or a .pth.tar file."""
+    path = Path(path)
+    if path.is_dir():
+        if (path / GROUP).is_file():
+            raise CrystalliteError(f"{path} holds several runs; choose one of the folders in it")
+        if not (path / BEST).is_file():
+            raise CrystalliteError(
+                f"{path}: no {BEST} in this folder, so it is not the folder of a finished run"
+            )
+        return load_model(path / BEST)
+    if path.suffix == ".safetensors":
+        return load_model(path)
+    if path.is_file():
+        return load_published(path)
+    raise CrystalliteError(f"{path}: no such model; give a run folder, a .safetensors or a .pth.tar file")
+
+
+def _as_crystal(item: Any, name: str) -> Crystal:
+    return read_crystal(item) if isinstance(item, str | Path) else as_crystal(item, name)
+
+
+def _is_one(crystals: Any) -> bool:
+    """Whether this is one crystal, not several; pymatgen's Structures and ASE's Atoms can be iterated too."""
+    if isinstance(crystals, Crystal | str | Path | Mapping) or hasattr(crystals, "columns"):
+        return True  # the last two are neither: as_crystal says so
+    if hasattr(crystals, "lattice") or hasattr(crystals, "cell") or getattr(crystals, "ndim", 1) == 0:
+        return True
+    return not hasattr(crystals, "__iter__")

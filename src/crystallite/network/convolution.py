@@ -1,0 +1,198 @@
+"""The gated convolution as one differentiable operation on the CPU, around the compiled loops of `kernels`.
+
+The linear map W [v_i, v_j, u_ij] is W_i v_i + W_j v_j + W_u u_ij: two products a node and a short one an
+edge. Its bias is left out, as the batch norm that follows takes any constant away.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..computing import buffers, distributed
+from ..computing.threads import for_ranges
+from ..graphs.packed import GraphBatch
+from . import kernels
+
+
+class Bonds(NamedTuple):
+    """What the kernels need of a batch besides the node vectors; made once for all layers.
+
+    topology: (blocks, edge_offsets, neighbors, weights, multiplicities) of the GraphBatch. first: (edges,)
+    index of a bond's first Gaussian that is not zero. values: (edges, WINDOW) Gaussians from there on.
+    block_weights: (blocks,) sums of weight x multiplicity over the edges of each block.
+    """
+
+    topology: tuple[NDArray[Any], ...]
+    first: NDArray[np.int32]
+    values: NDArray[np.float32]
+    block_weights: NDArray[np.float64]
+
+    @property
+    def n_blocks(self) -> int:
+        return len(self.block_weights)
+
+
+class Moments(NamedTuple):
+    """Weighted mean and (biased) variance of each channel."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
+    """Expand the bonds of a batch in Gaussians of width `step` (Å) at 0, step, 2 step, ..."""
+    first = np.empty(len(batch.distances), np.int32)
+    values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
+    for_ranges(kernels.gaussians, len(first), batch.distances, np.float32(step), n_centers, first, values)
+    topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
+    of_nodes = (
+        np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64) * batch.multiplicities
+    )
+    return Bonds(topology, first, values, np.add.reduceat(of_nodes, batch.blocks[:-1]))
+
+
+def gated_messages(
+    nodes: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, bonds: Bonds, n_bonds: float, epsilon: float
+) -> tuple[Tensor, Moments]:
+    """Return sum_j w_ij sigmoid(z_filter) softplus(z_core) for every node, and the moments of the raw z.
+
+    nodes: (nodes, F). weight: (2F, 2F + centres). gamma, beta: (2F,) of the batch norm over all messages.
+    n_bonds: sum over edges of weight x multiplicity, over all processes.
+    Differentiable in the first four arguments (paper eq. 5).
+    """
+    messages, mean, variance = _GatedMessages.apply(  # type: ignore[no-untyped-call]
+        nodes, weight, gamma, beta, bonds, n_bonds, epsilon
+    )
+    return messages, Moments(mean, variance)
+
+
+def gated_messages_with(nodes: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, bonds: Bonds) -> Tensor:
+    """Return the same sums with a fixed affine map scale * z + shift instead of the batch's own statistics.
+
+    Not differentiable: call it under torch.no_grad().
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError("the fused path has no gradient in evaluation mode: use torch.no_grad()")
+    z, _, _, _ = _edge_inputs(nodes, weight, bonds)
+    messages = torch.empty_like(nodes)
+    arrays = z, scale.numpy(), shift.numpy(), bonds.topology, messages.numpy()
+    for_ranges(kernels.gated_sums, bonds.n_blocks, *arrays)
+    buffers.give(z)
+    return messages
+
+
+class _GatedMessages(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        nodes: Tensor,
+        weight: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        bonds: Bonds,
+        n_bonds: float,
+        epsilon: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        z, node_weight, means, squares = _edge_inputs(nodes, weight, bonds)
+        mean, variance = _combined_moments(bonds, n_bonds, means, squares)
+        inverse_std = 1 / np.sqrt(variance + np.float32(epsilon))
+        scale = gamma.detach().numpy() * inverse_std
+        messages = torch.empty_like(nodes)
+        shift = beta.detach().numpy() - mean * scale
+        for_ranges(kernels.gated_sums, bonds.n_blocks, z, scale, shift, bonds.topology, messages.numpy())
+        ctx.save_for_backward(nodes, node_weight, gamma, beta)
+        ctx.saved = (bonds, n_bonds, z, mean, inverse_std, weight.shape[1] - 2 * nodes.shape[1])
+        statistics = torch.from_numpy(mean), torch.from_numpy(variance)
+        ctx.mark_non_differentiable(*statistics)
+        return messages, *statistics
+
+    @staticmethod
+    def backward(ctx: Any, grad_messages: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        nodes, node_weight, gamma, beta = ctx.saved_tensors
+        bonds, n_bonds, z, mean, inverse_std, n_centers = ctx.saved
+        gamma, beta = gamma.detach().numpy(), beta.detach().numpy()
+        n_blocks, width = bonds.n_blocks, z.shape[1]
+        grad_y = buffers.take(*z.shape)
+        sums, products = np.empty((2, n_blocks, width), np.float32)
+        in_halves = [
+            array.reshape(*array.shape[:-1], 2, -1)
+            for array in (z, mean, inverse_std, gamma, beta, grad_y, sums, products)
+        ]
+        upstream = grad_messages.contiguous().numpy()
+        for_ranges(
+            kernels.gate_gradients, n_blocks,
+            *in_halves[:5], bonds.topology, upstream, *in_halves[5:],
+        )  # fmt: skip
+        grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
+        mean_grad, mean_product = distributed.total(np.stack((grad_beta, grad_gamma))) / n_bonds
+        mean_grad, mean_product = mean_grad.astype(np.float32), mean_product.astype(np.float32)
+        grad_node_product = buffers.take(len(nodes), 2 * width)
+        grad_bonds = np.empty((n_blocks, n_centers, width), np.float32)
+        for_ranges(
+            kernels.edge_gradients, n_blocks,
+            z, grad_y, mean, inverse_std, gamma * inverse_std, mean_grad, mean_product,
+            bonds.topology, bonds.first, bonds.values, grad_node_product, grad_bonds,
+        )  # fmt: skip
+        grad_product = torch.from_numpy(grad_node_product)
+        grad_node_weight = grad_product.T @ nodes
+        grad_weight = torch.cat(
+            (
+                grad_node_weight[:width],
+                grad_node_weight[width:],
+                torch.from_numpy(grad_bonds.sum(0, dtype=np.float32)).T,
+            ),
+            dim=1,
+        )
+        grad_nodes = grad_product @ node_weight
+        for array in (z, grad_y, grad_node_product):
+            buffers.give(array)
+        ctx.saved = None  # z is gone: a second backward must fail, not compute nonsense
+        return (
+            grad_nodes,
+            grad_weight,
+            torch.from_numpy(grad_gamma.astype(np.float32)),
+            torch.from_numpy(grad_beta.astype(np.float32)),
+            None,
+            None,
+            None,
+        )
+
+
+def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[np.float32], Tensor, Any, Any]:
+    """Return z (edges, 2F), the stacked node weights (4F, F) and each block's mean and squared deviations."""
+    width = nodes.shape[1]
+    weight = weight.detach()
+    node_weight = torch.cat((weight[:, :width], weight[:, width : 2 * width]))
+    bond_weight = weight[:, 2 * width :].T.contiguous()
+    node_product = nodes.detach() @ node_weight.T
+    z = buffers.take(len(bonds.first), 2 * width)
+    means, squares = np.empty((2, bonds.n_blocks, 2 * width), np.float32)
+    for_ranges(
+        kernels.edge_inputs,
+        bonds.n_blocks,
+        node_product.numpy(),
+        bond_weight.numpy(),
+        bonds.topology,
+        bonds.first,
+        bonds.values,
+        z,
+        means,
+        squares,
+    )
+    return z, node_weight, means, squares
+
+
+def _combined_moments(
+    bonds: Bonds, n_bonds: float, means: NDArray[np.float32], squares: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Combine the moments of all blocks and processes in double precision (Chan, Golub and LeVeque 1983)."""
+    weighted = bonds.block_weights[:, None] * means
+    sums, sums_of_squares = weighted.sum(0), squares.sum(0, dtype=np.float64) + (weighted * means).sum(0)
+    mean, mean_square = distributed.total(np.stack((sums, sums_of_squares))) / n_bonds
+    variance = np.maximum(mean_square - mean**2, 0)
+    return mean.astype(np.float32), variance.astype(np.float32)

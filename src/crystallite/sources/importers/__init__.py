@@ -1,0 +1,8 @@
+"""Importers: whole datasets from foreign files and folders, bad crystals listed.
+
+Imports reading; formats.py lists them all.
+
+- assembling: `Imported`, `assemble`; what every importer ends with
+- folder: the published CGCNN layout, or CIFs and POSCARs with a table
+- archives: JSON and MessagePack archives; numpy_archive: .npz; ase_formats: databases and extended XYZ
+"""

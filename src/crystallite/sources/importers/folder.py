@@ -1,0 +1,242 @@
+"""Importing files of structures: the published CGCNN layout, or CIFs and POSCARs with a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ...crystals.notices import CrystalNotice, gathered, notify, summary
+from ...errors import CrystalError, CrystalliteError, shortened
+from ..reading.archive_stream import COMPRESSIONS
+from ..reading.collecting import Collector, CrystalResult, Record, joined, unlisted
+from ..reading.input_file import is_file
+from ..reading.structure_files import StructureFile, TakenIds, cifs_in, found_files, with_ids
+from ..reading.structures import read_structures
+from ..reading.tables import read_id_values, read_table
+from .assembling import Imported, assemble
+
+
+def import_published(
+    folder: str | Path,
+    *,
+    target: str = "target",
+    units: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    workers: int = 1,
+) -> Imported:
+    """Import a folder in the layout of the published CGCNN code.
+
+    folder: has id_prop.csv (no header; id and value in every line), ID.cif for every id, and perhaps
+    atom_init.json. target: the name the value gets; an empty value is missing. skip_bad: leave out crystals
+    that cannot be used instead of raising CrystalliteError with a list of them. workers: processes reading
+    CIFs.
+    """
+    folder = Path(folder)
+    listing = folder / "id_prop.csv"
+    read = read_id_values(listing)
+    files = with_ids(cifs_in(folder))
+    names = _NamesOfFiles([*files, *_below(folder, read.ids)])
+    ids = [names.id_of(given) for given in read.ids]
+    found, odd = _read(names, ids, workers)
+    crystals: list[CrystalResult] = []
+    for row, name in enumerate(ids):
+        problem = read.problems.get(row) or (names.missing(name) if name not in found else "")
+        crystals.append(CrystalError(f"{read.places[row]} ({name})", problem) if problem else found[name])
+    table = pa.table({"material_id": pa.array(ids, pa.string()), target: pa.array(read.values, pa.float64())})
+    extra = unlisted((file.id for file in files), ids, listing.name, "CIFs")
+    notices = [*read.notices, *odd, *extra, *_element_notice(folder / "atom_init.json")]
+    return assemble(crystals, table, name=folder.name, skip_bad=skip_bad, notices=notices, units=units)
+
+
+def import_files(
+    source: str | Path,
+    table: str | Path | None = None,
+    *,
+    id_column: str = "material_id",
+    units: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    workers: int = 1,
+) -> Imported:
+    """Import CIFs or POSCARs with the properties in a table, or files that a pattern matches.
+
+    source: a folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them. table: a CSV
+    or Parquet file whose id_column has the ids of structure_files, or names of files; its other columns
+    become properties. Without a table the crystals come in the order of the files' names, with the properties
+    that their files have. skip_bad and workers as in import_published.
+    """
+    paths, notices = found_files(source)
+    if not paths:
+        raise CrystalliteError(
+            f"{source}: a folder without CIFs, POSCARs, structures.npz and an archive named cifs"
+        )
+    files = with_ids(paths)
+    name = Path(source).name if Path(source).is_dir() else Path(source).parent.name or "cifs"
+    if table is None:
+        return _without_table(files, name, notices, id_column, units, skip_bad, workers)
+    if not all(file.single for file in files):
+        raise CrystalliteError(f"--table {table}: files such as {files[0].path} have properties of their own")
+    rows = read_table(Path(table), id_column)
+    names = _NamesOfFiles(files)
+    ids = [names.id_of(given) for given in rows["material_id"].to_pylist()]
+    rows = rows.set_column(0, "material_id", pa.array(ids, pa.string()))
+    found, odd = _read(names, ids, workers)
+    crystals, _ = joined(found, rows, str(table), names.missing)
+    notices = [*notices, *odd, *unlisted((file.id for file in files), ids, Path(table).name, _plural(files))]
+    return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
+
+
+def _without_table(
+    files: Sequence[StructureFile],
+    name: str,
+    notices: Sequence[str],
+    id_column: str,
+    units: Mapping[str, str] | None,
+    skip_bad: bool,
+    workers: int,
+) -> Imported:
+    """Import what the files have."""
+    collector, taken = Collector(), TakenIds()
+    with gathered() as odd:
+        for file, record in _records(files, id_column, workers):
+            collector.add(taken.of(record.id, file.id), record.crystal, record.properties)
+    rows, more = collector.table(name)
+    notices = [*notices, *summary(odd), *more]
+    return assemble(collector.crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
+
+
+class _NamesOfFiles:
+    """Which file a row of a table means by an id, a file's name, or a name that several folders have."""
+
+    def __init__(self, files: Iterable[StructureFile]) -> None:
+        self._files = {file.id: file for file in files}
+        self._ids: dict[str, list[str]] = {}
+        for file in self._files.values():
+            path = file.path.with_suffix("") if file.path.suffix.lower() in COMPRESSIONS else file.path
+            for other in {file.path.name, path.name, path.stem, f"{file.id}{path.suffix}"}:
+                self._ids.setdefault(other, []).append(file.id)
+
+    def id_of(self, given: str) -> str:
+        """Return the id of the only file that is meant, else what is given."""
+        ids = self._ids.get(given, [])
+        return ids[0] if given not in self._files and len(ids) == 1 else given
+
+    def files_of(self, ids: Iterable[str]) -> list[StructureFile]:
+        """Return the files of ids such as x, or x:block for one of several structures, each once."""
+        names = [name if name in self._files else name.partition(":")[0] for name in ids]
+        return [self._files[name] for name in dict.fromkeys(names) if name in self._files]
+
+    def missing(self, name: str) -> str:
+        """Return why there is no file of this id."""
+        several = self._ids.get(name, [])
+        if several:
+            return f"there are several files of this name; their ids are {shortened(several)}"
+        return f"there is no file {name}.cif"
+
+
+def _below(folder: Path, ids: Iterable[str]) -> Iterator[StructureFile]:
+    """Yield the CIFs in folders inside `folder` that ids such as sub/x name; none outside of it."""
+    for name in dict.fromkeys(ids):
+        path = folder / f"{name}.cif"
+        if "/" in name and ".." not in Path(name).parts and not Path(name).is_absolute() and is_file(path):
+            yield StructureFile(path, "cif", name)
+
+
+def _plural(files: Sequence[StructureFile]) -> str:
+    return "CIFs" if files[0].kind == "cif" else "POSCARs"
+
+
+def _read(
+    names: _NamesOfFiles, ids: Sequence[str], workers: int
+) -> tuple[dict[str, CrystalResult], list[str]]:
+    """Return the crystals that ids mean, and what is odd about them; an id of a file is its first crystal."""
+    wanted = set(ids)
+    found: dict[str, CrystalResult] = {}
+    with gathered() as notices:
+        for file, record in _records(names.files_of(ids), "material_id", workers):
+            found[record.id] = record.crystal
+            if record.id != file.id and file.id in wanted and file.id not in found:
+                found[file.id] = record.crystal
+                notify([CrystalNotice(str(file.path), "several structures, the first is read", record.id)])
+    return found, summary(notices)
+
+
+def _records(
+    files: Sequence[StructureFile], id_column: str, workers: int
+) -> Iterator[tuple[StructureFile, Record]]:
+    """Read the files in order, in `workers` processes; a progress bar appears if it takes long."""
+    from tqdm import tqdm
+
+    bar = {"total": len(files), "disable": None, "delay": 2, "unit": " files", "desc": "Reading"}
+    if workers <= 1 or len(files) < 2 * workers:
+        for file in tqdm(files, **bar):
+            for record in read_structures(file, id_column):
+                yield file, record
+        return
+    # spawn: forking a process that already runs the threads of torch or Arrow can hang
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent) as pool:
+        chunk = min(200, math.ceil(len(files) / workers))
+        tasks = [(file, id_column) for file in files]
+        found = pool.map(_all_of, tasks, chunksize=chunk)
+        try:
+            for file, (records, notices) in zip(tqdm(files, **bar), found, strict=True):
+                notify(notices)
+                for record in records:
+                    yield file, record
+        except BrokenProcessPool:
+            raise CrystalliteError(
+                f"one of {workers} processes that read files was killed; fewer workers need less memory"
+            ) from None
+
+
+def _end_with_parent() -> None:
+    """In a worker: end when the process that started it does, however that is.
+
+    A worker waits for work at a pipe that all workers hold open, so that it would not notice by itself.
+    """
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _all_of(task: tuple[StructureFile, str]) -> tuple[list[Record], list[CrystalNotice]]:
+    with gathered() as notices:
+        return list(read_structures(*task)), notices
+
+
+def _element_notice(path: Path) -> list[str]:
+    """Return a notice if atom_init.json describes elements otherwise than the standard table."""
+    from ...crystals.elements import feature_table, symbols
+
+    if not is_file(path):
+        return []
+    try:
+        given = {int(number): row for number, row in json.loads(path.read_text(encoding="utf-8")).items()}
+    except OSError as error:
+        return [f"cannot read {path.name}: {error.strerror or error}; it would not be used"]
+    except (ValueError, AttributeError, RecursionError):
+        return [f"{path.name} is not a table of elements; it is not used"]
+    table = feature_table()
+    standard = dict(zip(range(1, len(table)), table[1:], strict=True))
+    other = [n for n, row in given.items() if n not in standard or not np.array_equal(row, standard[n])]
+    if not other:
+        return []
+    named = [symbols()[n] if n in standard else str(n) for n in sorted(other)]
+    return [
+        f"{path.name} differs from the standard table for {shortened(named)}; "
+        "it is not used, training takes the standard table"
+    ]

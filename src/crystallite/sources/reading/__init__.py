@@ -1,0 +1,13 @@
+"""Reading: the structures, properties and tables in single files, one after another.
+
+Imports no other room of sources.
+
+- structure_files: `found_files`, which files a word means and the ids they give
+- structures: `read_structures`, the structures of a file, whatever its format
+- poscar, ase_formats, numpy_archive, pymatgen_json, optimade_entries, structure_shapes: one format each
+- archive_stream: JSON and MessagePack piece by piece, bounded; archive_records, archive_table,
+  archive_properties: what is in them
+- tables, text_table, table_rows: tables of properties, their dialects and the places of their rows
+- collecting: crystals that come one at a time, gathered; known_properties: their usual names and units
+- input_file: what speaks against reading a file
+"""

@@ -1,0 +1,146 @@
+"""Importing what ASE reads: its databases (.db) and extended XYZ.
+
+From a database only numbers, positions, cell, key-value pairs and energy are read; no object is unpickled or
+rebuilt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from io import StringIO
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from ...crystals.crystal import Crystal, as_crystal, as_numbers, check_crystal, fractional
+from ...errors import CrystalError, CrystalliteError
+from ...extras import needed
+from .archive_stream import COMPRESSIONS, unpacked
+from .collecting import Record, attempted
+from .input_file import text_of
+from .structure_shapes import id_text
+
+ID_KEY = "material_id"
+UNITS_KEY = "property_units"  # of extended XYZ: unit by property
+MOST_COLUMNS = 1000  # that a property of extended XYZ may have
+COLUMNS = ["id", "numbers", "positions", "cell", "pbc", "energy", "key_value_pairs"]
+
+
+def read_ase(path: Path, id_column: str, units: dict[str, str] | None = None) -> Iterator[Record]:
+    """Yield the crystals of a database (.db) or an extended XYZ file; fill `units` with those it names.
+
+    Raises CrystalliteError naming the file if it cannot be read further.
+    """
+    units = {} if units is None else units
+    yield from (_database if path.suffix.lower() == ".db" else _extended_xyz)(path, id_column, units)
+
+
+def ase_module(name: str) -> Any:
+    """Return a module of ASE; raises CrystalliteError if ASE is not installed."""
+    return needed(name, "this format", "crystallite[ase]")
+
+
+def _database(path: Path, id_column: str, units: dict[str, str]) -> Iterator[Record]:
+    import sqlite3
+
+    try:
+        database = ase_module("ase.db").connect(path, type="db", use_lock_file=False)
+        described = database.metadata.get("key_descriptions", {})
+        units |= {"energy": "eV", **{key: texts[2] for key, texts in described.items() if texts[2]}}
+        for row in database.select(columns=COLUMNS, include_data=False):
+            pairs = {key: _scalar(value) for key, value in row.key_value_pairs.items()}
+            if "energy" in row:
+                pairs.setdefault("energy", row.energy)
+            name = str(pairs.pop(id_column, row.id))
+            yield Record(name, attempted(_row_crystal, row, f"{path}, {name}"), pairs)
+    except (sqlite3.Error, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise CrystalliteError(f"{path}: not a readable ASE database: {error}") from None
+
+
+def _row_crystal(row: Any, source: str) -> Crystal:
+    if not all(row.pbc):
+        raise CrystalError(source, "not periodic in three directions")
+    lattice = np.array(row.cell, np.float64)
+    coords = fractional(np.asarray(row.positions, np.float64), lattice, source)
+    crystal = Crystal(as_numbers(row.numbers), lattice, coords)
+    check_crystal(crystal, source)
+    return crystal
+
+
+def _extended_xyz(path: Path, id_column: str, units: dict[str, str]) -> Iterator[Record]:
+    parse = _comment_parser(id_column)
+    compressed = path.suffix.lower() in COMPRESSIONS
+    file = StringIO(text_of(unpacked(path))[0]) if compressed else path
+    with nullcontext(file) if isinstance(file, StringIO) else path.open(errors="replace") as lines:
+        _check_numbers_of_atoms(lines, path)
+        lines.seek(0)
+    frames = ase_module("ase.io").iread(file, index=":", format="extxyz", properties_parser=parse)
+    for frame, atoms in enumerate(_frames(frames, path)):
+        results = atoms.calc.results if atoms.calc is not None else {}
+        pairs = {key: _scalar(value) for key, value in atoms.info.items()}
+        pairs |= {key: _scalar(value) for key, value in results.items() if np.ndim(value) == 0}
+        named = pairs.pop(UNITS_KEY, None)
+        units |= named if isinstance(named, dict) else {}
+        place, given = f"{path}, crystal {frame + 1}", pairs.pop(id_column, None)
+        try:
+            name = str(frame) if given is None else id_text(given) or ""
+        except ValueError as error:
+            yield Record(str(frame), CrystalError(place, str(error)), pairs)
+            continue
+        place += f" ({name})" if name != str(frame) else ""
+        yield Record(name, attempted(as_crystal, atoms, place), pairs)
+
+
+def _check_numbers_of_atoms(lines: TextIO, path: Path) -> None:
+    """Refuse a file that announces more atoms than it has lines: ASE would count on for ever."""
+    for crystal in count(1):
+        words = lines.readline().split()
+        while words and words[0].startswith("VEC"):  # ends of the cell, as old programs write them
+            words = lines.readline().split()
+        if not words or not words[0].isdecimal():
+            return
+        n_atoms = int(words[0][:18])
+        if sum(1 for _ in islice(lines, n_atoms + 1)) <= n_atoms:
+            raise CrystalliteError(f"{path}, crystal {crystal}: {n_atoms:,} atoms announced, the file ends")
+
+
+def _comment_parser(id_column: str) -> Callable[[str], dict[str, Any]]:
+    """Return ASE's parser of comment lines, but one that leaves an id such as 00123 as it is."""
+    parse = ase_module("ase.io.extxyz").key_val_str_to_dict
+    written = re.compile(rf'(?:^|\s){re.escape(id_column)}\s*=\s*("?)([^\s"\\]+)\1(?=\s|$)')
+
+    def parse_comment(line: str) -> dict[str, Any]:
+        pairs: dict[str, Any] = parse(line)
+        for columns in str(pairs.get("Properties", "")).split(":")[2::3]:
+            if columns.isdecimal() and int(columns) > MOST_COLUMNS:
+                raise ValueError(f"Properties: {columns} columns; at most {MOST_COLUMNS:,} are read")
+        value = pairs.get(id_column)
+        if value is not None and not isinstance(value, str):
+            texts = (match[2] for match in written.finditer(line))
+            pairs[id_column] = next(
+                (text for text in texts if repr(parse(f"x={text}")["x"]) == repr(value)), value
+            )
+        return pairs
+
+    return parse_comment
+
+
+def _frames(read: Iterator[Any], path: Path) -> Iterator[Any]:
+    frame = 0
+    while True:
+        frame += 1
+        try:
+            atoms = next(read)
+        except StopIteration:
+            return
+        except Exception as error:  # ASE's readers raise whatever a malformed line leads to
+            raise CrystalliteError(f"{path}, crystal {frame}: not extended XYZ: {error}") from None
+        yield atoms
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,72 @@
+"""Optimiser, learning-rate schedule, loss and averaging of weights, each a small function of the settings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import huber_loss, l1_loss, mse_loss, nll_loss
+
+from ..settings.config import Task, TrainConfig
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimiser; weight decay spares biases and batch norms when AdamW applies it."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of a step, counted from 0 over the whole training."""
+    if config.schedule == "step":
+        epoch = step // steps_per_epoch
+        return config.learning_rate * 0.1 ** sum(epoch >= milestone for milestone in config.milestones)
+    if config.schedule == "constant":
+        return config.learning_rate
+    progress = step / max(config.epochs * steps_per_epoch - 1, 1)
+    if progress < config.warmup:
+        share = progress / config.warmup
+        return config.learning_rate * (0.04 + 0.96 * (1 - math.cos(math.pi * share)) / 2)
+    share = (progress - config.warmup) / max(1 - config.warmup, 1e-9)
+    return config.learning_rate * max((1 + math.cos(math.pi * share)) / 2, 1e-4)
+
+
+def loss_of(
+    outputs: Tensor, targets: Tensor, config: TrainConfig, task: Task, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted sum of the losses of known targets, and the sum of weights; NaN: unknown.
+
+    outputs, targets: (crystals, targets), or log-probabilities (crystals, 2) for classification.
+    weights: (crystals,) sample weights, all 1 by default.
+    """
+    known = torch.isfinite(targets)
+    if task == "classification":
+        losses = nll_loss(outputs[known[:, 0]], targets[known].long(), reduction="none")
+    elif config.loss == "mae":
+        losses = l1_loss(outputs[known], targets[known], reduction="none")
+    elif config.loss == "mse":
+        losses = mse_loss(outputs[known], targets[known], reduction="none")
+    else:
+        losses = huber_loss(outputs[known], targets[known], reduction="none")
+    if weights is None:
+        return losses.sum(), known.sum().to(losses.dtype)
+    known_weights = weights.unsqueeze(1).expand_as(known)[known]
+    return (losses * known_weights).sum(), known_weights.sum()
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged weights and running statistics towards the network's; quickly at first."""
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    ours, theirs = average.state_dict(), network.state_dict()
+    floats = [name for name, tensor in ours.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_([ours[name] for name in floats], [theirs[name] for name in floats], share)

@@ -1,0 +1,258 @@
+"""`crystallite.train`: from a dataset to a trained model and its run folder."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..computing import distributed
+from ..computing.devices import device_name
+from ..datasets.dataset import Dataset
+from ..errors import CrystalliteError, DivergedError, LostProcessError, WriteError, one_line
+from ..evaluation.results import Result, in_digits, shown_error
+from ..files.writing import write_json
+from ..models.checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
+from ..models.predictor import Predictor
+from ..runs import folder as run_folder
+from ..runs.folder import BEST, LAST, RunConfig
+from ..settings.config import Task
+from ..sources.resolver import read_dataset
+from ..tracking import Tracking, known_trackers, open_trackers, set_trackers
+from .preparation import prepare, run_config, run_dataset, run_name, start_folder
+from .run_split import read_split
+from .test_results import test_run
+from .trainer import Trainer
+
+SAVE_EVERY = 120.0  # seconds between saves inside an epoch
+
+
+class TrainingInterruptedError(CrystalliteError):
+    """Ctrl-C or SIGTERM stopped a training after its state was saved."""
+
+
+class Run(Predictor):
+    """A finished training: predicts like any model, and knows its folder and summary."""
+
+    def __init__(self, model: TrainedModel, folder: Path, summary: Result) -> None:
+        super().__init__(model)
+        self.folder = folder
+        self.summary = summary
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder}: predicts {', '.join(self.model.targets.names)}>"
+
+
+def train(
+    data: Dataset | str | Path,
+    target: str | Sequence[str],
+    *,
+    recipe: str = "modern",
+    task: Task = "regression",
+    split: str = "80/10/10",
+    split_column: str = "",
+    weight_column: str = "",
+    workers: int = 1,
+    device: str = "cpu",
+    out: str | Path | None = None,
+    track: str | Sequence[str] = (),
+    progress: bool = True,
+    **settings: Any,
+) -> Run:
+    """Train a network to predict `target` and return it; everything is kept in the run folder `out`.
+
+    data: a Dataset, a built-in name, a Parquet file or a folder in the published layout. target: a property
+    or several; `NAME:log10` is learned on a logarithmic scale. recipe: `modern` or `paper`; `settings`
+    override its fields, those of GraphConfig, ModelConfig and TrainConfig, such as epochs=30.
+    split: train/validation/test as percentages, shares or numbers of crystals, or `split_column` names a
+    column that says which. Crystals of the same material never lie in two parts. weight_column: sample
+    weights. workers: threads that build graphs. device: of the network, such as `cpu` or `cuda`. track: what
+    to show the training in: `tensorboard`, `mlflow`, `clearml`.
+
+    Raises CrystalliteError for a bad option, TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
+    """
+    track = known_trackers(track)
+    dataset = data if isinstance(data, Dataset) else read_dataset(data)
+    config = run_config(
+        data, dataset, target, recipe=recipe, task=task, split=split, split_column=split_column,
+        weight_column=weight_column, **settings,
+    )  # fmt: skip
+    with distributed.process_group(device) as device:
+        if out is None and distributed.may_restart():
+            raise CrystalliteError("name the run folder with --out, for a restart to find it")
+        if out is not None and distributed.is_restart() and (Path(out) / run_folder.CONFIG).exists():
+            return resume(out, data=dataset, workers=workers, device=device, progress=progress)
+        trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
+
+        def begin() -> Path:
+            folder = run_folder.new_folder(out, run_name(dataset, config))
+            set_trackers(folder, track)
+            start_folder(folder, dataset, config, trainer.split, device)
+            return folder
+
+        folder = distributed.on_first(begin)
+        with run_folder.locked(folder):
+            return _finish(trainer, dataset, RunConfig.read(folder), folder, progress)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    data: Dataset | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Run:
+    """Go on with an interrupted training where it was saved, and return it finished.
+
+    data: only for a run that was started from a Dataset in memory. Warns on another device than before.
+    Raises CrystalliteError when the folder is not a run or its data has changed.
+    """
+    folder = Path(folder)
+    config = RunConfig.read(folder)
+    dataset = run_dataset(config, folder, data)
+    split = read_split(folder, dataset.ids, config.data)
+    with distributed.process_group(device) as device, run_folder.locked(folder):
+        trainer = prepare(dataset, config, split=split, workers=workers, device=device, progress=progress)
+        _say_other_device(folder, device)
+        if (folder / LAST).exists():
+            tensors, counters = read_tensors(folder / LAST)
+            try:
+                trainer.load_state(tensors, counters)
+            except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+                raise CrystalliteError(
+                    f"{folder / LAST} is damaged or of another training: {one_line(error)}"
+                ) from error
+        return _finish(trainer, dataset, config, folder, progress)
+
+
+def _say_other_device(folder: Path, device: str) -> None:
+    now = device_name(device)
+    before = run_folder.read_environment(folder).get("device", now)
+    if before != now and distributed.rank() == 0:
+        text = f"{folder} was trained on {before} and goes on on {now}: other bits are possible (--device)"
+        warnings.warn(text, stacklevel=3)
+
+
+def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
+    """Train to the end, then test, summarise and draw."""
+    with _saying_how_to_go_on(folder), open_trackers(folder, config, trainer.history) as trackers:
+        distributed.on_first(lambda: run_folder.write_metrics(folder, trainer.history))
+        with stop_requests() as stop, torch.random.fork_rng(devices=[]):
+            _train_epochs(trainer, config, folder, stop, progress, trackers)
+        seconds = sum(entry["seconds"] for entry in trainer.history)
+        model = load_model(folder / BEST)
+        trainer.kept_network.load_state_dict(model.network.state_dict())
+        predicted = trainer.predict(trainer.split.test)
+        if not np.isfinite(predicted).all():
+            raise DivergedError("the training diverged: its predictions of test crystals are not finite")
+
+        def summarize() -> Result:
+            summary = {**test_run(trainer, dataset, folder, predicted), "training_seconds": round(seconds, 2)}
+            write_json(folder / run_folder.SUMMARY, summary)
+            trackers.finish(folder, summary)
+            return summary
+
+        return Run(model, folder, distributed.on_first(summarize))
+
+
+@contextmanager
+def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Add it to the errors after which the last checkpoint is intact: a full disk, a lost process."""
+    how = f"go on with: crystallite train --resume {folder}"
+    try:
+        yield
+    except WriteError as error:
+        raise WriteError(f"{error}; mend that, then {how}") from error
+    except (RuntimeError, LostProcessError) as error:
+        if not distributed.is_loss(error):
+            raise
+        raise CrystalliteError(f"another process was lost: {str(error).splitlines()[0]}; {how}") from error
+
+
+def _train_epochs(
+    trainer: Trainer,
+    config: RunConfig,
+    folder: Path,
+    stop: threading.Event,
+    progress: bool,
+    trackers: Tracking,
+) -> None:
+    total = config.training.epochs * trainer.steps_per_epoch
+    shy = True if distributed.rank() or not progress else None
+    bar = tqdm(total=total, initial=trainer.step, unit="step", delay=2, disable=shy)
+    saved = time.monotonic()
+    shown: dict[str, str] = {}
+
+    def after_step(loss: float) -> None:
+        nonlocal saved
+        bar.set_postfix({"loss": in_digits(loss), **shown}, refresh=False)
+        bar.update()
+        if trainer.step % distributed.ask_every() == 0 and distributed.any_of(stop.is_set()):
+            _save_state(trainer, folder)
+            raise TrainingInterruptedError(
+                f"stopped in epoch {trainer.epoch + 1}, nothing is lost; "
+                f"go on with: crystallite train --resume {folder}"
+            )
+        if distributed.rank() == 0 and time.monotonic() - saved > SAVE_EVERY:
+            _save_state(trainer, folder)
+            saved = time.monotonic()
+
+    with bar:
+        while not trainer.finished:
+            before = time.perf_counter()
+            entry = trainer.run_epoch(after_step)
+            entry["seconds"] = round(time.perf_counter() - before, 4)
+            error = shown_error(entry)
+            shown = {} if error is None else {"validation": in_digits(error)}
+            distributed.on_first(lambda: _save_epoch(trainer, config, folder, trackers))
+            saved = time.monotonic()
+
+
+def _save_epoch(trainer: Trainer, config: RunConfig, folder: Path, trackers: Tracking) -> None:
+    """Keep the model if it is the best so far, the state and the epoch's line; show it in the trackers."""
+    if trainer.best is trainer.history[-1]:
+        save_model(folder / BEST, _as_model(trainer, config))
+    _save_state(trainer, folder)
+    run_folder.append_metrics(folder, trainer.history[-1])
+    trackers.log(trainer.history[-1])
+
+
+def _save_state(trainer: Trainer, folder: Path) -> None:
+    if distributed.rank() == 0:
+        write_tensors(folder / LAST, *trainer.state())
+
+
+def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
+    info = {
+        "data": config.data.to_dict(),
+        "training": config.training.to_dict(),
+        "environment": run_folder.environment(str(trainer.network.centers.device)),
+        "history": trainer.history,
+    }
+    return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info, trainer.seen)
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and SIGTERM into an event while the block runs (in the main thread)."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

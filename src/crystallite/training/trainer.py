@@ -1,0 +1,248 @@
+"""One network in training: a step, an epoch, validation, and a state that can be saved and taken up again.
+
+All randomness is a function of the seed and the step, so the state is weights and counters and a resumed
+training repeats the uninterrupted one bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..computing import distributed
+from ..computing.threads import own_threads
+from ..errors import DivergedError
+from ..evaluation.metrics import area_under_curve, mean_absolute_error
+from ..evaluation.results import Result, epoch_result, known_or_none
+from ..graphs.packed import PackedGraphs
+from ..materials.groups import Seen
+from ..materials.splits import Split
+from ..models.inference import network_outputs
+from ..network.batches import batch_inputs, placed
+from ..network.model import CrystalNetwork
+from ..network.targets import Targets
+from ..settings.config import TrainConfig
+from .optimization import learning_rate, loss_of, make_optimizer, update_average
+
+
+class Trainer:
+    """A network, its optimiser and where they are in the training.
+
+    values: (crystals, targets) in units, NaN where unknown. sample_weights: (crystals,). seen: the materials
+    that the network will have met, to be kept with it. `step` counts all steps taken; `history` holds a
+    result (see `results`) an epoch.
+    """
+
+    def __init__(
+        self,
+        network: CrystalNetwork,
+        graphs: PackedGraphs,
+        values: NDArray[np.float64],
+        split: Split,
+        targets: Targets,
+        config: TrainConfig,
+        sample_weights: NDArray[np.float64] | None = None,
+        seen: Seen | None = None,
+    ) -> None:
+        self.network = network.train()
+        self.average = copy.deepcopy(network).eval() if config.averaging else None
+        self.graphs, self.values, self.split = placed(graphs, network), values, split
+        self.targets, self.config, self.seen = targets, config, seen
+        self.normalized = torch.from_numpy(targets.normalized(values))
+        self.weights = None if sample_weights is None else torch.from_numpy(sample_weights).float()
+        self.optimizer = make_optimizer(network, config)
+        self.steps_per_epoch = math.ceil(len(split.train) / config.batch_size)
+        self.step = 0
+        self.loss_sum = 0.0
+        self.history: list[Result] = []
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return len(self.history)
+
+    @property
+    def best(self) -> Result | None:
+        """The history entry with the smallest validation error; the latest where none has one.
+
+        None before the first epoch.
+        """
+        validated = [entry for entry in self.history if entry["validation_error"] is not None]
+        if validated:
+            return min(validated, key=lambda entry: entry["validation_error"])
+        return self.history[-1] if self.history else None
+
+    @property
+    def kept_network(self) -> CrystalNetwork:
+        """The network to validate and keep: the running average where there is one."""
+        return self.average or self.network
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or patience has run out."""
+        if self.epoch >= self.config.epochs:
+            return True
+        best = self.best
+        return bool(self.config.patience and best and self.epoch - best["epoch"] >= self.config.patience)
+
+    def run_epoch(self, after_step: Callable[[float], None] = lambda loss: None) -> Result:
+        """Train to the end of the current epoch, validate and return the new history entry.
+
+        `after_step` is called with each step's loss; an exception from it leaves a state that can be saved.
+        """
+        order = np.random.default_rng([self.config.seed, self.epoch]).permutation(self.split.train)
+        batches = equal_batches(order, self.config.batch_size)
+        for rows in batches[self.step - self.epoch * self.steps_per_epoch :]:
+            after_step(self.train_step(rows))
+        if not all(bool(tensor.isfinite().all()) for tensor in self.kept_network.state_dict().values()):
+            raise self._diverged("weights are not finite")
+        entry = {
+            "epoch": self.epoch + 1,
+            "learning_rate": self._learning_rate(self.step - 1),
+            "loss": self.loss_sum / len(self.split.train),
+            **self.validate(),
+        }
+        self.history.append(entry)
+        self.loss_sum = 0.0
+        return entry
+
+    @own_threads()
+    def train_step(self, rows: NDArray[np.int64]) -> float:
+        """Take one step on the given rows and return its loss.
+
+        Several processes take a share of the rows each, and the same step.
+        """
+        share = distributed.own_share(rows)
+        torch.manual_seed(_mixed_seed(self.config.seed, self.step, distributed.rank()))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(self.step)
+        loss, weight = self._loss(share)
+        self.optimizer.zero_grad()
+        (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
+        sums = distributed.add_gradients(self.network, np.array([float(loss.detach()), float(weight)]))
+        value = float(sums[0] / max(sums[1], 1e-30))
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss is {value}")
+        self._scale_gradients(len(rows) / max(sums[1], 1e-30))
+        self.optimizer.step()
+        if self.average is not None:
+            update_average(self.average, self.network, self.config.averaging, self.step)
+        self.step += 1
+        self.loss_sum += value * len(rows)
+        return value
+
+    def _diverged(self, how: str) -> DivergedError:
+        return DivergedError(
+            f"the training diverged in epoch {self.epoch + 1}: {how}; "
+            f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
+        )
+
+    def _scale_gradients(self, factor: float) -> None:
+        """Make up for missing targets and sample weights, which move the mean's denominator."""
+        if factor != 1:
+            for parameter in self.network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+
+    def _loss(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sum of the weighted losses of the rows, and the sum of weights."""
+        outputs = self.network(batch_inputs(self.network, self.graphs, rows))
+        index = torch.from_numpy(rows)
+        targets = self.normalized[index].to(outputs.device, outputs.dtype)
+        weights = None if self.weights is None else self.weights[index].to(outputs.device, outputs.dtype)
+        return loss_of(outputs, targets, self.config, self.targets.task, weights)
+
+    def validate(self) -> Result:
+        """Return `validation_error` (what is minimised) and, of each target, its error in units or AUC.
+
+        The error is the mean absolute error on the normalised scale, or 1 - AUC for classification; None
+        where the validation part cannot tell.
+        """
+        rows, names = self.split.validation, self.targets.names
+        measure = "validation_auc" if self.targets.task == "classification" else "validation_mae"
+        if not len(rows):
+            return {"validation_error": None, "targets": {name: {measure: None} for name in names}}
+        outputs = self._outputs(rows)
+        truth, predicted = self.values[rows], self.targets.from_outputs(outputs)
+        if not np.isfinite(predicted).all():
+            raise self._diverged("predictions of validation crystals are not finite")
+        if self.targets.task == "classification":
+            figures = [area_under_curve(truth[:, 0], predicted[:, 0])]
+            error = 1 - figures[0]
+        else:
+            figures = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(len(names))]
+            normalized = self.normalized[torch.from_numpy(rows)].numpy().astype(np.float64)
+            error = mean_absolute_error(normalized, outputs.astype(np.float64))
+        return {
+            "validation_error": known_or_none(error),
+            "targets": {
+                name: {measure: known_or_none(figure)} for name, figure in zip(names, figures, strict=True)
+            },
+        }
+
+    def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return (rows, targets) predictions in units, by the network that is kept.
+
+        Several processes take a share of the rows each.
+        """
+        return self.targets.from_outputs(self._outputs(rows))
+
+    def _outputs(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return (rows, outputs) of the network that is kept, each process computing its share."""
+        return distributed.shared_out(
+            rows, lambda share: network_outputs(self.kept_network, self.graphs, share)
+        )
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return everything the rest of the training depends on, as named tensors and plain numbers."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            for name, tensor in slots.items():
+                if tensor is not None:
+                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(tensor, device="cpu")
+        return tensors, {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
+
+    def load_state(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Take up the training where `state` was called."""
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}}
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            if part == "optimizer":
+                index, _, slot = rest.partition(".")
+                slots.setdefault(int(index), {})[slot] = tensor
+            else:
+                parts[part][rest] = tensor
+        self.network.load_state_dict(parts["network"])
+        if self.average is not None:
+            self.average.load_state_dict(parts["average"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.step, self.loss_sum = int(counters["step"]), float(counters["loss_sum"])
+        self.history = [epoch_result(entry, self.targets.names) for entry in counters["history"]]
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(self.config, step, self.steps_per_epoch)
+
+
+def equal_batches(rows: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Cut rows into the fewest batches of at most `batch_size`, which differ by one row at most.
+
+    Cut at `batch_size`, an epoch would end with a batch of what is left, such as one crystal, whose gradient
+    and batch-norm moments would count as much as those of a whole batch.
+    """
+    return np.array_split(rows, math.ceil(len(rows) / batch_size))
+
+
+def _mixed_seed(seed: int, step: int, rank: int) -> int:
+    """One 63-bit seed for each step of each process of each training."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)

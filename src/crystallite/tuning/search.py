@@ -1,0 +1,252 @@
+"""`crystallite.tune`: search for the settings with the smallest validation error.
+
+Every trial trains on the same split, chosen by the seed; what the test part holds is blanked before the first
+step. Graphs are built once for each graph setting and memory-mapped by all trials.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..datasets.dataset import Dataset
+from ..errors import CrystalliteError, DivergedError
+from ..materials.splits import Split
+from ..network.targets import parse_target
+from ..runs.folder import RunConfig
+from ..settings.config import Task
+from ..sources.resolver import read_dataset
+from ..training.preparation import complete_settings, prepare, run_config, run_name
+from ..training.train import stop_requests
+from ..training.trainer import Trainer
+from . import results as tuning_results
+from .results import TuneResult
+from .space import SearchSpace
+from .study import Workplace, import_optuna, is_default, mark_diverged, open_study, restore_start, storing
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+_NO_VALIDATION = "the validation part cannot tell networks apart: choose another --split"
+POLL = 1.0  # seconds between looks at the trials of other processes
+
+
+class SearchInterruptedError(CrystalliteError):
+    """Ctrl-C or SIGTERM stopped a search; its finished trials are kept."""
+
+
+def tune(
+    data: Dataset | str | Path,
+    target: str | Sequence[str],
+    *,
+    trials: int = 50,
+    epochs: int | None = None,
+    space: SearchSpace | str | Path | None = None,
+    storage: str = "",
+    study: str = "",
+    out: str | Path | None = None,
+    seed: int = 0,
+    task: Task = "regression",
+    split: str = "80/10/10",
+    split_column: str = "",
+    workers: int = 1,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda text: None,
+) -> TuneResult:
+    """Search until `trials` have finished in total, by this process and others with the same storage.
+
+    data, target, task, split, split_column, workers, device: as of `train`. epochs: of each trial (the
+    recipe's by default). space: a SearchSpace or a TOML file. storage: a journal file (study.journal in the
+    folder by default) or a database's URL such as postgresql://USER@HOST/NAME. study: its name there. out:
+    folder of the results. say: called with each line of progress.
+
+    The folder then holds best.toml, trials.csv, history.png and importance.png. Raises CrystalliteError for a
+    bad option, SearchInterruptedError (after writing the results so far) on Ctrl-C or SIGTERM.
+    """
+    import_optuna()
+    dataset = data if isinstance(data, Dataset) else read_dataset(data)
+    chosen = _space(space, task)
+    chosen.check(task)
+    settings: dict[str, Any] = {"seed": seed, "split": split, "split_column": split_column}
+    settings |= chosen.settings({}, task)
+    if epochs is not None:
+        settings["epochs"] = epochs
+    base = run_config(data, dataset, target, task=task, **settings)
+    name = run_name(dataset, base)
+    folder = Path(out) if out else Path("runs") / f"tune-{name}"
+    search = Search(dataset, base, chosen, {"workers": workers, "device": device}, say)
+    search.check()
+    with _quiet_optuna():
+        where = storage or str(folder / "study.journal")
+        opened = open_study(study or name, where, search.identity(), search.start, seed)
+        return search.run(opened, Workplace(opened, where, folder), trials, folder)
+
+
+class Search:
+    """What is searched on which data; `run` adds trials to a study."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        base: RunConfig,
+        space: SearchSpace,
+        options: dict[str, Any],
+        say: Callable[[str], None],
+    ) -> None:
+        self.dataset, self.base, self.space = dataset, base, space
+        self.options, self.say = options, say
+        self.split: Split | None = None  # of all trials, once it is drawn
+        self.start = space.start(base.model.task)
+        unit = dataset.units.get(parse_target(base.data.targets[0])[0], "")
+        self.measure = tuning_results.measure_of(base, unit)
+
+    def check(self) -> None:
+        """Raise CrystalliteError for what no trial could be trained with, before there is a study."""
+        self.split = prepare(self.dataset, self.base, **self.options).split
+        if not len(self.split.validation):
+            raise CrystalliteError(_NO_VALIDATION)
+        outside = self.space.outside(self.base.model.task)
+        if outside:
+            listed = ", ".join(f"{name} = {value}" for name, value in outside.items())
+            self.say(f"no trial takes the default settings: {listed} lies outside the space")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal in all processes and after a restart, for errors to be comparable."""
+        data = self.base.data.to_dict()
+        data["targets"] = list(data["targets"])
+        kept = {name: data[name] for name in ("fingerprint", "targets", "task", "split", "split_column")}
+        training = {"epochs": self.base.training.epochs, "seed": self.base.training.seed}
+        return {**kept, **training, "space": self.space.to_dict(), "trial_of_defaults": self.start}
+
+    def run(self, study: Study, place: Workplace, trials: int, folder: Path) -> TuneResult:
+        """Add trials until `trials` have finished; write the results, also when stopped early."""
+        with stop_requests() as stop:
+            with storing(), suppress(SearchInterruptedError):
+                self._search(study, place, trials, stop)
+            place.fail_lost()
+            n_finished = len(tuning_results.finished(study))
+            result = tuning_results.write(study, self.config, self.measure, self.space.fixed, folder)
+            if result is None and not stop.is_set():
+                raise CrystalliteError(
+                    f"none of {n_finished} trials trained to its end: lower the learning rates in --space"
+                )
+            if result is None or stop.is_set():
+                raise SearchInterruptedError(
+                    f"stopped with {n_finished} of {trials} trials finished, which are kept"
+                    f"{f' (results in {folder})' if result else ''}; run the same command again to go on"
+                )
+        return result
+
+    def config(self, trial: Trial | FrozenTrial) -> RunConfig:
+        """Return a trial's complete settings: its own and the fixed ones, else those of the recipe."""
+        data, training, task = self.base.data, self.base.training, self.base.model.task
+        settings = self.space.settings(trial.params, task)
+        settings |= {"epochs": training.epochs, "seed": training.seed}
+        return RunConfig(data, *complete_settings("modern", task, len(data.targets), settings))
+
+    def _search(self, study: Study, place: Workplace, trials: int, stop: threading.Event) -> None:
+        optuna = import_optuna()
+        waits = False
+        while not stop.is_set():
+            with place.one_trial():
+                place.fail_lost()
+                restore_start(study, self.start)
+                if len(tuning_results.finished(study)) >= trials:
+                    return
+                if len(tuning_results.finished(study)) + len(tuning_results.running(study)) < trials:
+                    # A trial that others took for lost, as after a sleeping laptop, is theirs to fail.
+                    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                        study.optimize(
+                            lambda trial: self._objective(trial, place, stop),
+                            n_trials=1,
+                            callbacks=[self._tell],
+                        )
+                    waits = False
+                    continue
+            if not waits:
+                self.say("waiting for the last trials of other processes")
+            waits = True
+            stop.wait(POLL)
+
+    def _tell(self, study: Study, trial: FrozenTrial) -> None:
+        self.say(tuning_results.line(study, trial))
+
+    def _objective(self, trial: Trial, place: Workplace, stop: threading.Event) -> float:
+        """Train one network; the validation error of the one that is kept."""
+        place.started(trial.number)
+        self.space.sample(trial, self.base.model.task)
+        config = self.config(trial)
+        started = time.perf_counter()
+        with torch.random.fork_rng(devices=[]):
+            trainer = prepare(self.dataset, config, split=self.split, **self.options)
+            blank_test(trainer)
+            try:
+                with _noted(trial, trainer, started):
+                    return self._train(trial, trainer, stop)
+            except DivergedError as diverged:
+                return mark_diverged(trial, str(diverged))
+
+    def _train(self, trial: Trial, trainer: Trainer, stop: threading.Event) -> float:
+        optuna = import_optuna()
+
+        def after_step(loss: float) -> None:
+            if stop.is_set():
+                raise SearchInterruptedError("stopped")
+
+        while not trainer.finished:
+            error = trainer.run_epoch(after_step)["validation_error"]
+            if error is None:
+                raise CrystalliteError(_NO_VALIDATION)
+            trial.report(error, trainer.epoch)
+            if trial.should_prune() and not is_default(trial):
+                raise optuna.TrialPruned
+        assert trainer.best is not None
+        return float(trainer.best["validation_error"])
+
+
+@contextmanager
+def _noted(trial: Trial, trainer: Trainer, started: float) -> Iterator[None]:
+    """Keep with the trial what came out, however the training ends."""
+    try:
+        yield
+    finally:
+        trial.set_user_attr("seconds", round(time.perf_counter() - started, 2))
+        trial.set_user_attr("epochs", trainer.epoch)
+        trial.set_user_attr("best", trainer.best or {})
+
+
+def _space(space: SearchSpace | str | Path | None, task: Task) -> SearchSpace:
+    if isinstance(space, SearchSpace):
+        return space
+    return SearchSpace.read(space) if space else SearchSpace.default(task)
+
+
+def blank_test(trainer: Trainer) -> None:
+    """Make the test values unknown to a trainer: nothing can be chosen by them."""
+    rows = trainer.split.test
+    trainer.values[rows] = np.nan
+    trainer.normalized[torch.from_numpy(rows)] = torch.nan
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Leave the progress to `say`."""
+    optuna = import_optuna()
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -1,0 +1,200 @@
+"""Which settings a search tries and where it looks: read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ..errors import CrystalliteError
+from ..settings.config import Task
+from ..settings.effects import CONDITIONS, with_effect
+from ..settings.recipes import check_setting, configure, setting_names, setting_values
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+# What `crystallite tune` searches, and prints with --print-space. See docs/tuning.md.
+DEFAULT_SPACE = """\
+# NAME = { low, high } with `log = true` or `step = ...`, a list of choices, or one value for all trials.
+# Settings that are not named keep the values of the recipe. Any setting of config.toml may be searched.
+n_convolutions = { low = 1, high = 5 }
+atom_width = { low = 32, high = 128, step = 16 }
+hidden_width = { low = 32, high = 256, step = 32 }
+n_hidden = { low = 1, high = 3 }
+n_neighbors = { low = 8, high = 16, step = 4 }
+optimizer = ["adamw", "sgd"]
+learning_rate = { low = 0.001, high = 0.1, log = true }
+weight_decay = { low = 1e-6, high = 0.1, log = true }
+batch_size = { low = 64, high = 256, step = 64 }
+loss = ["mae", "mse", "huber"]
+"""
+# The same in every trial, or their errors could not be compared: given on the command line.
+_OF_THE_STUDY = {"epochs": "--epochs", "seed": "--seed"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from low to high, both included; evenly spread over their logarithms or in steps."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        if not self.low <= value <= self.high:
+            return False
+        return self.step is None or abs((value - self.low) / self.step % 1 - 0.5) > 0.5 - 1e-9
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Settings of graph, network and training that a search varies, and those it fixes."""
+
+    searched: dict[str, Range | tuple[Any, ...]]
+    fixed: dict[str, Any]
+
+    @classmethod
+    def default(cls, task: Task = "regression") -> Self:
+        """Return the documented space, as far as it has an effect: classification has no choice of a loss."""
+        space = cls.parse(DEFAULT_SPACE, "the default space")
+        return cls(with_effect(space.searched, _defaults(task)), {})
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a TOML file; raises CrystalliteError that says what is wrong in it."""
+        try:
+            return cls.parse(Path(path).read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CrystalliteError(f"cannot read the search space {path}: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> Self:
+        """Read TOML; `source` names it in errors."""
+        try:
+            table = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:  # ValueError: TOML's own, and numbers too long to read
+            raise CrystalliteError(f"{source}: {error}") from error
+        try:
+            return cls.from_dict(table)
+        except CrystalliteError as error:
+            raise CrystalliteError(f"{source}: {error}; example: crystallite tune --print-space") from error
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any]) -> Self:
+        """Build a space from settings and their ranges, choices or values."""
+        searched: dict[str, Range | tuple[Any, ...]] = {}
+        fixed: dict[str, Any] = {}
+        for name, entry in table.items():
+            if name in _OF_THE_STUDY:
+                raise CrystalliteError(f"{name} is the same for all trials: use {_OF_THE_STUDY[name]}")
+            if isinstance(entry, dict) and name in setting_names():
+                searched[name] = _range(name, entry)
+            elif isinstance(entry, list) and not isinstance(_defaults().get(name), tuple):
+                searched[name] = _choices(name, entry)
+            else:
+                check_setting(name, entry)
+                fixed[name] = entry
+        if not searched:
+            raise CrystalliteError("nothing to search: no setting has a range or choices")
+        return cls(searched, fixed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the space as plain values, the same for equal spaces."""
+        plain = {
+            name: list(where) if isinstance(where, tuple) else [where.low, where.high, where.log, where.step]
+            for name, where in self.searched.items()
+        }
+        return {"searched": plain, "fixed": self.fixed}
+
+    def check(self, task: Task) -> None:
+        """Raise CrystalliteError naming a setting that has no effect anywhere in the space."""
+        values = {**_defaults(task), **self.fixed}
+        for condition in CONDITIONS:
+            name, where = condition.setting, self.searched.get(condition.needs)
+            possible = where if isinstance(where, tuple) else (values[condition.needs],)
+            if (name in self.searched or name in self.fixed) and condition.value not in possible:
+                raise CrystalliteError(f"{condition}, which no trial here has: leave {name} out of the space")
+
+    def start(self, task: Task) -> dict[str, Any]:
+        """Return the recipe's values of the searched settings; none if they lie outside the space."""
+        recipe = self._recipe(task)
+        return {} if self.outside(task) else recipe
+
+    def outside(self, task: Task) -> dict[str, Any]:
+        """Return the recipe's values that lie outside the space."""
+        return {name: value for name, value in self._recipe(task).items() if value not in self.searched[name]}
+
+    def _recipe(self, task: Task) -> dict[str, Any]:
+        recipe = _defaults(task)
+        return with_effect({name: recipe[name] for name in self.searched}, {**recipe, **self.fixed})
+
+    def settings(self, params: dict[str, Any], task: Task) -> dict[str, Any]:
+        """Return what a trial with these values of searched settings departs from the recipe in."""
+        chosen = {**self.fixed, **params}
+        return with_effect(chosen, {**_defaults(task), **chosen})
+
+    def sample(self, trial: BaseTrial, task: Task) -> None:
+        """Suggest a trial's value of every searched setting that has an effect beside its others."""
+        values = {**_defaults(task), **self.fixed}
+        conditional = {condition.setting for condition in CONDITIONS}
+        for name in sorted(self.searched, key=conditional.__contains__):  # after what they depend on
+            if with_effect({name: None}, values):
+                values[name] = self.suggest(trial, name)
+
+    def suggest(self, trial: BaseTrial, name: str) -> Any:
+        """Return a trial's value of one searched setting."""
+        where = self.searched[name]
+        if isinstance(where, tuple):
+            return trial.suggest_categorical(name, where)
+        if isinstance(_defaults()[name], int):
+            low, high, step = int(where.low), int(where.high), int(where.step or 1)
+            return trial.suggest_int(name, low, high, log=where.log, step=step)
+        return trial.suggest_float(name, where.low, where.high, log=where.log, step=where.step)
+
+
+def _range(name: str, entry: dict[str, Any]) -> Range:
+    unknown = sorted(set(entry) - {"low", "high", "log", "step"})
+    if unknown or "low" not in entry or "high" not in entry:
+        raise CrystalliteError(
+            f"{name}: a range is {{ low = ..., high = ... }} with log or step, not {entry}"
+        )
+    for value in (entry["low"], entry["high"]):
+        check_setting(name, value)
+        if isinstance(value, str):
+            raise CrystalliteError(f"{name}: a range needs numbers; list choices as [...] ")
+    where = Range(**entry)
+    if not where.low < where.high:
+        raise CrystalliteError(f"{name}: low must be less than high")
+    if not isinstance(where.log, bool) or (where.log and (where.step or where.low <= 0)):
+        raise CrystalliteError(f"{name}: `log = true` needs a positive low and no step")
+    if where.step is not None:
+        _check_step(name, where)
+    return where
+
+
+def _check_step(name: str, where: Range) -> None:
+    whole = isinstance(_defaults()[name], int)
+    if isinstance(where.step, bool) or not isinstance(where.step, (int, float) if not whole else int):
+        raise CrystalliteError(
+            f"{name}: step must be a {'whole ' if whole else ''}number, not {where.step!r}"
+        )
+    if where.step <= 0 or where.high not in where:
+        raise CrystalliteError(
+            f"{name}: steps of {where.step:g} do not lead from {where.low:g} to {where.high:g}"
+        )
+
+
+def _choices(name: str, entry: list[Any]) -> tuple[Any, ...]:
+    for value in entry:
+        check_setting(name, value)
+    if len(set(entry)) < max(len(entry), 1):
+        raise CrystalliteError(f"{name}: a list of choices must hold at least one, each once")
+    return tuple(entry)
+
+
+def _defaults(task: Task = "regression") -> dict[str, Any]:
+    """Return the values of the default recipe by name."""
+    return setting_values(configure("modern", task, 1, {}))

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from crystallite.sources import web
+from crystallite.sources.web import client as web
 from crystallite.sources.web.materials_project import Fetched, fetch_materials, queries
 
 RECORDED = json.loads((Path(__file__).parent / "data/materials_project/recorded.json").read_text())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystallite.sources import archive_stream
+from crystallite.sources.reading import archive_stream
 from crystallite.sources.reading.archive_stream import open_archive
 
 json_values = st.recursive(

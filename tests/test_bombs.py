@@ -19,9 +19,9 @@ from conftest import GOLDEN
 
 from crystallite.errors import CrystalliteError
 from crystallite.models.published import load_published
-from crystallite.sources import archive_stream, collecting
 from crystallite.sources.importers.archives import import_json_or_msgpack
-from crystallite.sources.reading.numpy_archive import import_archive
+from crystallite.sources.importers.numpy_archive import import_archive
+from crystallite.sources.reading import archive_stream, collecting
 from crystallite.sources.web.id_lists import read_id_map, read_ids
 
 ARRAYS = {

@@ -30,12 +30,11 @@ run = crystallite.train(data, "log10_bulk_modulus", epochs=1, out=sys.argv[1], p
 assert np.isfinite(run.predict(data.crystal(0))).all()
 assert len(crystallite.load_predictor({str(MODEL)!r}).predict(data)) == 40
 
-from crystallite.crystals import cif
-from crystallite.graphs import packed as graphs
+from crystallite.crystals import neighbors, overlaps
+from crystallite.crystals.cif import images
+from crystallite.graphs import packed, reduction
 from crystallite.network import kernels
-from crystallite.crystals import neighbors
-from crystallite.graphs import reduction
-for module in (cif, graphs, kernels, neighbors, reduction):
+for module in (neighbors, overlaps, images, packed, reduction, kernels):
     for name, loop in vars(module).items():
         if hasattr(loop, "signatures") and len(loop.signatures) > 1:
             print(module.__name__, name, len(loop.signatures))
@@ -66,11 +65,11 @@ def test_from_an_empty_cache_without_scipy_and_from_a_full_one(tmp_path: Path) -
 def small_package(folder: Path) -> Path:
     """A package with a loop that calls another module's."""
     package = folder / "crystallite"
-    package.mkdir()
-    for name in ("__init__.py", "compiled.py", "errors.py"):
+    (package / "computing").mkdir(parents=True)
+    for name in ("__init__.py", "errors.py", "computing/__init__.py", "computing/compiled.py"):
         shutil.copy(PACKAGE / name, package / name)
     (package / "outer.py").write_text(
-        "from .compiled import compiled\nfrom .inner import inner\n"
+        "from .computing.compiled import compiled\nfrom .inner import inner\n"
         "@compiled\ndef outer():\n    return 10 * inner()\n"
         "print(outer(), sum(outer.stats.cache_hits.values()))\n"
     )
@@ -81,7 +80,9 @@ def small_package(folder: Path) -> Path:
 def write_inner(package: Path, value: int) -> None:
     """The file of the called loop; its size and time stay the same."""
     path = package / "inner.py"
-    path.write_text(f"from .compiled import compiled\n@compiled\ndef inner():\n    return {value}\n")
+    path.write_text(
+        f"from .computing.compiled import compiled\n@compiled\ndef inner():\n    return {value}\n"
+    )
     os.utime(path, (1e9, 1e9))
     shutil.rmtree(package / "__pycache__" / "inner.pyc", ignore_errors=True)
 

@@ -21,6 +21,7 @@ from crystallite.crystals.crystal import MIN_DISTANCE, Crystal
 from crystallite.crystals.overlaps import distance_below
 from crystallite.datasets.dataset import Dataset, iter_batches
 from crystallite.errors import CrystalError, CrystalliteError
+from crystallite.sources.resolver import read_dataset
 
 coordinate = st.floats(-2, 2, allow_subnormal=False)
 
@@ -234,11 +235,14 @@ def test_mistakes_are_named(call, message):
 def test_an_unknown_source_lists_what_there_is(tmp_path):
     with pytest.raises(CrystalliteError, match=r"did you mean elastic\?.*elastic, formation, dielectric"):
         Dataset.read("elastik")
-    with pytest.raises(CrystalliteError, match=r"folder without id_prop\.csv"):
-        Dataset.read(tmp_path)
     (tmp_path / "data.csv").write_text("a,b\n")
+    for word in (tmp_path, tmp_path / "data.csv", tmp_path / "gone.parquet", ""):
+        with pytest.raises(CrystalliteError, match=r"is no \.parquet file, no folder with some"):
+            Dataset.read(word)
+    with pytest.raises(CrystalliteError, match=r"folder without id_prop\.csv"):
+        read_dataset(tmp_path)
     with pytest.raises(CrystalliteError, match="a table; give it beside crystals"):
-        Dataset.read(tmp_path / "data.csv")
+        read_dataset(tmp_path / "data.csv")
     (tmp_path / "data.parquet").write_text("this is not Parquet")
     with pytest.raises(CrystalliteError, match="not a readable Parquet file"):
         Dataset.read(tmp_path / "data.parquet")

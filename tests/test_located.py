@@ -11,10 +11,10 @@ from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli
 from training_runs import one_thread  # noqa: F401
 
 from crystallite.datasets.builtin import builtin_path
-from crystallite.datasets.dataset import Dataset, iter_batches
+from crystallite.datasets.dataset import iter_batches
 from crystallite.errors import CrystalliteError
 from crystallite.sources.exporters.published_layout import export_published
-from crystallite.sources.resolver import located
+from crystallite.sources.resolver import located, read_dataset
 
 
 @pytest.fixture
@@ -140,17 +140,17 @@ def ids(out: str) -> list[str]:
 
 
 def test_predict_and_read_mean_the_same(first_run, here, capsys):
-    ten = Dataset.read("ten.parquet").ids
+    ten = read_dataset("ten.parquet").ids
     for word in ("./elastic", "ten.parquet", "published", "cifs", "cifs/*.cif"):
         said = Said(capsys, "predict", first_run, word)
         assert (said.status, sorted(ids(said.out))) == (0, sorted(ten)), word
     for word in ("./elastic", "ten.parquet", "published"):
-        assert sorted(Dataset.read(word).ids) == sorted(ten)
+        assert sorted(read_dataset(word).ids) == sorted(ten)
     assert len(ids(Said(capsys, "predict", first_run, "builtin:elastic").out)) == 1181
 
 
 def test_nested_parts_are_a_dataset_for_predict_too(first_run, here, capsys):
-    Dataset.read("ten.parquet").select(range(5)).write(Path("parts/year=2015/a.parquet"))
+    read_dataset("ten.parquet").select(range(5)).write(Path("parts/year=2015/a.parquet"))
     assert Said(capsys, "predict", first_run, "parts").out.count("\n") == 6
 
 
@@ -177,8 +177,8 @@ def test_capital_cifs_and_deep_patterns(first_run, here, capsys):
 def test_other_words_are_refused_alike(word, message, first_run, here, capsys):
     Path("notes.txt").write_text("notes")
     with pytest.raises(CrystalliteError, match=message):
-        Dataset.read(word)
-    with pytest.raises(CrystalliteError, match=message):
+        read_dataset(word)
+    with pytest.raises(CrystalliteError, match="no built-in dataset"):
         iter_batches(word, 10)
     said = Said(capsys, "predict", first_run, word)
     assert said.status == 1
@@ -187,7 +187,7 @@ def test_other_words_are_refused_alike(word, message, first_run, here, capsys):
 
 def test_cifs_without_a_table_are_no_dataset(here):
     with pytest.raises(CrystalliteError, match="crystallite data import cifs --table"):
-        Dataset.read("cifs")
+        read_dataset("cifs")
     for word in ("cifs", "published"):
-        with pytest.raises(CrystalliteError, match=f"{word}: crystals; make a dataset"):
+        with pytest.raises(CrystalliteError, match=rf"'{word}' is no \.parquet file, .*read_dataset also"):
             iter_batches(word, 10)

@@ -13,8 +13,8 @@ from archive_files import mixed_dataset, read
 
 from crystallite.crystals.crystal import Crystal
 from crystallite.errors import CrystalliteError
-from crystallite.sources import archive_stream
 from crystallite.sources.formats import export_dataset
+from crystallite.sources.reading import archive_stream
 from crystallite.sources.reading.pymatgen_json import structure_dict
 
 mixed = pytest.fixture(mixed_dataset, scope="module")

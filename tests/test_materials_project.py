@@ -20,7 +20,7 @@ from materials_project_replay import (
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.sources import materials_project
+from crystallite.sources.web import materials_project
 from crystallite.sources.web.materials_project import article_ids
 from crystallite.sources.web.materials_project.ids import format_id, id_number
 

@@ -19,7 +19,7 @@ from materials_project_replay import (
 
 from crystallite.cli import fetch as fetch_command
 from crystallite.errors import CrystalliteError
-from crystallite.sources import materials_project
+from crystallite.sources.web import materials_project
 from crystallite.sources.web.materials_project import fetch_materials
 
 server = pytest.fixture(replaying)

@@ -23,7 +23,7 @@ from materials_project_replay import (
 )
 
 from crystallite.errors import CrystalliteError
-from crystallite.sources import web
+from crystallite.sources.web import client as web
 from crystallite.sources.web.materials_project import fetch_materials
 
 server = pytest.fixture(replaying)

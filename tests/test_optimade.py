@@ -19,8 +19,9 @@ from crystallite.cli.fetch_optimade import command
 from crystallite.crystals.crystal import Crystal
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
-from crystallite.sources import optimade, web
 from crystallite.sources.reading.optimade_entries import crystal_of_entry
+from crystallite.sources.web import client as web
+from crystallite.sources.web import optimade
 from crystallite.sources.web.optimade import fetch_optimade
 from crystallite.sources.web.optimade_client import PROVIDERS, base_address
 

@@ -22,8 +22,8 @@ from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.models import file_predictions as screening
 from crystallite.models.file_predictions import predict_files
 from crystallite.models.predictor import load_predictor
-from crystallite.sources import structures
 from crystallite.sources.exporters.published_layout import export_published
+from crystallite.sources.reading import structures
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 

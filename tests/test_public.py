@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from crystallite.cli import fetch_public as cli
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.sources import public, public_sets
 from crystallite.sources.exporters.archives import export_matbench
 from crystallite.sources.exporters.published_layout import cif_text
+from crystallite.sources.web import public, public_sets
 from crystallite.sources.web.public import fetch_public, sha256
 from crystallite.sources.web.public_sets import PUBLIC_SETS
 

@@ -13,7 +13,7 @@ from archive_files import read
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.formats import export_dataset
-from crystallite.sources.importers.archives import read_properties
+from crystallite.sources.reading.archive_properties import read_properties
 from crystallite.sources.reading.known_properties import MODULI, with_known_names
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -20,7 +20,8 @@ from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.exporters.published_layout import cif_text, export_published
 from crystallite.sources.importers.folder import import_files, import_published
-from crystallite.sources.reading.numpy_archive import import_archive
+from crystallite.sources.importers.numpy_archive import import_archive
+from crystallite.sources.resolver import read_dataset
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="shared data are not here")
@@ -56,7 +57,7 @@ def test_export_and_import_give_the_same_crystals(tmp_path):
     assert back.dataset.units == {"shear_modulus": "GPa"}
     np.testing.assert_array_equal(back.dataset.values("shear_modulus"), dataset.values("shear_modulus"))
     assert all(same(a, b) for a, b in zip(dataset, back.dataset, strict=True))
-    assert Dataset.read(tmp_path / "out").fingerprint == back.dataset.fingerprint
+    assert read_dataset(tmp_path / "out").fingerprint == back.dataset.fingerprint
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,7 +97,7 @@ def test_unusual_names_that_are_possible_survive(tmp_path):
     names = ["Fe2O3 (hematite), relaxed", "käse-1", "it's 100%"]
     dataset = Dataset.from_crystals(list(Dataset.read("dielectric"))[:3], names, {"x": [1.0, 2.0, 3.0]})
     export_published(dataset, tmp_path / "out")
-    back = Dataset.read(tmp_path / "out")
+    back = read_dataset(tmp_path / "out")
     assert back.ids == names
     assert all(same(a, b) for a, b in zip(dataset, back, strict=True))
 

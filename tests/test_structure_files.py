@@ -22,6 +22,7 @@ from crystallite.models.predictor import load_predictor
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
 from crystallite.sources.reading.structure_files import found_files, with_ids
+from crystallite.sources.resolver import read_dataset
 
 CIF = cif_text(rock_salt(5.6), "NaCl")
 
@@ -170,7 +171,7 @@ def test_tables_may_name_files(here):
     with pytest.raises(
         CrystalliteError, match=r"1 of 4 .*\n.*id_prop\.csv, line 4 \(\.\./one\): there is no file"
     ):
-        Dataset.read(".")
+        read_dataset(".")
     assert read(".", skip_bad=True).dataset.ids == ["one", "three", "a/two"]
 
 

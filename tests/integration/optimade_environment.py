@@ -21,7 +21,7 @@ from installed_server import Server, installed, running
 from optimade_entries import entries
 
 from crystallite.errors import CrystalliteError
-from crystallite.sources import optimade
+from crystallite.sources.web import optimade
 
 HERE = Path(__file__).parent
 REQUIREMENTS = ["optimade[server]==1.5.0", "mongomock==4.3.0"]

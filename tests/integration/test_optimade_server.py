@@ -14,7 +14,7 @@ from optimade_environment import PROPERTIES, make_environment, running_server
 
 from crystallite.crystals.elements import atomic_numbers
 from crystallite.datasets.dataset import Dataset
-from crystallite.sources import optimade
+from crystallite.sources.web import optimade
 from crystallite.sources.web.optimade import fetch_optimade
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ from training_runs import same_weights, summary, table
 
 from crystallite.cli import main
 from crystallite.datasets.dataset import Dataset
-from crystallite.experiments import kinds as experiments
+from crystallite.experiments import experiment as experiments
 
 MODULUS = "log10_bulk_modulus"
 TINY: dict[str, Any] = {

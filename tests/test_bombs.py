@@ -223,14 +223,14 @@ def test_a_model_that_says_to_be_huge(tmp_path):
     script = f"""
 import json, resource, torch
 from safetensors.torch import save_file
-from crystallite.models.checkpoint import load_model
+from crystallite.models.checkpoint import read_model
 from crystallite.errors import CrystalliteError
 path = {str(tmp_path / "x.safetensors")!r}
 header = {{"format": 2, "model": {{"atom_width": 4900}}, "graph": {{}}, "targets": {{}}}}
 save_file({{"w": torch.zeros(9)}}, path, {{"crystallite": json.dumps(header)}})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    load_model(path)
+    read_model(path)
 except CrystalliteError as error:
     print(error)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10)

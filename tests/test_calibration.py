@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from training_runs import of_target, one_thread, strict_json, summary, table  # noqa: F401
 
-from crystallite import load_predictor
+from crystallite import load_model
 from crystallite.evaluation.calibration import LEAST_VALUES, Calibration, coverage, fit_calibration
 
 TRUE = (1.7, 0.6)  # scale and floor that errors are drawn with
@@ -127,8 +127,8 @@ def test_a_logarithm_is_calibrated_as_one(tmp_path):
     settings = {"split": "40/30/30"}
     logarithm = train_group(data, {"members": 2}, tmp_path / "a", "logarithm", **settings)
     modulus = train_group(data, {"members": 2}, tmp_path / "b", "bulk_modulus:log10", **settings)
-    plain, scaled = (load_predictor(tmp_path / name) for name in "ab")
-    members = np.log10([load_predictor(tmp_path / "b" / f"member-{k}").predict(data) for k in (1, 2)])
+    plain, scaled = (load_model(tmp_path / name) for name in "ab")
+    members = np.log10([load_model(tmp_path / "b" / f"member-{k}").predict(data) for k in (1, 2)])
     mean, deviation = scaled.predict_with_uncertainty(data)
     (calibration,) = scaled.calibrations
     assert (calibration.transform, plain.calibrations[0].transform) == ("log10", "standard")
@@ -177,7 +177,7 @@ def test_no_known_validation_value_leaves_the_deviation_unknown(tmp_path):
     assert known["calibrated"]
     assert known["n_calibration"] >= LEAST_VALUES
     assert known["mean_deviation"] > 0
-    mean, deviation = load_predictor(tmp_path / "run").predict_with_uncertainty(data)
+    mean, deviation = load_model(tmp_path / "run").predict_with_uncertainty(data)
     assert np.isfinite(mean).all()
     assert np.isnan(deviation[:, 0]).all()
     assert np.isfinite(deviation[:, 1]).all()

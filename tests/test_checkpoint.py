@@ -20,7 +20,7 @@ from crystallite.errors import CrystalliteError
 from crystallite.graphs.packed import PackedGraphs, build_graphs
 from crystallite.models.checkpoint import (
     TrainedModel,
-    load_model,
+    read_model,
     read_tensors,
     same_tensors,
     save_model,
@@ -53,7 +53,7 @@ def file(model, tmp_path) -> Path:
 
 
 def test_round_trip(model, file, graphs) -> None:
-    loaded = load_model(file)
+    loaded = read_model(file)
     assert same_tensors(loaded.network.state_dict(), model.network.state_dict())
     assert (loaded.graph, loaded.targets, loaded.info) == (model.graph, model.targets, model.info)
     assert loaded.network.config == model.network.config
@@ -66,7 +66,7 @@ def test_round_trip_of_a_classifier(tmp_path, graphs) -> None:
     targets = Targets(("is_metal",), ("",), "classification", (0.0,), (1.0,))
     model = TrainedModel(network, GRAPH, targets)
     save_model(tmp_path / "m.safetensors", model)
-    odds = predict_graphs(load_model(tmp_path / "m.safetensors"), graphs)
+    odds = predict_graphs(read_model(tmp_path / "m.safetensors"), graphs)
     np.testing.assert_array_equal(odds, predict_graphs(model, graphs))
     assert odds.shape == (40, 1)
     assert ((odds > 0) & (odds < 1)).all()
@@ -90,7 +90,7 @@ def test_every_truncation_is_refused(file) -> None:
     for length in (0, 1, 7, 8, 100, len(contents) // 2, len(contents) - 1):
         file.write_bytes(contents[:length])
         with pytest.raises(CrystalliteError, match=re.escape(str(file))):
-            load_model(file)
+            read_model(file)
 
 
 @pytest.mark.parametrize("contents", [b"garbage" * 100, b"\x80\x02}q\x00.", b"PK\x03\x04", b"\xff" * 64])
@@ -98,13 +98,13 @@ def test_garbage_is_refused(contents: bytes, tmp_path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(contents)
     with pytest.raises(CrystalliteError, match="damaged or not a safetensors file"):
-        load_model(path)
+        read_model(path)
 
 
 def test_missing_file_and_folder(tmp_path) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(CrystalliteError, match=r"cannot read .*: (No such file|a folder)"):
-            load_model(path)
+            read_model(path)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_foreign_safetensors_are_refused(metadata, message: str, tmp_path) -> No
     path = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(3)}, path, metadata)
     with pytest.raises(CrystalliteError, match=message):
-        load_model(path)
+        read_model(path)
 
 
 def flipped(path: Path, content: bytes, place: int, bit: int) -> None:
@@ -142,7 +142,7 @@ def test_every_flipped_bit_is_seen(file) -> None:
     for place in [*rng.integers(begin, size=150), *rng.integers(begin, len(content), size=50)]:
         flipped(file, content, int(place), int(rng.integers(8)))
         with pytest.raises(CrystalliteError, match=re.escape(str(file))) as caught:
-            load_model(file)
+            read_model(file)
         assert len(str(caught.value).splitlines()) == 1
 
 
@@ -152,7 +152,7 @@ def test_weights_that_are_not_finite_are_refused(value, name, model, tmp_path) -
     model.network.state_dict()[name][0] = value
     save_model(tmp_path / "m.safetensors", model)
     with pytest.raises(CrystalliteError, match=rf"its weights are not finite \({name}\)"):
-        load_model(tmp_path / "m.safetensors")
+        read_model(tmp_path / "m.safetensors")
     contents = torch.load(GOLDEN / "formation-energy-per-atom.pth.tar", weights_only=True)
     contents["state_dict"]["convs.0.bn1.running_var"][0] = value
     torch.save(contents, tmp_path / "m.pth.tar")
@@ -203,20 +203,20 @@ def test_odd_headers_are_refused(part, name, value, message, file) -> None:
     (header[part] if part else header)[name] = value
     write_tensors(file, tensors, header)
     with pytest.raises(CrystalliteError, match=f"is not a Crystallite model: .*({message})") as caught:
-        load_model(file)
+        read_model(file)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_deep_header_is_refused(file) -> None:
     save_file({"w": torch.zeros(3)}, file, {"crystallite": "[" * 100_000})
     with pytest.raises(CrystalliteError, match="damaged"):
-        load_model(file)
+        read_model(file)
 
 
 def test_files_without_a_checksum_are_read(model, file) -> None:
     tensors, header = read_tensors(file)
     save_file(tensors, file, {"crystallite": json.dumps(header)})
-    assert same_tensors(load_model(file).network.state_dict(), model.network.state_dict())
+    assert same_tensors(read_model(file).network.state_dict(), model.network.state_dict())
 
 
 def test_a_failed_save_leaves_the_old_file(model, file) -> None:

@@ -28,7 +28,7 @@ data = crystallite.Dataset.read("elastic").select(range(40))
 build_graphs(data.arrays, crystallite.GraphConfig(ties="first"))
 run = crystallite.train(data, "log10_bulk_modulus", epochs=1, out=sys.argv[1], progress=False)
 assert np.isfinite(run.predict(data.crystal(0))).all()
-assert len(crystallite.load_predictor({str(MODEL)!r}).predict(data)) == 40
+assert len(crystallite.load_model({str(MODEL)!r}).predict(data)) == 40
 
 from crystallite.crystals import neighbors, overlaps
 from crystallite.crystals.cif import images
@@ -140,7 +140,7 @@ from multiprocessing import get_context
 import torch, crystallite
 torch.set_num_threads(2)
 data = crystallite.Dataset.read("elastic")
-model = crystallite.load_predictor({str(MODEL)!r})
+model = crystallite.load_model({str(MODEL)!r})
 def predicted(size):
     return model.predict(data.select(range(size))).sum()
 expected = [predicted(400), predicted(300)]

@@ -14,7 +14,7 @@ import crystallite
 from crystallite.computing.devices import device_name
 from crystallite.errors import CrystalliteError
 from crystallite.models.checkpoint import read_tensors
-from crystallite.models.predictor import load_predictor
+from crystallite.models.predictor import load_model
 from crystallite.training.train import resume
 from crystallite.training.verification import verify
 
@@ -97,7 +97,7 @@ def test_a_device_that_is_none_ends_in_one_line(device, moduli_file, finished, t
         assert len(said.err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
     with pytest.raises(CrystalliteError, match="cannot use device"):
-        load_predictor(finished, device=device)
+        load_model(finished, device=device)
 
 
 def test_predict_takes_a_device(moduli_file, finished, capsys):

@@ -10,7 +10,7 @@ from grouped_runs import MODULUS, TINY_OPTIONS, Said, moduli, part_of_rows, star
 from scipy import stats
 from training_runs import of_target, one_thread, same_weights, strict_json, summary, table, with_gaps  # noqa: F401
 
-from crystallite import load_predictor
+from crystallite import load_model
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.evaluation.calibration import Calibration, fit_calibration
@@ -39,7 +39,7 @@ def folder(data, tmp_path_factory):
 
 def member_predictions(folder, data):
     """(members, crystals): each member asked alone."""
-    return np.stack([load_predictor(folder / name).predict(data) for name in MEMBERS])
+    return np.stack([load_model(folder / name).predict(data) for name in MEMBERS])
 
 
 def test_members_differ_by_their_seed_alone(folder):
@@ -59,7 +59,7 @@ def test_ensembles_of_different_seeds_share_no_member():
 
 def test_predictions_are_mean_and_calibrated_spread(folder, data):
     dataset = Dataset.read(data)
-    ensemble = load_predictor(folder)
+    ensemble = load_model(folder)
     assert isinstance(ensemble, EnsemblePredictor)
     assert ensemble.columns == (MODULUS, f"{MODULUS}_std")
     mean, deviation = ensemble.predict_with_uncertainty(dataset)
@@ -156,7 +156,7 @@ def test_several_targets_with_missing_values(tmp_path, capsys):
         assert (
             f"  within 1 deviation  {figures['coverage_68']:.1%} of test crystals (68.3 % expected)" in lines
         )
-    mean, deviation = load_predictor(tmp_path / "run").predict_with_uncertainty(dataset)
+    mean, deviation = load_model(tmp_path / "run").predict_with_uncertainty(dataset)
     assert mean.shape == deviation.shape == (60, 2)
 
 
@@ -181,7 +181,7 @@ def test_classes_have_the_spread_of_their_probability(tmp_path, capsys):
     words = ["--target", "stiff", "--task", "classification", "--members", 3, "--split", SPLIT, *TINY_OPTIONS]
     said = Said(capsys, "train", tmp_path / "data.parquet", *words, "--out", tmp_path / "run")
     assert (said.status, said.err) == (0, "")
-    mean, deviation = load_predictor(tmp_path / "run").predict_with_uncertainty(stiff)
+    mean, deviation = load_model(tmp_path / "run").predict_with_uncertainty(stiff)
     members = member_predictions(tmp_path / "run", stiff)
     np.testing.assert_allclose(mean, members.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(deviation, members.std(axis=0, ddof=1), rtol=1e-12)
@@ -210,7 +210,7 @@ def test_the_command_predicts_mean_and_deviation(suffix, folder, data, tmp_path,
 
         rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert list(rows[0]) == ["material_id", MODULUS, f"{MODULUS}_std"]
-    mean, deviation = load_predictor(folder).predict_with_uncertainty(Dataset.read(data))
+    mean, deviation = load_model(folder).predict_with_uncertainty(Dataset.read(data))
     np.testing.assert_allclose([float(row[MODULUS]) for row in rows], mean, rtol=1e-5)
     np.testing.assert_allclose([float(row[f"{MODULUS}_std"]) for row in rows], deviation, rtol=1e-5)
 
@@ -226,4 +226,4 @@ def test_what_cannot_be_trained_leaves_no_folder(tmp_path):
 def test_an_unfinished_ensemble_says_so(tmp_path):
     folder = start(moduli(), {"members": 2}, tmp_path / "run")
     with pytest.raises(CrystalliteError, match="several runs"):
-        load_predictor(folder)
+        load_model(folder)

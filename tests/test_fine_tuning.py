@@ -13,10 +13,10 @@ from grouped_runs import MODULUS, Said, moduli, train_group
 from test_resume import after_step
 from training_runs import ENERGY, assert_same_run, energies, one_thread, train  # noqa: F401
 
-from crystallite import load_predictor
+from crystallite import load_model
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import load_model, read_tensors
-from crystallite.models.predictor import load_any_model
+from crystallite.models.checkpoint import read_model, read_tensors
+from crystallite.models.predictor import read_any_model
 from crystallite.runs.folder import RunConfig
 from crystallite.training.preparation import prepare, run_config
 from crystallite.training.train import TrainingInterruptedError, resume
@@ -50,8 +50,8 @@ def test_the_same_target_starts_with_the_models_predictions(source, first):
     model = {"run": first, "file": first / "best.safetensors", "published": PUBLISHED}[source]
     dataset = other_energies()
     trainer = before_the_first_step(dataset, ENERGY, model)
-    assert trainer.targets.mean != load_any_model(model).targets.mean
-    expected = load_predictor(model).predict(dataset)
+    assert trainer.targets.mean != read_any_model(model).targets.mean
+    expected = load_model(model).predict(dataset)
     # the last layer is rescaled in float32: 1e-7 of the spread of the values, which is 3 eV
     np.testing.assert_allclose(trainer.predict(ALL)[:, 0], expected, rtol=0, atol=2e-6)
 
@@ -67,7 +67,7 @@ def test_several_targets_on_two_scales(tmp_path):
 def test_the_same_classes_start_with_the_models_probabilities():
     dataset = energies(40).with_property("is_metal", np.arange(40) % 2)
     trainer = before_the_first_step(dataset, "is_metal", METALS, task="classification")
-    expected = load_predictor(METALS).predict(dataset)
+    expected = load_model(METALS).predict(dataset)
     np.testing.assert_allclose(trainer.predict(ALL)[:, 0], expected, rtol=1e-6)
 
 
@@ -81,7 +81,7 @@ def test_another_target_keeps_all_but_the_last_layer(source, target, task, first
     dataset = moduli(40)
     dataset = dataset.with_property("stiff", dataset.values("bulk_modulus") > 100)
     dataset = dataset.with_property(ENERGY, np.linspace(1, 2, 40))
-    theirs = load_any_model(model).network.state_dict()
+    theirs = read_any_model(model).network.state_dict()
     trainer = before_the_first_step(dataset, target, model, task=task)
     assert trainer.network.config.task == task
     ours = trainer.network.state_dict()
@@ -120,7 +120,7 @@ def test_the_last_layer_stays_for_the_same_name_in_the_same_unit(target, unit, t
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         trainer = before_the_first_step(dataset, target, absolute)
-    expected = load_predictor(absolute).predict(dataset)
+    expected = load_model(absolute).predict(dataset)
     assert np.allclose(trainer.predict(ALL)[:, 0], expected, rtol=0, atol=2e-6) == taken_over
     messages = [str(warning.message) for warning in said if "last layer" in str(warning.message)]
     assert len(messages) == (warned is not None)
@@ -186,7 +186,7 @@ def test_frozen_parts_keep_every_bit_and_the_others_are_trained(frozen, first, t
     if "convolutions" in frozen:
         assert "convolutions.0.message_norm.weight" in stay
         norm = "convolutions.0.node_norm.running_mean"
-        ours, theirs = (load_model(f / "best.safetensors").network.state_dict() for f in (run.folder, first))
+        ours, theirs = (read_model(f / "best.safetensors").network.state_dict() for f in (run.folder, first))
         assert not torch.equal(ours[norm], theirs[norm])
 
 

@@ -14,7 +14,7 @@ from training_runs import ENERGY, SMALL, energies, one_thread, parts_of, train  
 import crystallite
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import load_model, save_model
+from crystallite.models.checkpoint import read_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_a_model_that_cannot_say_is_warned_of(model, data, first, tmp_path):
     path = GOLDEN / "formation-energy-per-atom.pth.tar"
     if model == "0.1.0":
         path = tmp_path / "old.safetensors"
-        trained = load_model(first.folder / "best.safetensors")
+        trained = read_model(first.folder / "best.safetensors")
         trained.seen = None
         save_model(path, trained)
     with pytest.warns(UserWarning, match=r"does not say which crystals it was trained on"):
@@ -104,10 +104,10 @@ def test_a_model_that_cannot_say_is_warned_of(model, data, first, tmp_path):
             data, ENERGY, start_from=str(path), epochs=1, out=tmp_path / "run", progress=False
         )
     assert run.model.seen is None  # nor can what comes of it
-    assert load_model(run.folder / "best.safetensors").seen is None
+    assert read_model(run.folder / "best.safetensors").seen is None
 
 
 def test_hashes_travel_with_the_model(data, first):
-    seen = load_model(first.folder / "best.safetensors").seen
+    seen = read_model(first.folder / "best.safetensors").seen
     assert (len(seen.training), len(seen.validation)) == (2 * 72, 2 * 24)
     assert first.summary["n_train"] == 72

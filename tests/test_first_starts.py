@@ -116,7 +116,7 @@ def test_damaged_states_and_groups_are_named(tmp_path):
     ):
         (group / "group.json").write_text(text)
         with pytest.raises(CrystalliteError, match=r"group\.json is damaged"):
-            crystallite.experiments.kinds.resume_group(group)
+            crystallite.experiments.experiment.resume_group(group)
     for text in (
         "[]",
         "{}",
@@ -126,8 +126,8 @@ def test_damaged_states_and_groups_are_named(tmp_path):
     ):
         (tmp_path / "ensemble.json").write_text(text)
         with pytest.raises(CrystalliteError, match=r"ensemble\.json is damaged"):
-            crystallite.load_predictor(tmp_path)
+            crystallite.load_model(tmp_path)
     for calibration in ("3", "[]", "{}", "[[1]]", '{"x": {}}', "null"):
         (tmp_path / "ensemble.json").write_text(f'{{"members": ["run"], "calibration": {calibration}}}')
         with pytest.raises(CrystalliteError, match=r"ensemble\.json is damaged"):
-            crystallite.load_predictor(tmp_path)
+            crystallite.load_model(tmp_path)

@@ -11,10 +11,10 @@ from training_runs import of_target, one_thread, summary, table, with_gaps  # no
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.experiments import kinds as experiments
+from crystallite.experiments import experiment as experiments
 from crystallite.experiments.run_group import half_width, spread
 from crystallite.materials.splits import fold_split
-from crystallite.models.checkpoint import load_model
+from crystallite.models.checkpoint import read_model
 
 FOLDS = 4
 
@@ -65,7 +65,7 @@ def test_every_fold_has_the_scale_of_its_own_training_part(planted, folder):
     values, scales = planted[0].values(MODULUS), set()
     for run in runs_of(folder):
         known = values[part_of_rows(run) == "train"]
-        targets = load_model(run / "best.safetensors").targets
+        targets = read_model(run / "best.safetensors").targets
         assert targets.mean == pytest.approx([known.mean()], rel=1e-12)
         assert targets.std == pytest.approx([known.std()], rel=1e-12)
         scales.add(targets.mean)
@@ -189,11 +189,11 @@ def test_what_cannot_be_trained_leaves_no_folder(n_folds, settings, message, tmp
 
 
 def test_a_group_is_not_a_model(folder):
-    from crystallite import load_predictor
+    from crystallite import load_model
 
     with pytest.raises(CrystalliteError, match="holds several runs"):
-        load_predictor(folder)
-    assert load_predictor(folder / "fold-1").columns == (MODULUS,)
+        load_model(folder)
+    assert load_model(folder / "fold-1").columns == (MODULUS,)
 
 
 def test_changed_data_is_an_error(tmp_path):

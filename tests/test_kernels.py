@@ -204,7 +204,7 @@ def test_threads_stay_as_many_as_openmp_is_told() -> None:
     program = (
         "import torch, crystallite\n"
         "data = crystallite.Dataset.read('elastic').select(range(3))\n"
-        f"crystallite.load_predictor({str(GOLDEN / 'formation-energy-per-atom.pth.tar')!r}).predict(data)\n"
+        f"crystallite.load_model({str(GOLDEN / 'formation-energy-per-atom.pth.tar')!r}).predict(data)\n"
         "print(torch.get_num_threads())"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}

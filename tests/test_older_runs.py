@@ -16,10 +16,10 @@ from grouped_runs import MODULUS, Said, moduli, runs_of
 from shown_runs import READERS
 from training_runs import metrics, one_thread, summary, table, with_gaps  # noqa: F401
 
-from crystallite import load_predictor
+from crystallite import load_model
 from crystallite.datasets.dataset import Dataset
 from crystallite.evaluation.results import upgraded
-from crystallite.experiments import kinds as experiments
+from crystallite.experiments import experiment as experiments
 from crystallite.runs.folder import METRICS, read_summary
 from crystallite.tracking import set_trackers
 from crystallite.training import train as training
@@ -100,7 +100,7 @@ def test_a_summary_of_several_runs_has_its_figures_under_its_target(old):
 def test_they_predict_as_they_did(old):
     for name in ("single", "two_targets", "classes", "ensemble"):
         header, rows = table(old / name / "test_predictions.csv")
-        data, predictor = Dataset.read("elastic"), load_predictor(old / name)
+        data, predictor = Dataset.read("elastic"), load_model(old / name)
         chosen = data.select([data.ids.index(row[0]) for row in rows])
         columns = predictor.predict_packed(predictor.graphs(chosen))
         for column, predicted in zip(predictor.columns, columns.T, strict=True):

@@ -37,6 +37,7 @@ def crystal_of(content, tmp_path):
         (text(sites="Cartesian\n0 0 0\n2.5 2.5 3\n\n0.1 0.2 0.3\n"), [11, 17]),
         (text("1 1").replace("rock salt", "Na Cl"), [11, 17]),
         (text("1 1", "Direct\n0 0 0 Na\n.5 .5 .5 Cl\n"), [11, 17]),
+        (text("1 0 1 0", "Direct\n0 0 0 Na\n.5 .5 .5 Cl\n"), [11, 17]),
         (text(scale="-150"), [11, 17]),
         (text(scale="1 1 1"), [11, 17]),
         (text("Na\n2"), [11, 11]),

@@ -21,7 +21,7 @@ from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.models import file_predictions as screening
 from crystallite.models.file_predictions import predict_files
-from crystallite.models.predictor import load_predictor
+from crystallite.models.predictor import load_model
 from crystallite.sources.exporters.published_layout import export_published
 from crystallite.sources.reading import structures
 
@@ -30,7 +30,7 @@ PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 
 @pytest.fixture(scope="module")
 def published():
-    return load_predictor(PUBLISHED)
+    return load_model(PUBLISHED)
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +119,11 @@ def test_a_run_predicts_as_its_files_do(own_run, few):
     expected = own_run.predict(few)
     assert own_run.model.targets.names == (ENERGY,)
     for path in (own_run.folder, own_run.folder / "best.safetensors", str(own_run.folder)):
-        np.testing.assert_array_equal(load_predictor(path).predict(few), expected)
+        np.testing.assert_array_equal(load_model(path).predict(few), expected)
 
 
 def test_ties_first_is_another_graph(few):
-    first, shared = load_predictor(PUBLISHED, ties="first"), load_predictor(PUBLISHED)
+    first, shared = load_model(PUBLISHED, ties="first"), load_model(PUBLISHED)
     assert (first.model.graph.ties, shared.model.graph.ties) == ("first", "shared")
     dataset = energies(100)
     assert np.abs(first.predict(dataset) - shared.predict(dataset)).max() > 1e-4
@@ -147,13 +147,13 @@ def test_what_is_no_model_is_refused(name, content, message, tmp_path):
     elif content:
         path.write_bytes(content)
     with pytest.raises(CrystalliteError, match=message) as failure:
-        load_predictor(path)
+        load_model(path)
     assert str(path) in str(failure.value)
 
 
 def test_the_state_of_a_training_is_no_model(own_run):
     with pytest.raises(CrystalliteError, match="not a Crystallite model"):
-        load_predictor(own_run.folder / "last.safetensors")
+        load_model(own_run.folder / "last.safetensors")
 
 
 # ---- the command
@@ -227,7 +227,7 @@ def test_several_inputs_in_one_table(predict, own_run, cifs, tmp_path):
 
 def test_ties_reach_the_graph(predict, few, cifs, tmp_path):
     predict(PUBLISHED, cifs, "--ties", "first", "-o", tmp_path / "first.csv")
-    assert read(tmp_path / "first.csv") == expected_of(load_predictor(PUBLISHED, ties="first"), few)
+    assert read(tmp_path / "first.csv") == expected_of(load_model(PUBLISHED, ties="first"), few)
 
 
 BAD = {
@@ -384,10 +384,10 @@ import resource, sys
 import torch
 torch.set_num_threads(1)
 from pathlib import Path
-from crystallite.models.predictor import load_predictor
+from crystallite.models.predictor import load_model
 from crystallite.models.file_predictions import predict_files
 model, part, folder = sys.argv[1:]
-predictor = load_predictor(model)
+predictor = load_model(model)
 for repetitions in (2, 8):
     report = predict_files(predictor, repetitions * [part], Path(folder) / "out.csv", progress=False)
     print(report.n_predicted, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

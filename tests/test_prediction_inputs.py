@@ -10,14 +10,14 @@ from conftest import GOLDEN
 from training_runs import energies
 
 from crystallite.errors import CrystalError
-from crystallite.models.predictor import load_predictor
+from crystallite.models.predictor import load_model
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
 
 
 @pytest.fixture(scope="module")
 def published():
-    return load_predictor(GOLDEN / "formation-energy-per-atom.pth.tar")
+    return load_model(GOLDEN / "formation-energy-per-atom.pth.tar")
 
 
 @pytest.fixture(scope="module")

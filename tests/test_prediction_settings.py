@@ -12,9 +12,9 @@ from training_runs import energies, one_thread, table, train  # noqa: F401
 
 from crystallite.errors import CrystalliteError
 from crystallite.graphs.packed import build_graphs
-from crystallite.models.checkpoint import load_model, save_model
+from crystallite.models.checkpoint import read_model, save_model
 from crystallite.models.inference import predict_graphs
-from crystallite.models.predictor import load_predictor
+from crystallite.models.predictor import load_model
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 
@@ -38,7 +38,7 @@ def test_a_reloaded_run_predicts_as_the_run_does(run, data):
     assert run.model.graph.ties == "first"
     np.testing.assert_array_equal(run.predict(data), expected)
     for path in (run.folder, run.folder / "best.safetensors"):
-        again = load_predictor(path)
+        again = load_model(path)
         assert again.model.graph == run.model.graph
         np.testing.assert_array_equal(again.predict(data), expected)
 
@@ -49,7 +49,7 @@ def test_the_command_predicts_as_the_run_does(run, data, tmp_path, capsys):
     assert Said(capsys, *words).err.count("Notice") == 0
     np.testing.assert_allclose(predicted(tmp_path / "out.csv"), run.predict(data), rtol=1e-5)
     assert Said(capsys, *words, "--ties", "shared").status == 0
-    shared = load_predictor(run.folder, ties="shared").predict(data)
+    shared = load_model(run.folder, ties="shared").predict(data)
     assert np.abs(shared - run.predict(data)).max() > 1e-4
     np.testing.assert_allclose(predicted(tmp_path / "out.csv"), shared, rtol=1e-5)
 
@@ -58,14 +58,14 @@ def test_a_published_checkpoint_shares_ties_and_says_so(data, tmp_path, capsys):
     data.select(range(3)).write(tmp_path / "data.parquet")
     said = Said(capsys, "predict", PUBLISHED, tmp_path / "data.parquet")
     assert (said.status, len(said.out.splitlines())) == (0, 4)
-    assert said.err == f"Notice: {load_predictor(PUBLISHED).notice}\n"
+    assert said.err == f"Notice: {load_model(PUBLISHED).notice}\n"
     assert "ties" in said.err
     for ties in ("shared", "first"):
-        predictor = load_predictor(PUBLISHED, ties=ties)
+        predictor = load_model(PUBLISHED, ties=ties)
         assert (predictor.model.graph.ties, predictor.notice) == (ties, "")
         assert Said(capsys, "predict", PUBLISHED, tmp_path / "data.parquet", "--ties", ties).err == ""
-    shared = load_predictor(PUBLISHED, ties="shared").predict(data)
-    np.testing.assert_array_equal(load_predictor(PUBLISHED).predict(data), shared)
+    shared = load_model(PUBLISHED, ties="shared").predict(data)
+    np.testing.assert_array_equal(load_model(PUBLISHED).predict(data), shared)
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +77,19 @@ def ensemble(tmp_path_factory):
 
 def test_an_ensemble_predicts_with_its_settings(ensemble):
     crystals = moduli().select(range(20))
-    predictor = load_predictor(ensemble)
+    predictor = load_model(ensemble)
     assert (predictor.model.graph.n_neighbors, predictor.model.graph.ties) == (8, "first")
-    members = [load_predictor(ensemble / name).predict(crystals) for name in ("member-1", "member-2")]
+    members = [load_model(ensemble / name).predict(crystals) for name in ("member-1", "member-2")]
     np.testing.assert_allclose(predictor.predict(crystals), np.mean(members, axis=0))
-    other = load_predictor(ensemble, ties="shared").predict(crystals)
+    other = load_model(ensemble, ties="shared").predict(crystals)
     assert np.abs(other - predictor.predict(crystals)).max() > 0
 
 
 @pytest.mark.parametrize(("name", "value"), [("n_neighbors", 9), ("ties", "shared"), ("cutoff", 7.0)])
 def test_members_of_other_graphs_are_no_ensemble(ensemble, name, value, tmp_path):
     spoiled = shutil.copytree(ensemble, tmp_path / "ensemble")
-    model = load_model(spoiled / "member-2" / "best.safetensors")
+    model = read_model(spoiled / "member-2" / "best.safetensors")
     model.graph = type(model.graph)(**{**model.graph.to_dict(), name: value})
     save_model(spoiled / "member-2" / "best.safetensors", model)
     with pytest.raises(CrystalliteError, match=r"ensemble: member-2 .*other graph settings than member-1"):
-        load_predictor(spoiled)
+        load_model(spoiled)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.graphs.packed import build_graphs
-from crystallite.models.checkpoint import TrainedModel, load_model, save_model
+from crystallite.models.checkpoint import TrainedModel, read_model, save_model
 from crystallite.models.inference import predict_graphs
 from crystallite.models.published import load_published
 from crystallite.settings.config import GraphConfig, ModelConfig, Ties
@@ -118,7 +118,7 @@ def test_conversion_to_our_format(energy_model, elastic, tmp_path) -> None:
     save_model(tmp_path / "energy.safetensors", energy_model)
     graphs = build_graphs(list(elastic.select(range(50))), energy_model.graph)
     np.testing.assert_array_equal(
-        predict_graphs(load_model(tmp_path / "energy.safetensors"), graphs),
+        predict_graphs(read_model(tmp_path / "energy.safetensors"), graphs),
         predict_graphs(energy_model, graphs),
     )
 

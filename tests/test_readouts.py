@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from training_runs import one_thread  # noqa: F401
 
 import crystallite
-from crystallite import load_predictor
+from crystallite import load_model
 from crystallite.errors import CrystalliteError
 from crystallite.graphs.packed import build_graph, build_graphs, gather_batch, pack_graphs
 from crystallite.runs.folder import RunConfig
@@ -66,10 +66,10 @@ def test_contributions_depend_on_the_surroundings_alone(sites):
 
 def test_those_of_an_ensemble_average_to_its_prediction(tmp_path):
     train_group(moduli(), {"members": 2}, tmp_path / "run", readout="per-atom", split="60/20/20")
-    ensemble, crystal = load_predictor(tmp_path / "run"), moduli().crystal(5)
+    ensemble, crystal = load_model(tmp_path / "run"), moduli().crystal(5)
     contributions = ensemble.site_contributions(crystal)
     np.testing.assert_allclose(contributions.mean(), ensemble.predict(crystal)[0], **CLOSE)
-    alone = load_predictor(tmp_path / "run" / "member-1").site_contributions(crystal)
+    alone = load_model(tmp_path / "run" / "member-1").site_contributions(crystal)
     assert np.abs(alone - contributions).max() > 1e-3
 
 
@@ -140,4 +140,4 @@ def test_the_command_trains_both(tmp_path, capsys):
     config = RunConfig.read(tmp_path / "run").model
     assert (config.readout, config.convolution) == ("per-atom", "plain")
     assert Said(capsys, "predict", tmp_path / "run", tmp_path / "data.parquet").status == 0
-    assert len(load_predictor(tmp_path / "run").site_contributions(moduli().crystal(0))) > 0
+    assert len(load_model(tmp_path / "run").site_contributions(moduli().crystal(0))) > 0

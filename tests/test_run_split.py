@@ -14,7 +14,7 @@ from test_resume import after_step
 from training_runs import ENERGY, assert_same_run, energies, one_thread, parts_of, same_weights, train  # noqa: F401
 
 from crystallite.errors import CrystalliteError
-from crystallite.experiments import kinds as experiments
+from crystallite.experiments import experiment as experiments
 from crystallite.materials.splits import Split
 from crystallite.runs.folder import RunConfig
 from crystallite.training import preparation

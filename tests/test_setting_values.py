@@ -17,7 +17,7 @@ from training_runs import one_thread  # noqa: F401
 
 from crystallite.errors import CrystalliteError
 from crystallite.models.checkpoint import read_tensors
-from crystallite.models.predictor import load_predictor
+from crystallite.models.predictor import load_model
 from crystallite.settings.recipes import configure
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
@@ -163,7 +163,7 @@ def test_a_published_checkpoint_with_an_odd_argument_is_none(value, tmp_path):
     contents["args"]["max_num_nbr"] = value
     torch.save(contents, tmp_path / "odd.pth.tar")
     with pytest.raises(CrystalliteError, match=r"odd\.pth\.tar is not a checkpoint of the published code"):
-        load_predictor(tmp_path / "odd.pth.tar")
+        load_model(tmp_path / "odd.pth.tar")
 
 
 @pytest.mark.parametrize(("part", "name", "value"), [("graph", "n_neighbors", 10**9), ("model", "task", 3)])
@@ -173,7 +173,7 @@ def test_a_model_with_an_odd_header_is_none(part, name, value, finished, tmp_pat
     path = tmp_path / "odd.safetensors"
     save_file(load_file(finished / "best.safetensors"), path, {"crystallite": json.dumps(header)})
     with pytest.raises(CrystalliteError, match=rf"odd\.safetensors is not a Crystallite model: {name} must"):
-        load_predictor(path)
+        load_model(path)
 
 
 # ---- going on
@@ -213,8 +213,8 @@ setting = {"dtype": lambda: torch.set_default_dtype(torch.float64),
 setting()
 run = crystallite.train(data, "log10_bulk_modulus", out=sys.argv[2], epochs=1, batch_size=32, atom_width=8,
                         hidden_width=8, n_convolutions=1, progress=False)
-print(run.predict(data).tolist(), crystallite.load_predictor(sys.argv[2]).predict(data).tolist(),
-      crystallite.load_predictor(sys.argv[4]).predict(data).tolist())
+print(run.predict(data).tolist(), crystallite.load_model(sys.argv[2]).predict(data).tolist(),
+      crystallite.load_model(sys.argv[4]).predict(data).tolist())
 """
 
 

@@ -21,7 +21,7 @@ from training_runs import (
 )
 
 from crystallite.errors import CrystalliteError
-from crystallite.experiments import kinds as experiments
+from crystallite.experiments import experiment as experiments
 from crystallite.experiments import side_by_side
 from crystallite.experiments.side_by_side import train_side_by_side
 

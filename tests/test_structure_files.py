@@ -18,7 +18,7 @@ from strategies import rock_salt
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.models.file_predictions import predict_files
-from crystallite.models.predictor import load_predictor
+from crystallite.models.predictor import load_model
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
 from crystallite.sources.reading.structure_files import found_files, with_ids
@@ -29,7 +29,7 @@ CIF = cif_text(rock_salt(5.6), "NaCl")
 
 @pytest.fixture(scope="module")
 def predictor():
-    return load_predictor(GOLDEN / "formation-energy-per-atom.pth.tar")
+    return load_model(GOLDEN / "formation-energy-per-atom.pth.tar")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from training_runs import children, energies, train
 
 import crystallite
 from crystallite.cli import main
-from crystallite.models.predictor import load_predictor
+from crystallite.models.predictor import load_model
 
 MODEL = GOLDEN / "formation-energy-per-atom.pth.tar"
 CRYSTALS = energies(24)
@@ -40,7 +40,7 @@ def test_defaults_of_pytorch_change_nothing(change, tmp_path):
 
     def results(folder: Path) -> list[np.ndarray]:
         run = train(CRYSTALS, folder, epochs=1, n_convolutions=1, split="16/4/4")
-        predictors = (load_predictor(MODEL), run, load_predictor(folder))
+        predictors = (load_model(MODEL), run, load_model(folder))
         return [predictor.predict(CRYSTALS) for predictor in predictors]
 
     expected = results(tmp_path / "usual")

@@ -36,7 +36,7 @@ from crystallite.cli.train import command as train_command
 from crystallite.computing import distributed
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.experiments import kinds as experiments
+from crystallite.experiments import experiment as experiments
 from crystallite.runs import folder as run_folder
 from crystallite.runs.folder import RunConfig
 from crystallite.tracking import TRACKERS, TRACKING

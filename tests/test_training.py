@@ -22,7 +22,7 @@ from training_runs import (
 
 import crystallite
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import load_model
+from crystallite.models.checkpoint import read_model
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_test_predictions_come_from_the_kept_model(run):
     selected = dataset.select([dataset.ids.index(row[0]) for row in rows])
     assert {row[0] for row in rows} == set(parts_of(run.folder)["test"])
     np.testing.assert_allclose([float(row[1]) for row in rows], selected.values(ENERGY), rtol=1e-6)
-    reloaded = crystallite.load_predictor(run.folder / "best.safetensors").predict(selected)
+    reloaded = crystallite.load_model(run.folder / "best.safetensors").predict(selected)
     np.testing.assert_allclose([float(row[2]) for row in rows], reloaded, rtol=1e-5, atol=1e-6)
 
 
@@ -96,7 +96,7 @@ def test_the_folder_says_how_it_was_made(run):
     assert config["training"]["epochs"] == 10
     assert config["model"]["atom_width"] == 16
     assert config["environment"]["crystallite"] == crystallite.__version__
-    model = load_model(run.folder / "best.safetensors")
+    model = read_model(run.folder / "best.safetensors")
     assert model.targets.units == ("eV/atom",)
     assert [epoch["epoch"] for epoch in model.info["history"]] == list(
         range(1, run.summary["best_epoch"] + 1)

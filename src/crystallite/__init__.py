@@ -19,8 +19,14 @@ _HOMES = {
     "read_dataset": "sources.resolver",
     "read_cif": "crystals.cif",
     "train": "training.train",
+    "resume": "experiments.experiment",
+    "cross_validate": "experiments.experiment",
+    "train_ensemble": "experiments.experiment",
+    "learning_curve": "experiments.experiment",
     "tune": "tuning.search",
-    "load_predictor": "models.predictor",
+    "verify": "training.verification",
+    "load_model": "models.predictor",
+    "predict": "models.frame",
 }
 __all__ = ["__version__", *_HOMES]
 

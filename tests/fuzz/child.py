@@ -72,9 +72,9 @@ def warm_up(good: Path) -> None:
 
     read_cif(good / "cif" / "rock_salt.cif")
     if (good / "model").is_dir():
-        from crystallite.models.predictor import load_predictor
+        from crystallite.models.predictor import load_model
 
-        load_predictor(good / "model" / "model.safetensors").predict(good / "cif" / "rock_salt.cif")
+        load_model(good / "model" / "model.safetensors").predict(good / "cif" / "rock_salt.cif")
 
 
 @contextmanager

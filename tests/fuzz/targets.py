@@ -209,10 +209,10 @@ def _other_header(data: bytes, rng: Random) -> bytes:
 
 
 def _read_model(folder: Path) -> None:
-    from crystallite.models.predictor import load_predictor
+    from crystallite.models.predictor import load_model
 
     (path,) = folder.iterdir()
-    load_predictor(path).predict([_crystal()])
+    load_model(path).predict([_crystal()])
 
 
 def _crystal() -> Crystal:
@@ -241,13 +241,13 @@ def _write_run(good: Path, folder: Path, rng: Random) -> None:
 
 
 def _read_run(folder: Path) -> None:
-    from crystallite.models.predictor import load_predictor
+    from crystallite.models.predictor import load_model
     from crystallite.runs.folder import RunConfig
 
     run = folder / "run"
     if RunConfig.read(run).training.epochs == 1:  # what is damaged may ask for a long training
         call(["train", "--resume", str(run)])
-    load_predictor(run).predict([_crystal()])
+    load_model(run).predict([_crystal()])
 
 
 # ---- command line

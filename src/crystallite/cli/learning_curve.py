@@ -31,10 +31,9 @@ def command(data: str, targets: tuple[str, ...], sizes: tuple[int, ...], **optio
     Example:
       crystallite learning-curve formation --target formation_energy_per_atom --epochs 50
     """
-    from ..experiments import kinds as experiments
+    from ..experiments.experiment import learning_curve
 
     parallel = options.pop("parallel")
-    running = {name: options[name] for name in ("workers", "device")}
     targets = targets or (only_target(data),)
-    folder = experiments.start_group(data, targets, {"sizes": sizes}, **settings_of(options))
-    print_group(folder, experiments.resume_group(folder, parallel=parallel, **running))
+    curve = learning_curve(data, targets, sizes, parallel=parallel, **settings_of(options))
+    print_group(curve.folder, curve.summary)

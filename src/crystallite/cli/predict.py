@@ -58,9 +58,9 @@ def command(
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")
     from ..models.file_predictions import predict_files
-    from ..models.predictor import load_predictor
+    from ..models.predictor import load_model
 
-    predictor = load_predictor(model, ties=ties, device=device)  # type: ignore[arg-type]
+    predictor = load_model(model, ties=ties, device=device)  # type: ignore[arg-type]
     if predictor.notice:
         click.echo(f"Notice: {predictor.notice}", err=True)
     report = predict_files(

@@ -43,7 +43,7 @@ def command(
     With --folds K every crystal is tested once; with --members K an ensemble is trained, whose predictions
     carry a calibrated standard deviation. Each has its run folder inside RUN; --resume goes on with them.
     """
-    from ..experiments import kinds as experiments
+    from ..experiments import experiment as experiments
     from ..training import train as training
 
     running = {name: options[name] for name in ("workers", "device")}
@@ -67,9 +67,13 @@ def command(
     settings = settings_of(options)
     targets = targets or (only_target(data),)
     if folds or members:
-        group = {"folds": folds} if folds else {"members": members}
-        folder = experiments.start_group(data, targets, group, **settings)
-        print_group(folder, experiments.resume_group(folder, parallel=parallel, **running))
+        settings["parallel"] = parallel
+        done: Any = (
+            experiments.cross_validate(data, targets, folds, **settings)
+            if folds
+            else experiments.train_ensemble(data, targets, members or 0, **settings)
+        )
+        print_group(done.folder, done.summary)
     else:
         run = training.train(data, targets, **settings)
         print_run(run.folder, run.summary)

@@ -5,6 +5,7 @@ Imports errors and files.
 
 - metrics: `mean_absolute_error`, `area_under_curve` and others
 - calibration: `Calibration`, `fit_calibration`; coverage and reliability of predicted deviations
+- display: `summary_html`, what notebooks show
 - results: `Result`, the one shape of metrics.jsonl, summary.json and `Run.summary`
 - figures: parity plots, learning curves and all other pictures
 """

@@ -2,7 +2,7 @@
 
 Imports training and what is below it.
 
-- kinds: starting an experiment, and going on with one
+- experiment: `cross_validate`, `train_ensemble`, `learning_curve`, `resume`; starting and resuming them
 - cross_validation, ensembles, learning_curve: one experiment each
 - run_group: their runs, in folders below one folder
 - side_by_side: runs in processes of their own

@@ -35,8 +35,8 @@ def plan_folds(dataset: Dataset, config: RunConfig, n_folds: int, *, workers: in
     return n_folds
 
 
-def cross_validate(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
-    """Train all folds of a cross-validation folder, or go on with it, and return its summary.
+def train_folds(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
+    """Train all folds of a cross-validation folder that are missing, and return its summary.
 
     Every crystal with a known target is tested exactly once, by a model that saw none of its material.
     """

@@ -18,7 +18,7 @@ from ..evaluation.metrics import accuracy, area_under_curve, mean_absolute_error
 from ..evaluation.results import Result, known_or_none
 from ..files.writing import file_stems, read_json, write_json
 from ..graphs.store import dataset_graphs
-from ..models.checkpoint import load_model
+from ..models.checkpoint import read_model
 from ..models.inference import predict_graphs
 from ..models.predictor import ENSEMBLE, EnsemblePredictor
 from ..network.targets import Targets
@@ -72,8 +72,8 @@ def _warn_of_few(targets: Targets, validation: Values) -> None:
             )
 
 
-def train_ensemble(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
-    """Train all members of an ensemble folder, or go on with it, calibrate it and return its summary."""
+def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
+    """Train all members of an ensemble folder that are missing, calibrate it and return its summary."""
     config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["members"]
     dataset = run_dataset(config, folder, data)
     configs = member_configs(config, count)
@@ -81,7 +81,7 @@ def train_ensemble(folder: Path, *, data: Dataset | None = None, parallel: int =
     if not all(np.array_equal(*parts) for other in others for parts in zip(split, other, strict=True)):
         raise CrystalliteError(f"{folder}: its members do not share one split; train anew")
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
-    models = [load_model(folder / name / BEST) for name in configs]
+    models = [read_model(folder / name / BEST) for name in configs]
     trainer = prepare(dataset, config, split=split)
     graphs = dataset_graphs(dataset, config.graph)
 

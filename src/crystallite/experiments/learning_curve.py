@@ -51,7 +51,7 @@ def plan_sizes(dataset: Dataset, config: RunConfig, sizes: Sequence[int], *, wor
     return sizes
 
 
-def learning_curve(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
+def train_sizes(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
     """Train on growing parts of one training set, test all on one test set, and fit error = a N^-b.
 
     The folder holds config.toml and the sizes; finished sizes are kept when it goes on.

@@ -2,9 +2,9 @@
 
 It trains nothing. Imports runs, network, sources and what is below them.
 
-- checkpoint: `TrainedModel`, `load_model`, `save_model`; safetensors with a JSON header and checksums
+- checkpoint: `TrainedModel`, `read_model`, `save_model`; safetensors with a JSON header and checksums
 - published: checkpoints of the published code
 - inference: running a network over packed graphs
-- predictor: `Predictor`, `load_predictor`; predictions from any model for any structures
-- file_predictions: predictions streamed from files to a table
+- predictor: `Predictor`, `load_model`; predictions from any model for any structures
+- file_predictions: predictions streamed from files to a table; frame: `predict`, as a pandas DataFrame
 """

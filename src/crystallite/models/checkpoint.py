@@ -58,7 +58,7 @@ def save_model(path: str | Path, model: TrainedModel) -> None:
     write_tensors(path, model.network.state_dict() | tensors, header)
 
 
-def load_model(path: str | Path) -> TrainedModel:
+def read_model(path: str | Path) -> TrainedModel:
     """Read a model that `save_model` wrote.
 
     Raises CrystalliteError when the file is missing, damaged or not one of ours.

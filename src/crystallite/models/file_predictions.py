@@ -70,9 +70,7 @@ def predict_files(
         _table_writer(output, predictor.columns) as write,
         tqdm(unit=" crystals", desc="predicting", delay=2, disable=None if progress else True) as bar,
     ):
-        sources = _located(inputs, report, bad)
-        for ids, crystals in _chunks(sources, bad):
-            ids, predicted = _finite(predictor, *_predict_chunk(predictor, ids, crystals, workers, bad), bad)
+        for ids, predicted in predicted_chunks(predictor, inputs, report.notices, bad, workers=workers):
             write(ids, predicted)
             report.n_predicted += len(ids)
             bar.update(len(ids))
@@ -80,10 +78,29 @@ def predict_files(
     return report
 
 
+def predicted_chunks(
+    predictor: Predictor,
+    inputs: Sequence[str | Path],
+    notices: list[str],
+    bad: Callable[[CrystalError], None],
+    *,
+    workers: int = 1,
+) -> Iterator[tuple[list[str], NDArray[np.float64]]]:
+    """Yield ids and predictions (crystals, columns) of what the inputs stand for, CHUNK crystals at a time.
+
+    What cannot be used is told to `bad`, what was chosen or left out is added to `notices`.
+    """
+    sources = _located(inputs, notices, bad)
+    for ids, crystals in _chunks(sources, bad):
+        yield _finite(predictor, *_predict_chunk(predictor, ids, crystals, workers, bad), bad)
+
+
 Chunk = tuple[list[str], Any]
 
 
-def _located(inputs: Sequence[str], report: Report, bad: Callable[[CrystalError], None]) -> list[Source]:
+def _located(
+    inputs: Sequence[str | Path], notices: list[str], bad: Callable[[CrystalError], None]
+) -> list[Source]:
     """Return what each of the inputs stands for, each once; what stands for nothing is told to `bad`."""
     sources = []
     for item in inputs:
@@ -91,7 +108,7 @@ def _located(inputs: Sequence[str], report: Report, bad: Callable[[CrystalError]
             sources.append(located(item))
         except CrystalliteError as error:
             bad(as_crystal_error(error, shown(item)))
-    report.notices += [notice for source in sources for notice in source.files.notices]
+    notices += [notice for source in sources for notice in source.files.notices]
     return sources
 
 

@@ -21,7 +21,7 @@ from ..graphs.packed import PackedGraphs, build_graph, build_graphs, pack_graphs
 from ..runs.folder import BEST, GROUP
 from ..settings.config import Ties
 from ..sources.reading.structures import read_crystal
-from .checkpoint import TrainedModel, load_model
+from .checkpoint import TrainedModel, read_model
 from .inference import atom_contributions, predict_graphs
 from .published import SOURCE, load_published
 
@@ -143,7 +143,7 @@ class EnsemblePredictor(Predictor):
         return mean, np.stack(columns, axis=1)
 
 
-def load_predictor(path: str | Path, *, ties: Ties | None = None, device: str = "cpu") -> Predictor:
+def load_model(path: str | Path, *, ties: Ties | None = None, device: str = "cpu") -> Predictor:
     """Load a model: the folder of a run or an ensemble, a .safetensors file or a published .pth.tar.
 
     ties: the rule for equally distant neighbours, `shared` or `first`, instead of the one the model was
@@ -152,7 +152,7 @@ def load_predictor(path: str | Path, *, ties: Ties | None = None, device: str = 
     """
     path, device = Path(path), usable_device(device)
     ensemble = (path / ENSEMBLE).is_file()
-    predictor = _load_ensemble(path) if ensemble else Predictor(load_any_model(path))
+    predictor = _load_ensemble(path) if ensemble else Predictor(read_any_model(path))
     for model in predictor.models:
         model.network.to(device)
     return predictor if ties is None else predictor.with_ties(ties)
@@ -160,7 +160,7 @@ def load_predictor(path: str | Path, *, ties: Ties | None = None, device: str = 
 
 def _load_ensemble(path: Path) -> EnsemblePredictor:
     names, written = _ensemble_facts(path / ENSEMBLE)
-    models = [load_model(path / name / BEST) for name in names]
+    models = [read_model(path / name / BEST) for name in names]
     for name, model in zip(names, models, strict=True):
         if model.graph.effective() != models[0].graph.effective():
             raise CrystalliteError(
@@ -188,7 +188,7 @@ def _ensemble_facts(path: Path) -> tuple[list[str], Any]:
     return list(names), facts.get("calibration")
 
 
-def load_any_model(path: str | Path) -> TrainedModel:
+def read_any_model(path: str | Path) -> TrainedModel:
     """Read the model of a run folder, a .safetensors or a .pth.tar file."""
     path = Path(path)
     if path.is_dir():
@@ -198,9 +198,9 @@ def load_any_model(path: str | Path) -> TrainedModel:
             raise CrystalliteError(
                 f"{path}: no {BEST} in this folder, so it is not the folder of a finished run"
             )
-        return load_model(path / BEST)
+        return read_model(path / BEST)
     if path.suffix == ".safetensors":
-        return load_model(path)
+        return read_model(path)
     if path.is_file():
         return load_published(path)
     raise CrystalliteError(f"{path}: no such model; give a run folder, a .safetensors or a .pth.tar file")

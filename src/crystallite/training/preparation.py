@@ -22,7 +22,7 @@ from ..graphs.store import dataset_graphs
 from ..materials.groups import Seen, material_hashes, material_signatures
 from ..materials.splits import Split
 from ..models.checkpoint import TrainedModel
-from ..models.predictor import load_any_model
+from ..models.predictor import read_any_model
 from ..network.model import CrystalNetwork
 from ..network.targets import Targets, parse_target
 from ..runs import folder as run_folder
@@ -68,7 +68,7 @@ def complete_settings(recipe: str, task: Task, n_targets: int, settings: dict[st
     A model to start from has its shape and graphs in place of the recipe's.
     """
     start = settings.get("start_from")
-    return configure(recipe, task, n_targets, settings, shape_of(load_any_model(start)) if start else {})
+    return configure(recipe, task, n_targets, settings, shape_of(read_any_model(start)) if start else {})
 
 
 def _refuse_without_effect(given: dict[str, Any]) -> None:
@@ -141,7 +141,7 @@ def prepare(
     names, transforms = zip(*map(parse_target, config.data.targets), strict=True)
     values = np.column_stack([dataset.values(name) for name in names])
     weights = dataset.values(config.data.weight_column) if config.data.weight_column else None
-    base = load_any_model(config.training.start_from) if config.training.start_from else None
+    base = read_any_model(config.training.start_from) if config.training.start_from else None
     graphs = dataset_graphs(dataset, config.graph, workers=workers, progress=progress)
     # One graph setting tells materials apart, so that the split depends on the seed alone.
     usual = config.graph.effective() == GraphConfig()

@@ -19,9 +19,10 @@ from ..computing import distributed
 from ..computing.devices import device_name
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError, DivergedError, LostProcessError, WriteError, one_line
+from ..evaluation.display import summary_html
 from ..evaluation.results import Result, in_digits, shown_error
 from ..files.writing import write_json
-from ..models.checkpoint import TrainedModel, load_model, read_tensors, save_model, write_tensors
+from ..models.checkpoint import TrainedModel, read_model, read_tensors, save_model, write_tensors
 from ..models.predictor import Predictor
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, LAST, RunConfig
@@ -47,6 +48,9 @@ class Run(Predictor):
         super().__init__(model)
         self.folder = folder
         self.summary = summary
+
+    def _repr_html_(self) -> str:
+        return summary_html(self.folder, self.summary)
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: predicts {', '.join(self.model.targets.names)}>"
@@ -150,7 +154,7 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
         with stop_requests() as stop, torch.random.fork_rng(devices=[]):
             _train_epochs(trainer, config, folder, stop, progress, trackers)
         seconds = sum(entry["seconds"] for entry in trainer.history)
-        model = load_model(folder / BEST)
+        model = read_model(folder / BEST)
         trainer.kept_network.load_state_dict(model.network.state_dict())
         predicted = trainer.predict(trainer.split.test)
         if not np.isfinite(predicted).all():

@@ -173,7 +173,8 @@ def _sites(lines: _Lines, n_atoms: int) -> tuple[NDArray[np.float64], list[list[
 def _names_of_sites(trailing: list[list[str]], counts: list[int], lines: _Lines) -> list[str]:
     """Return the names of the elements where only the lines of the atoms have them (VASP 4)."""
     starts = np.cumsum([0, *counts])[:-1].tolist()
-    names = [next((word for word in trailing[start] if _known(word)), "") for start in starts]
+    rows = [trailing[min(start, len(trailing) - 1)] for start in starts]  # an element may have no atoms
+    names = [next((word for word in words if _known(word)), "") for words in rows]
     if "" in names:
         raise _PoscarError("line 6: no names of elements (VASP 4); write them above the numbers of atoms")
     for start, count, name in zip(starts, counts, names, strict=True):

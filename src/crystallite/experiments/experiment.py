@@ -211,6 +211,8 @@ def start_group(
     """
     device = usable_device(device)
     track = known_trackers(track)
+    if not isinstance(settings.get("split", ""), str):
+        raise CrystalliteError("several training runs take their split as text, or from split_column")
     dataset = data if isinstance(data, Dataset) else read_dataset(data)
     config = run_config(data, dataset, target, **settings)
     if is_one_of_several():

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CrystalliteError
+from ..errors import CrystalliteError, shortened
 
 Indices = NDArray[np.int64]
 _PART_NAMES = {
@@ -113,6 +113,40 @@ def column_split(labels: Sequence[str | None]) -> Split:
     if not len(split.train):
         raise CrystalliteError("the split column has no row that says 'train'")
     return split
+
+
+def given_split(parts: Mapping[str, Any], ids: Sequence[str]) -> Split:
+    """Return the split that names its crystals.
+
+    parts: train, validation (or val) and test, each ids or row numbers; validation and test may be missing.
+    Raises CrystalliteError for what is neither, twice in it, or in two parts.
+    """
+    rows: dict[str, Indices] = {name: np.empty(0, np.int64) for name in Split._fields}
+    for name, crystals in parts.items():
+        part = _PART_NAMES.get(str(name), "")
+        if part not in rows:
+            raise CrystalliteError(f"split: {name!r} is none of train, validation and test")
+        rows[part] = _rows_of(crystals, ids, part)
+    counts = np.bincount(np.concatenate(list(rows.values())), minlength=len(ids))
+    if counts.max(initial=0) > 1:
+        raise CrystalliteError(f"split: {ids[int(counts.argmax())]} is in it twice")
+    return Split(*rows.values())
+
+
+def _rows_of(crystals: Any, ids: Sequence[str], part: str) -> Indices:
+    """Return the row numbers of ids or row numbers."""
+    given = np.asarray(crystals)
+    if given.ndim == 1 and given.dtype.kind in "US":
+        row_of = {name: row for row, name in enumerate(ids)}
+        unknown = [name for name in given.astype(str).tolist() if name not in row_of]
+        if unknown:
+            raise CrystalliteError(f"split: {part} names {shortened(unknown)}, not in the dataset")
+        return np.array([row_of[name] for name in given.astype(str).tolist()], np.int64)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise CrystalliteError(f"split: {part} takes a list of ids or of row numbers")
+    if given.size and not 0 <= given.min() <= given.max() < len(ids):
+        raise CrystalliteError(f"split: {part} has row numbers beyond the {len(ids):,} crystals")
+    return given.astype(np.int64)
 
 
 def without_repeats(split: Split, groups: Indices) -> Split:

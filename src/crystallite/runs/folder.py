@@ -33,6 +33,7 @@ from ..settings.config import GraphConfig, ModelConfig, Settings, Task, TrainCon
 
 CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
 PREDICTIONS, SUMMARY, SPLIT = "test_predictions.csv", "summary.json", "split.csv"
+GIVEN = "given"  # the split setting of a run whose caller named the crystals of each part
 LOCK = ".lock"  # held by the training at work in the folder
 PARITY, LEARNING_CURVE = "parity.png", "learning_curve.png"
 GROUP = "group.json"  # in the folder of several runs: {"folds": k} or {"members": k}
@@ -43,9 +44,10 @@ class DataConfig(Settings):
     """What a run was trained on.
 
     fingerprint: of the crystals, their ids and the target values. split_fingerprint: of split.csv (none for
-    several runs, each has its own). targets: NAME or NAME:TRANSFORM. split: shares or
-    sizes of train/validation/test, or `fold K of N`; split_column, if given, decides instead. train_limit:
-    how many of the training crystals are used (0: all). weight_column: sample weights.
+    several runs, each has its own). targets: NAME or NAME:TRANSFORM. split: fractions or sizes of
+    train/validation/test, `fold K of N`, or `given` where the caller of `train` named the crystals;
+    split_column, if given, decides instead. train_limit: how many of the training crystals are used (0: all).
+    weight_column: sample weights.
     """
 
     source: str

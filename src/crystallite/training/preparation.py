@@ -132,11 +132,15 @@ def prepare(
     config: RunConfig,
     *,
     split: Split | None = None,
+    given: Split | None = None,
     workers: int = 1,
     device: str = "cpu",
     progress: bool = False,
 ) -> Trainer:
-    """Return a trainer before its first step; split: of a run that has one, else drawn from the settings."""
+    """Return a trainer before its first step.
+
+    split: of a run that has one, else it is made of `given` parts or drawn from the settings.
+    """
     device = usable_device(device)
     names, transforms = zip(*map(parse_target, config.data.targets), strict=True)
     values = np.column_stack([dataset.values(name) for name in names])
@@ -149,7 +153,7 @@ def prepare(
     signatures = material_signatures(same)
     if split is None:
         usable = _usable(values, weights)
-        split = draw_split(dataset, signatures, usable, config.data, base.seen if base else None)
+        split = draw_split(dataset, signatures, usable, config.data, base.seen if base else None, given)
         if base is not None and base.seen is None:
             warnings.warn(
                 f"{config.training.start_from} does not say which crystals it was trained on; if test "

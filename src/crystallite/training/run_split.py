@@ -32,17 +32,24 @@ def draw_split(
     usable: NDArray[np.bool_],
     config: DataConfig,
     seen: Seen | None = None,
+    given: Split | None = None,
 ) -> Split:
     """Return the parts that the settings ask for, of the usable crystals, each part in row order.
+
+    given: the parts instead, as a caller named them.
 
     signatures, usable: of each crystal of the dataset. seen: the materials of a model that is gone on with;
     those that it was trained on are kept out of validation and test, those that it was chosen by out of the
     test. Warns of what is left out, and of parts that come out empty.
     """
     groups = groups_of(dataset.ids, signatures)
-    split = (
-        _declared(dataset, groups, usable, config) if config.split_column else _drawn(groups, usable, config)
-    )
+    if given is not None:
+        split = _declared("split", given, groups, usable)
+    elif config.split_column:
+        declared = column_split(dataset.labels(config.split_column))
+        split = _declared(config.split_column, declared, groups, usable)
+    else:
+        split = _drawn(groups, usable, config)
     if seen is not None:
         split = _without_seen(split, dataset, signatures, groups, seen)
     if config.train_limit:
@@ -101,17 +108,14 @@ def read_split(folder: Path, ids: Sequence[str], config: DataConfig) -> Split:
     return split
 
 
-def _declared(
-    dataset: Dataset, groups: NDArray[np.int64], usable: NDArray[np.bool_], config: DataConfig
-) -> Split:
-    """Return what the split column says, less what repeats a held-out material."""
-    parts = column_split(dataset.labels(config.split_column))
+def _declared(name: str, parts: Split, groups: NDArray[np.int64], usable: NDArray[np.bool_]) -> Split:
+    """Return the usable crystals of the parts, less what repeats a held-out material; name: of the parts."""
     declared = Split(*(part[usable[part]] for part in parts))
     split = without_repeats(declared, groups)
     n_left_out = sum(map(len, declared)) - sum(map(len, split))
     if n_left_out:
         warnings.warn(
-            f"{config.split_column}: {n_left_out} training or validation crystals repeat materials of "
+            f"{name}: {n_left_out} training or validation crystals repeat materials of "
             "a part that is held out from them and are not used",
             stacklevel=2,
         )

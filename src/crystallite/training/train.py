@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from ..errors import CrystalliteError, DivergedError, LostProcessError, WriteErr
 from ..evaluation.display import summary_html
 from ..evaluation.results import Result, in_digits, shown_error
 from ..files.writing import write_json
+from ..materials.splits import given_split
 from ..models.checkpoint import TrainedModel, read_model, read_tensors, save_model, write_tensors
 from ..models.predictor import Predictor
 from ..runs import folder as run_folder
-from ..runs.folder import BEST, LAST, RunConfig
+from ..runs.folder import BEST, GIVEN, LAST, RunConfig
 from ..settings.config import Task
 from ..sources.resolver import read_dataset
 from ..tracking import Tracking, known_trackers, open_trackers, set_trackers
@@ -62,7 +63,7 @@ def train(
     *,
     recipe: str = "modern",
     task: Task = "regression",
-    split: str = "80/10/10",
+    split: str | Mapping[str, Any] = "80/10/10",
     split_column: str = "",
     weight_column: str = "",
     workers: int = 1,
@@ -72,30 +73,46 @@ def train(
     progress: bool = True,
     **settings: Any,
 ) -> Run:
-    """Train a network to predict `target` and return it; everything is kept in the run folder `out`.
+    """Train a network to predict `target`; everything is kept in the run folder `out`.
 
-    data: a Dataset, a built-in name, a Parquet file or a folder in the published layout. target: a property
-    or several; `NAME:log10` is learned on a logarithmic scale. recipe: `modern` or `paper`; `settings`
-    override its fields, those of GraphConfig, ModelConfig and TrainConfig, such as epochs=30.
-    split: train/validation/test as percentages, shares or numbers of crystals, or `split_column` names a
-    column that says which. Crystals of the same material never lie in two parts. weight_column: sample
-    weights. workers: threads that build graphs. device: of the network, such as `cpu` or `cuda`. track: what
-    to show the training in: `tensorboard`, `mlflow`, `clearml`.
+    Args:
+        data: a Dataset, a built-in name, a Parquet file or a folder in the published layout.
+        target: a property or several; `NAME:log10` is learned on a logarithmic scale.
+        recipe: `modern` or `paper`; `settings` override it.
+        task: `regression`, or `classification` of the values 0 and 1.
+        split: training, validation and test set as percentages, fractions or numbers of crystals, or
+            {"train": ..., "validation": ..., "test": ...} with ids or row numbers. Crystals of the same
+            material never lie in two of them: where a given split says so, they are left out, with a warning.
+        split_column: a column that says train, validation or test, instead of `split`.
+        weight_column: sample weights; a crystal of weight 0 is left out.
+        workers: threads that build graphs.
+        device: of the network, such as `cpu` or `cuda`.
+        out: the run folder; by default a new one in runs/.
+        track: what to show the run in: `tensorboard`, `mlflow`, `clearml`.
+        progress: whether a bar is shown.
+        settings: fields of GraphConfig, ModelConfig and TrainConfig, such as epochs=30.
 
-    Raises CrystalliteError for a bad option, TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
+    Returns:
+        The finished run, which predicts like any model. `summary["targets"][NAME]["test_mae"]` is the error
+        of the test set in the property's unit; docs/training.md lists the other figures.
+
+    Raises:
+        CrystalliteError: for a bad option.
+        TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
     track = known_trackers(track)
     dataset = data if isinstance(data, Dataset) else read_dataset(data)
+    given = None if isinstance(split, str) else given_split(split, dataset.ids)
     config = run_config(
-        data, dataset, target, recipe=recipe, task=task, split=split, split_column=split_column,
-        weight_column=weight_column, **settings,
+        data, dataset, target, recipe=recipe, task=task, split=GIVEN if given else split,
+        split_column=split_column, weight_column=weight_column, **settings,
     )  # fmt: skip
     with distributed.process_group(device) as device:
         if out is None and distributed.may_restart():
             raise CrystalliteError("name the run folder with --out, for a restart to find it")
         if out is not None and distributed.is_restart() and (Path(out) / run_folder.CONFIG).exists():
             return resume(out, data=dataset, workers=workers, device=device, progress=progress)
-        trainer = prepare(dataset, config, workers=workers, device=device, progress=progress)
+        trainer = prepare(dataset, config, given=given, workers=workers, device=device, progress=progress)
 
         def begin() -> Path:
             folder = run_folder.new_folder(out, run_name(dataset, config))
@@ -116,7 +133,7 @@ def resume(
     device: str = "cpu",
     progress: bool = True,
 ) -> Run:
-    """Go on with an interrupted training where it was saved, and return it finished.
+    """Resume an interrupted training run where it was saved, and return it finished.
 
     data: only for a run that was started from a Dataset in memory. Warns on another device than before.
     Raises CrystalliteError when the folder is not a run or its data has changed.

@@ -24,7 +24,8 @@ import optuna
 import torch
 
 from crystallite.datasets.dataset import Dataset
-from crystallite.training.preparation import prepare, run_config
+from crystallite.training.preparation import prepare
+from crystallite.training.run_settings import run_config
 
 TARGETS = {"elastic": "log10_bulk_modulus", "formation": "formation_energy_per_atom"}
 TRAIN_LIMIT = {"elastic": 0, "formation": 800}  # 0: all

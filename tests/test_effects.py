@@ -16,7 +16,8 @@ from crystallite.errors import CrystalliteError
 from crystallite.settings.config import GraphConfig
 from crystallite.settings.effects import CONDITIONS, Condition
 from crystallite.settings.recipes import configure, setting_names, setting_values
-from crystallite.training.preparation import prepare, run_config
+from crystallite.training.preparation import prepare
+from crystallite.training.run_settings import run_config
 
 TINY = {"epochs": 2, "batch_size": 16, "atom_width": 8, "hidden_width": 8, "n_convolutions": 1, "seed": 1}
 # Two other values of every setting with a condition.

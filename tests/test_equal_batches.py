@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_runs import ENERGY, SMALL, energies, one_thread  # noqa: F401
 
-from crystallite.training.preparation import prepare, run_config
+from crystallite.training.preparation import prepare
+from crystallite.training.run_settings import run_config
 from crystallite.training.trainer import equal_batches
 
 

@@ -18,7 +18,8 @@ from crystallite.errors import CrystalliteError
 from crystallite.models.checkpoint import read_model, read_tensors
 from crystallite.models.predictor import read_any_model
 from crystallite.runs.folder import RunConfig
-from crystallite.training.preparation import prepare, run_config
+from crystallite.training.preparation import prepare
+from crystallite.training.run_settings import run_config
 from crystallite.training.train import TrainingInterruptedError, resume
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"

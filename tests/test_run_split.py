@@ -18,6 +18,7 @@ from crystallite.experiments import experiment as experiments
 from crystallite.materials.splits import Split
 from crystallite.runs.folder import RunConfig
 from crystallite.training import preparation
+from crystallite.training.run_settings import run_config
 from crystallite.training.train import TrainingInterruptedError, resume
 from crystallite.training.verification import verify
 
@@ -34,7 +35,7 @@ def stopped(data, folder, monkeypatch, **settings):
 def test_parts_are_in_row_order_and_say_all_of_the_split():
     """So that split.csv, which has no other order, gives the same order of crystals in every epoch."""
     data = energies(80)
-    config = preparation.run_config(data, data, ENERGY)
+    config = run_config(data, data, ENERGY)
     split = preparation.prepare(data, config).split
     assert all((np.diff(part) > 0).all() for part in split)
 

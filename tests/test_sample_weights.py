@@ -11,7 +11,8 @@ from training_runs import metrics, of_target, one_thread, parts_of, same_weights
 from crystallite.errors import CrystalliteError
 from crystallite.graphs.packed import gather_batch
 from crystallite.training.optimization import loss_of
-from crystallite.training.preparation import prepare, run_config
+from crystallite.training.preparation import prepare
+from crystallite.training.run_settings import run_config
 from crystallite.training.trainer import Trainer
 
 ROWS = np.arange(12)

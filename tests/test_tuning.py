@@ -25,6 +25,7 @@ from crystallite.graphs import store as graph_store
 from crystallite.network import batches
 from crystallite.settings.config import GraphConfig
 from crystallite.training import preparation, trainer
+from crystallite.training.run_settings import run_config
 from crystallite.tuning import search as tuning
 from crystallite.tuning.search import TuneResult
 from crystallite.tuning.study import mark_diverged
@@ -109,7 +110,7 @@ def test_train_refuses_another_file(text, data_file, tmp_path):
 
 def test_changing_test_targets_changes_nothing(found, tmp_path):
     data = energies(120)
-    split = preparation.prepare(data, preparation.run_config(data, data, ENERGY)).split
+    split = preparation.prepare(data, run_config(data, data, ENERGY)).split
     values = data.values(ENERGY).copy()
     values[split.test] = 1000 * np.random.default_rng(0).normal(size=len(split.test))
     search(tmp_path, data.with_property(ENERGY, values), trials=8)
@@ -141,7 +142,7 @@ def test_rows_of_the_test_part_are_never_gathered(tmp_path, monkeypatch):
 def test_one_split_for_all_graph_settings(elastic):
     target = "log10_bulk_modulus"
     splits = [
-        preparation.prepare(elastic, preparation.run_config(elastic, elastic, target, n_neighbors=n)).split
+        preparation.prepare(elastic, run_config(elastic, elastic, target, n_neighbors=n)).split
         for n in (8, 12, 16)
     ]
     for split in splits[1:]:

@@ -16,7 +16,8 @@ from ..evaluation.results import Result
 from ..files.writing import file_stems, read_json, write_json
 from ..runs import folder as run_folder
 from ..runs.folder import DataConfig, RunConfig
-from ..training.preparation import prepare, run_dataset
+from ..training.preparation import prepare
+from ..training.run_data import run_dataset
 from .run_group import spread, start_all, train_all
 
 

@@ -24,7 +24,8 @@ from ..models.predictor import ENSEMBLE, EnsemblePredictor
 from ..network.targets import Targets
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, RunConfig
-from ..training.preparation import prepare, run_dataset
+from ..training.preparation import prepare
+from ..training.run_data import run_dataset
 from .run_group import spread, start_all, train_all
 
 Values = NDArray[np.float64]

@@ -18,7 +18,7 @@ from ..runs import folder as run_folder
 from ..sources.resolver import read_dataset
 from ..tracking import known_trackers, set_trackers
 from ..training import train as training
-from ..training.preparation import run_config, run_name
+from ..training.run_settings import run_config, run_name
 from .cross_validation import plan_folds, train_folds
 from .ensembles import plan_members, train_members
 from .learning_curve import plan_sizes, train_sizes

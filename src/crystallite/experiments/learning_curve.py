@@ -17,7 +17,8 @@ from ..files.csv_tables import write_csv
 from ..files.writing import read_json, write_json
 from ..runs import folder as run_folder
 from ..runs.folder import RunConfig
-from ..training.preparation import prepare, run_dataset
+from ..training.preparation import prepare
+from ..training.run_data import run_dataset
 from .run_group import start_all, train_all
 
 TABLE, FIGURE = "learning_curve.csv", "learning_curve.png"

@@ -1,11 +1,14 @@
 """Training: one network from a dataset to a run folder.
 
-Read it in this order: train calls preparation, then an epoch of the trainer after another, then test_results.
+Read it in this order: train calls preparation, then one epoch of the trainer after the other, then
+test_results.
 Imports models, tracking, runs and what is below them.
 
 - train: `train`, `resume`, `Run`
-- preparation: `prepare`; settings, data, split, graphs, targets, network, each made from the ones before
-- run_split: the split of a run, drawn once and kept
+- run_settings: `run_config`; the settings of a run
+- run_data: `run_dataset`; its values, weights and fingerprint
+- run_split: `draw_split`; its split, drawn once and kept
+- preparation: `prepare`; data, graphs, split, targets, network, each made from the ones before
 - fine_tuning: starting from a trained model
 - trainer: `Trainer`; a step, an epoch, validation, and a state that can be saved
 - optimization: optimiser, learning-rate schedule, loss, averaging

@@ -30,7 +30,9 @@ from ..runs.folder import BEST, GIVEN, LAST, RunConfig
 from ..settings.config import Task
 from ..sources.resolver import read_dataset
 from ..tracking import Tracking, known_trackers, open_trackers, set_trackers
-from .preparation import prepare, run_config, run_dataset, run_name, start_folder
+from .preparation import prepare, start_folder
+from .run_data import run_dataset
+from .run_settings import run_config, run_name
 from .run_split import read_split
 from .test_results import test_run
 from .trainer import Trainer

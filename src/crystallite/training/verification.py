@@ -13,7 +13,8 @@ from ..computing.devices import usable_device
 from ..errors import CrystalliteError
 from ..models.checkpoint import read_weights
 from ..runs.folder import BEST, CONFIG, GROUP, SUMMARY, RunConfig, environment, read_environment
-from .preparation import run_dataset, start_folder
+from .preparation import start_folder
+from .run_data import run_dataset
 from .run_split import read_split
 from .train import TrainingInterruptedError, resume
 

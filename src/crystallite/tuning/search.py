@@ -23,7 +23,8 @@ from ..network.targets import parse_target
 from ..runs.folder import RunConfig
 from ..settings.config import Task
 from ..sources.resolver import read_dataset
-from ..training.preparation import complete_settings, prepare, run_config, run_name
+from ..training.preparation import prepare
+from ..training.run_settings import complete_settings, run_config, run_name
 from ..training.train import stop_requests
 from ..training.trainer import Trainer
 from . import results as tuning_results

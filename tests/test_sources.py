@@ -315,10 +315,10 @@ def test_no_archive_at_all(tmp_path):
     ("folder", "size", "cells"), [("mp36k_crysxpp", 36_737, (20, 112, 200)), ("perov5", 18_928, (5, 5, 5))]
 )
 def test_the_shared_archives(folder, size, cells):
-    from crystallite.datasets.summary import summarize
+    from crystallite.datasets.overview import overview
 
     dataset = import_archive(SHARED / folder).dataset
-    summary = summarize(dataset)
+    summary = overview(dataset)
     assert len(dataset) == size
     assert summary.cell_sizes == cells
     assert summary.same_ids == []

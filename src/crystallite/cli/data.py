@@ -16,7 +16,7 @@ from .paths import DATASET, INPUT, OutputFolder
 
 if TYPE_CHECKING:
     from ..datasets.dataset import Dataset
-    from ..datasets.summary import Summary
+    from ..datasets.overview import Overview
     from ..sources.importers.assembling import Imported
 
 SHOWN = 8  # values of a text column, groups of duplicates
@@ -57,11 +57,11 @@ def info(data: str) -> None:
       crystallite data info elastic
       crystallite data info my-data.parquet
     """
-    from ..datasets.summary import summarize
+    from ..datasets.overview import overview
     from ..sources.resolver import read_dataset
 
     dataset = read_dataset(data)
-    click.echo("\n".join(_description(dataset, summarize(dataset))))
+    click.echo("\n".join(_description(dataset, overview(dataset))))
 
 
 @command.command(name="import")
@@ -172,41 +172,41 @@ def _names(dataset: Dataset) -> str:
     return ", ".join([*dataset.properties, *dataset.label_names]) or "no properties"
 
 
-def _description(dataset: Dataset, summary: Summary) -> list[str]:
+def _description(dataset: Dataset, found: Overview) -> list[str]:
     """Return the lines of `info`."""
-    median, near_all, largest = summary.cell_sizes
+    median, near_all, largest = found.cell_sizes
     heads = ("title", "description", "citation", "doi", "source", "licence")
     known = dataset.metadata
     lines = [dataset.name, *(f"  {head}: {known[head]}" for head in heads if known.get(head))]
-    lines += ["", f"Crystals: {summary.n_crystals:,}, {summary.n_atoms:,} atoms"]
+    lines += ["", f"Crystals: {found.n_crystals:,}, {found.n_atoms:,} atoms"]
     lines += [f"Atoms in a cell: median {median:g}, 99 % {near_all:g}, max {largest}"]
-    lines += [f"Elements: {len(summary.elements)} (crystals with each)", *_wrapped(summary)]
-    lines += ["", *_property_lines(summary), *_label_lines(summary)]
-    same_ids = _duplicates(dataset, "Same id", summary.same_ids)
-    return [*lines, "", same_ids, _duplicates(dataset, "Same structure", summary.same_structures)]
+    lines += [f"Elements: {len(found.elements)} (crystals with each)", *_wrapped(found)]
+    lines += ["", *_property_lines(found), *_label_lines(found)]
+    same_ids = _duplicates(dataset, "Same id", found.same_ids)
+    return [*lines, "", same_ids, _duplicates(dataset, "Same structure", found.same_structures)]
 
 
-def _wrapped(summary: Summary) -> list[str]:
-    text = ", ".join(f"{symbol} {count:,}".replace(" ", "\0") for symbol, count in summary.elements)
+def _wrapped(found: Overview) -> list[str]:
+    text = ", ".join(f"{symbol} {count:,}".replace(" ", "\0") for symbol, count in found.elements)
     return textwrap.indent(textwrap.fill(text, 100), "  ").replace("\0", " ").splitlines()
 
 
-def _property_lines(summary: Summary) -> list[str]:
-    if not summary.properties:
+def _property_lines(found: Overview) -> list[str]:
+    if not found.properties:
         return ["No properties"]
-    width = max(len(p.name) for p in summary.properties)
-    unit_width = max(4, *(len(p.unit) for p in summary.properties))
+    width = max(len(p.name) for p in found.properties)
+    unit_width = max(4, *(len(p.unit) for p in found.properties))
     heads = "".join(f"{head:>12}" for head in ("min", "median", "mean", "max", "missing"))
     lines = [f"{'Property':<{width}}  {'unit':<{unit_width}}{heads}"]
-    for p in summary.properties:
+    for p in found.properties:
         numbers = "".join(f"{value:>12.5g}" for value in (p.minimum, p.median, p.mean, p.maximum))
         lines.append(f"{p.name:<{width}}  {p.unit:<{unit_width}}{numbers}{p.missing:>12,}")
     return lines
 
 
-def _label_lines(summary: Summary) -> list[str]:
+def _label_lines(found: Overview) -> list[str]:
     lines = []
-    for name, counts in summary.labels.items():
+    for name, counts in found.labels.items():
         if len(counts) > MOST_LABELS:
             lines.append(f"Text {name}: {len(counts):,} different values")
             continue

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .options import only_target, settings_of, training_options
-from .summaries import print_group
+from .outcomes import print_group
 
 
 @click.command()

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from .options import is_given, only_target, settings_of, training_options
+from .outcomes import print_group, print_run
 from .paths import INPUT
-from .summaries import print_group, print_run
 
 _ALONE = "--parallel is for several trainings: it goes with --folds or --members"
 

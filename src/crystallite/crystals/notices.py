@@ -62,12 +62,3 @@ def summary(notices: list[CrystalNotice]) -> list[str]:
         more = f" and {len(same) - _NAMED:,} more" if len(same) > _NAMED else ""
         lines.append(f"{len(same):,} files: {kind}: {named}{more}")
     return lines
-
-
-@contextmanager
-def summarized() -> Iterator[None]:
-    """Gather the notices of the block and warn of them at its end, one line for each kind."""
-    with gathered() as notices:
-        yield
-    for line in summary(notices):
-        warnings.warn(line, stacklevel=3)

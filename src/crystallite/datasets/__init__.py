@@ -9,5 +9,5 @@ below them.
 - columns: what the cells of a column of text are
 - parquet: reading and writing the table, with checksums
 - selection: parts of a dataset by ids and values
-- summary: what `data info` tells
+- overview: what `data info` tells
 """

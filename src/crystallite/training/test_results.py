@@ -22,7 +22,9 @@ from ..settings.config import Task
 from .trainer import Trainer
 
 
-def test_run(trainer: Trainer, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]) -> Result:
+def write_test_results(
+    trainer: Trainer, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]
+) -> Result:
     """Write the table and figures of the test part, (rows, targets) predicted, and return the summary."""
     rows, targets, best = trainer.split.test, trainer.targets, trainer.best
     assert best is not None

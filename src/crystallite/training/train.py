@@ -34,7 +34,7 @@ from .preparation import prepare, start_folder
 from .run_data import run_dataset
 from .run_settings import run_config, run_name
 from .run_split import read_split
-from .test_results import test_run
+from .test_results import write_test_results
 from .trainer import Trainer
 
 SAVE_EVERY = 120.0  # seconds between saves inside an epoch
@@ -180,7 +180,10 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
             raise DivergedError("the training diverged: its predictions of test crystals are not finite")
 
         def summarize() -> Result:
-            summary = {**test_run(trainer, dataset, folder, predicted), "training_seconds": round(seconds, 2)}
+            summary = {
+                **write_test_results(trainer, dataset, folder, predicted),
+                "training_seconds": round(seconds, 2),
+            }
             write_json(folder / run_folder.SUMMARY, summary)
             trackers.finish(folder, summary)
             return summary

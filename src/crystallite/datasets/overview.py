@@ -16,7 +16,7 @@ RESOLUTION = 1e-4  # Å and fractions of the cell; structures equal when rounded
 
 
 @dataclass(frozen=True)
-class PropertySummary:
+class PropertyOverview:
     """A numeric property: its unit ("" if none), how many values are missing, and those present."""
 
     name: str
@@ -29,7 +29,7 @@ class PropertySummary:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Overview:
     """A dataset in numbers.
 
     elements: crystals with each element, most frequent first. cell_sizes: median, 99th percentile and
@@ -41,16 +41,16 @@ class Summary:
     n_atoms: int
     elements: list[tuple[str, int]]
     cell_sizes: tuple[float, float, int]
-    properties: list[PropertySummary]
+    properties: list[PropertyOverview]
     labels: dict[str, list[tuple[str | None, int]]]
     same_ids: list[list[int]]
     same_structures: list[list[int]]
 
 
-def summarize(dataset: Dataset) -> Summary:
-    """Return the summary of a dataset."""
+def overview(dataset: Dataset) -> Overview:
+    """Return what is in a dataset."""
     sizes = np.diff(dataset.arrays.offsets)
-    return Summary(
+    return Overview(
         n_crystals=len(dataset),
         n_atoms=int(sizes.sum()),
         elements=count_elements(dataset),
@@ -98,7 +98,7 @@ def _cell_sizes(sizes: NDArray[np.int64]) -> tuple[float, float, int]:
     return float(np.median(sizes)), float(np.percentile(sizes, 99)), int(sizes.max())
 
 
-def _property(dataset: Dataset, name: str) -> PropertySummary:
+def _property(dataset: Dataset, name: str) -> PropertyOverview:
     values = dataset.values(name)
     present = values[~np.isnan(values)]
     nothing = (np.nan,) * 4
@@ -107,7 +107,7 @@ def _property(dataset: Dataset, name: str) -> PropertySummary:
     )
     missing = len(values) - len(present)
     unit = dataset.units.get(name, "")
-    return PropertySummary(name, unit, missing, float(low), float(median), float(mean), float(high))
+    return PropertyOverview(name, unit, missing, float(low), float(median), float(mean), float(high))
 
 
 def _groups(keys: Iterable[Hashable]) -> list[list[int]]:

@@ -58,7 +58,12 @@ def shortened(names: Sequence[str]) -> str:
 
 
 def suggestion(name: str, known: list[str]) -> str:
-    """Return what to add to a message about an unknown name."""
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    """Return what to add to a message about an unknown name: close names, and all."""
     listed = f"there are: {', '.join(known)}" if known else "there are none"
-    return f" (did you mean {' or '.join(close)}?); {listed}" if close else f"; {listed}"
+    return f"{close_names(name, known)}; {listed}"
+
+
+def close_names(name: str, known: Sequence[str]) -> str:
+    """Return what to add to a message about an unknown name among too many to list: close names, if any."""
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -147,8 +147,6 @@ def _random_splits(groups: Indices, text: str, seed: int) -> tuple[Split, list[s
 
 
 def _group_lines(dataset: Dataset, found: list[Indices]) -> Iterator[str]:
-    from ..materials.audit import reduced_formula
-
     ids = dataset.ids
     same_id = sum(len(rows) - len({ids[row] for row in rows}) for rows in found)
     extra = sum(len(rows) - 1 for rows in found)
@@ -159,7 +157,7 @@ def _group_lines(dataset: Dataset, found: list[Indices]) -> Iterator[str]:
     for rows in found[:SHOWN]:
         shown = ", ".join(ids[row] for row in rows[:SHOWN_IDS])
         more = f" and {len(rows) - SHOWN_IDS} more" if len(rows) > SHOWN_IDS else ""
-        yield f"  {reduced_formula(dataset.crystal(int(rows[0])))}: {shown}{more}"
+        yield f"  {dataset.crystal(int(rows[0])).formula}: {shown}{more}"
     if len(found) > SHOWN:
         yield f"  and {len(found) - SHOWN:,} more groups; -o FILE.csv lists all"
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CrystalError
+from .elements import PROPERTIES, feature_table, symbols
 from .overlaps import distance_below
 
 MAX_ATOMIC_NUMBER = 100  # the element table of the published code ends at fermium
@@ -45,6 +46,17 @@ class Crystal:
     def volume(self) -> float:
         """Cell volume in Å³."""
         return float(abs(np.linalg.det(self.lattice)))
+
+    @property
+    def formula(self) -> str:
+        """The smallest formula, such as SiO2, with the more electronegative elements last."""
+        numbers, counts = np.unique(self.numbers, return_counts=True)
+        counts = counts // np.gcd.reduce(counts)
+        first = PROPERTIES["group"] + PROPERTIES["period"]
+        bins = feature_table()[:, first : first + PROPERTIES["electronegativity"]].argmax(axis=1)
+        order = np.lexsort((numbers, bins[numbers]))
+        names = symbols()
+        return "".join(f"{names[numbers[k]]}{counts[k] if counts[k] > 1 else ''}" for k in order)
 
 
 class CrystalArrays(NamedTuple):

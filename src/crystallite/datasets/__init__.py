@@ -4,6 +4,8 @@ It reads no foreign format (that is sources) and builds no graph. Imports crysta
 below them.
 
 - dataset: `Dataset`, `iter_batches`
+- rows: `selected_rows`; what `Dataset.select` takes
+- frames: the crystals in a pandas DataFrame
 - builtin: the three sets that come with the package
 - schema: the columns of the table, and the check of a table read from anywhere
 - columns: what the cells of a column of text are

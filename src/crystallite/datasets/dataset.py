@@ -6,8 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from ..crystals.crystal import Crystal, CrystalArrays, as_crystal, pack_crystals
 from ..errors import CrystalliteError, suggestion
 from ..extras import needed
+from ..files.html_tables import html_table
 from .builtin import BUILTIN, builtin_name, builtin_path
 from .columns import is_number_text
+from .frames import crystal_table, ids_and_columns
 from .parquet import COMPRESSION_LEVEL, iter_tables, parquet_parts, read_parquet, write_parquet
+from .rows import selected_rows
 from .schema import (
     FORMAT_VERSION,
     METADATA_PREFIX,
@@ -34,6 +38,8 @@ from .schema import (
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
+
+SHOWN = 5  # crystals in a notebook
 
 
 class Dataset:
@@ -104,12 +110,46 @@ class Dataset:
         columns = [pa.array(_id_texts(ids), pa.string()), *structure_arrays(*arrays)]
         table = pa.table(columns, schema=STRUCTURE)
         dataset = cls(checked_table(table, name or "crystals"), name).with_metadata(metadata or {})
-        units = dict(units or {})
-        for column, values in (properties or {}).items():
-            dataset = dataset.with_property(column, values, units.pop(column, None))
-        if units:
-            raise CrystalliteError(f"a unit is given for {', '.join(units)}, which is not a property")
-        return dataset
+        return dataset._with_properties(properties or {}, units or {})
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: pd.DataFrame,
+        units: Mapping[str, str] | None = None,
+        *,
+        structures: str = "structure",
+        name: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """Make a dataset of a pandas DataFrame with one row for each crystal; the inverse of `to_pandas`.
+
+        Args:
+            frame: The crystals are in a column of Crystal, pymatgen Structure or ASE Atoms objects, or in the
+                columns lattice (9 numbers, Å), numbers and frac_coords (3 numbers for each atom) that
+                `to_pandas` makes. Ids are in the column material_id, or else in the index. All other columns
+                become properties (numbers, truth values) or labels (text), NaN and None where missing.
+            units: Column name -> unit; a DataFrame has no place for them.
+            structures: Name of the column of objects.
+            name: Name of the dataset.
+            metadata: Title, source, licence, description.
+
+        Returns:
+            The dataset, its crystals in the order of the rows.
+
+        Raises:
+            CrystalliteError: There are no crystals in the frame, or a column cannot be read; it is named.
+            CrystalError: One crystal cannot be used; its id is named.
+        """
+        given, columns = ids_and_columns(frame)
+        ids = _id_texts(given)
+        if structures in columns:
+            crystals = list(columns.pop(structures))
+            return cls.from_crystals(crystals, ids, columns, units, name=name, metadata=metadata)
+        table = crystal_table(columns, ids, structures)
+        dataset = cls(checked_table(table, name or "DataFrame"), name).with_metadata(metadata or {})
+        properties = {column: values for column, values in columns.items() if column not in STRUCTURE.names}
+        return dataset._with_properties(properties, units or {})
 
     # ---- what is in it
 
@@ -119,8 +159,44 @@ class Dataset:
     def __iter__(self) -> Iterator[Crystal]:
         return (self.arrays.crystal(index) for index in range(len(self)))
 
+    @overload
+    def __getitem__(self, which: int) -> Crystal: ...
+
+    @overload
+    def __getitem__(self, which: slice | ArrayLike) -> Dataset: ...
+
+    def __getitem__(self, which: Any) -> Crystal | Dataset:
+        """Return the crystal at an integer (negative counts from the end), or a Dataset of several.
+
+        Args:
+            which: An integer, a slice, or what `select` takes.
+
+        Raises:
+            IndexError: There are fewer crystals.
+            CrystalliteError: `which` is none of these.
+        """
+        if isinstance(which, str):
+            raise CrystalliteError(
+                f"data[{which!r}]: data.values({which!r}) returns a property, "
+                f"data.select([{which!r}]) the crystal with this id"
+            )
+        if isinstance(which, Integral) and not isinstance(which, bool):
+            return self.crystal(int(which))
+        return self.select(range(len(self))[which] if isinstance(which, slice) else which)
+
     def __repr__(self) -> str:
         return f"<Dataset {self.name or 'unnamed'}: {len(self):,} crystals; {', '.join(self.properties)}>"
+
+    def _repr_html_(self) -> str:
+        """Return the first crystals as an HTML table, which notebooks show."""
+        first, names = self[:SHOWN], [*self.properties, *self.label_names]
+        units = [f" ({self.units[name]})" if name in self.units else "" for name in names]
+        header = [*("material_id", "formula", "atoms"), *map("".join, zip(names, units, strict=True))]
+        formulas, sizes = [crystal.formula for crystal in first], map(len, first)
+        columns = [first.table[name].to_pylist() for name in names]
+        rows = zip(first.ids, formulas, sizes, *columns, strict=True)
+        part = f"the first {SHOWN} of " if len(self) > SHOWN else ""
+        return html_table(header, rows, f"{self.name or 'unnamed'}: {part}{len(self):,} crystals")
 
     @property
     def table(self) -> pa.Table:
@@ -183,7 +259,9 @@ class Dataset:
 
     def crystal(self, index: int) -> Crystal:
         """Return crystal `index` (negative counts from the end), sharing memory."""
-        return self.arrays.crystal(range(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no crystal {index}: {self._title} has {len(self):,} crystals")
+        return self.arrays.crystal(index % len(self))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -195,9 +273,21 @@ class Dataset:
 
     # ---- making another of it
 
-    def select(self, indices: ArrayLike) -> Dataset:
-        """Return the crystals at `indices` (integers, or one truth value for each crystal), in that order."""
-        rows = np.arange(len(self))[np.asarray(indices, dtype=None if np.size(indices) else np.int64)]
+    def select(self, which: ArrayLike) -> Dataset:
+        """Return some of the crystals.
+
+        Args:
+            which: Material ids; or integers, of which negative ones count from the end; or (N,) truth values,
+                one for each crystal.
+
+        Returns:
+            A dataset of these crystals, in the order of the ids or integers.
+
+        Raises:
+            CrystalliteError: An id is unknown or that of several crystals, or `which` is none of the three.
+            IndexError: There are fewer crystals.
+        """
+        rows = selected_rows(which, self._table["material_id"], self._title)
         return Dataset(self._table.take(as_arrow(rows, pa.int64())).combine_chunks(), self.name)
 
     def with_property(self, name: str, values: Any, unit: str | None = None) -> Dataset:
@@ -228,7 +318,15 @@ class Dataset:
         write_parquet(self.with_metadata({})._table, Path(path), level)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return all columns as a pandas DataFrame; lattice, numbers and frac_coords hold arrays."""
+        """Return all columns as a pandas DataFrame.
+
+        Returns:
+            One row for each crystal: material_id, lattice (9 numbers, Å), numbers and frac_coords (3 numbers
+            for each atom) as arrays, and the properties, NaN or None where missing. Units are left behind.
+
+        Raises:
+            CrystalliteError: pandas is not installed.
+        """
         needed("pandas", "to_pandas", "pandas")
         return self._table.to_pandas()
 
@@ -237,6 +335,14 @@ class Dataset:
     @property
     def _title(self) -> str:
         return self.name or "this dataset"
+
+    def _with_properties(self, properties: Mapping[str, Any], units: Mapping[str, str]) -> Dataset:
+        dataset, without = self, {name: unit for name, unit in units.items() if name not in properties}
+        if without:
+            raise CrystalliteError(f"a unit is given for {', '.join(without)}, which is not a property")
+        for name, values in properties.items():
+            dataset = dataset.with_property(name, values, units.get(name))
+        return dataset
 
     def _property_fields(self) -> list[pa.Field]:
         return [field for field in self._table.schema if field.name not in STRUCTURE.names]

@@ -1,9 +1,10 @@
-"""Files: writing that loses nothing, and the two formats that several rooms write or read by hand.
+"""Files: writing that loses nothing, and the formats that several rooms write or read by hand.
 
 It knows nothing of crystals. Imports errors and extras.
 
 - writing: `atomic_path`, `write_text`, `write_json`, `read_json`, `output_path`; what may be read and
   written where
 - csv_tables: `write_csv`, `row_writer`; tables that spreadsheets open without running what is in them
+- html_tables: `html_table`; what notebooks show
 - npy: `read_header` of a .npy file, without making its array
 """

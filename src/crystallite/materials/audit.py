@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..crystals.crystal import Crystal
-from ..crystals.elements import PROPERTIES, feature_table, symbols
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
 from ..files.csv_tables import meant, write_csv
@@ -155,7 +153,7 @@ def write_groups(
             number,
             ids[row],
             row,
-            reduced_formula(crystal),
+            crystal.formula,
             len(crystal),
             *(values[row] for _, values in columns),
         ]
@@ -181,17 +179,6 @@ def part_names(split: Split, n_crystals: int) -> list[str]:
         for row in rows.tolist():
             names[row] = part
     return names
-
-
-def reduced_formula(crystal: Crystal) -> str:
-    """Return the smallest formula, such as SiO2, with the more electronegative elements last."""
-    numbers, counts = np.unique(crystal.numbers, return_counts=True)
-    counts = counts // np.gcd.reduce(counts)
-    first = PROPERTIES["group"] + PROPERTIES["period"]
-    bins = feature_table()[:, first : first + PROPERTIES["electronegativity"]].argmax(axis=1)
-    order = np.lexsort((numbers, bins[numbers]))
-    names = symbols()
-    return "".join(f"{names[numbers[k]]}{counts[k] if counts[k] > 1 else ''}" for k in order)
 
 
 def _next_label(labels: list[str] | None) -> str | None:

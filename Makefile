@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-integration fuzz check benchmark clean
+.PHONY: demo test test-integration fuzz check docs benchmark clean
 
 demo: $(VENV)/ready  ## Train on built-in data; ends with the test error and a parity plot.
 	$(BIN)/crystallite train formation --target formation_energy_per_atom
@@ -20,11 +20,14 @@ SECONDS ?= 600
 fuzz: $(VENV)/ready-test  ## Try damaged inputs for SECONDS; see docs/reliability.md. More options: ARGUMENTS="cif --first 1000000".
 	cd tests && ../$(BIN)/python -m fuzz --seconds $(SECONDS) $(ARGUMENTS)
 
-check: $(VENV)/ready-check test  ## Style, types, layering of imports, tests.
+check: $(VENV)/ready-check docs test  ## Style, types, layering of imports, documentation, tests.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/ready-check  ## Write the documentation, with the API page made from the docstrings, to build/site; warnings are errors.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 benchmark: $(VENV)/ready  ## Measure against the published algorithm; see docs/performance.md.
 	$(INSTALL) -r benchmarks/requirements.txt
@@ -47,5 +50,5 @@ $(VENV)/ready-test: $(VENV)/ready
 	touch $@
 
 $(VENV)/ready-check: $(VENV)/ready-test
-	$(INSTALL) --editable '.[check]'
+	$(INSTALL) --editable '.[check,docs]'
 	touch $@

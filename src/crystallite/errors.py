@@ -28,7 +28,9 @@ class LostProcessError(CrystalliteError):
 class CrystalError(CrystalliteError):
     """One crystal cannot be used.
 
-    `source` names the file, row or id; `reason` says why in one sentence.
+    Attributes:
+        source: names the file, row or id.
+        reason: says why in one sentence.
     """
 
     def __init__(self, source: str, reason: str) -> None:

@@ -29,10 +29,12 @@ class OverlapError(CrystalError):
 
 @dataclass(frozen=True, eq=False)
 class Crystal:
-    """A periodic crystal.
+    """A periodic crystal of n atoms.
 
-    numbers: (n,) uint8 atomic numbers. lattice: (3, 3) float64, rows are the lattice vectors in Å.
-    frac_coords: (n, 3) float64 fractional coordinates, not necessarily inside [0, 1).
+    Attributes:
+        numbers: (n,) uint8, atomic numbers.
+        lattice: (3, 3) float64, its rows are the lattice vectors in Å.
+        frac_coords: (n, 3) float64, fractional coordinates, not necessarily inside [0, 1).
     """
 
     numbers: NDArray[np.uint8]

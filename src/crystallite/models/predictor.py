@@ -36,7 +36,10 @@ ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and thei
 class Predictor:
     """A model that predicts properties of crystals, with the graph settings it was trained with.
 
-    notice: what a user should know about its settings, or "".
+    Attributes:
+        model: the trained network with its graph settings and targets; of an ensemble the first.
+        models: all of them.
+        notice: what a user should know about its settings, or "".
     """
 
     def __init__(self, model: TrainedModel) -> None:
@@ -53,12 +56,20 @@ class Predictor:
         return self.model.targets.names
 
     def predict(self, crystals: Any, *, workers: int = 1) -> NDArray[np.float64]:
-        """Return predictions in the targets' units; for classification the probability of class 1.
+        """Predict properties of crystals.
 
-        crystals: a Dataset, or one crystal or several, in whatever can be iterated: lists, arrays, pandas
-        Series (Crystal, pymatgen Structure, ASE Atoms, path of a file with one crystal). Shape (crystals,)
-        for one target, (crystals, targets) for several. Raises CrystalError naming the first crystal that
-        cannot be used.
+        Args:
+            crystals: a Dataset, or one crystal or several in whatever can be iterated: lists, arrays, pandas
+                Series. A crystal is a Crystal, a pymatgen Structure, an ASE Atoms or the path of a file with
+                one crystal.
+            workers: threads that build graphs.
+
+        Returns:
+            Values in the targets' units, for classification the probability of class 1, float64; (crystals,)
+            for one target, (crystals, targets) for several.
+
+        Raises:
+            CrystalError: naming the first crystal that cannot be used.
         """
         n_targets = len(self.model.targets.names)
         predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]
@@ -68,9 +79,17 @@ class Predictor:
         return predicted[:, 0] if n_targets == 1 else predicted
 
     def site_contributions(self, crystal: Any) -> NDArray[np.float64]:
-        """Return (atoms, targets) contributions whose mean is the prediction (the paper's site energies).
+        """Tell what each atom of a crystal contributes to its prediction (the paper's site energies).
 
-        Needs a model trained with readout="per-atom".
+        Args:
+            crystal: one, as `predict` takes it.
+
+        Returns:
+            (atoms, targets) float64 in the targets' units; their mean over the atoms is the prediction.
+
+        Raises:
+            CrystalliteError: unless the model was trained with readout="per-atom", and without log10.
+            CrystalError: if the crystal cannot be used.
         """
         graph = build_graph(_as_crystal(crystal, "crystal"), self.model.graph, reduced=False)
         graphs = pack_graphs([graph])
@@ -80,7 +99,18 @@ class Predictor:
         return contributions
 
     def graphs(self, crystals: Any, *, workers: int = 1) -> PackedGraphs:
-        """Build the graphs of crystals, as `predict` takes them, with the model's settings."""
+        """Build the graphs of crystals with the model's settings.
+
+        Args:
+            crystals: as `predict` takes them.
+            workers: threads that build graphs.
+
+        Returns:
+            What `predict_packed` takes.
+
+        Raises:
+            CrystalError: naming the first crystal that cannot be used.
+        """
         if isinstance(crystals, Dataset):
             return build_graphs(crystals.arrays, self.model.graph, crystals.ids, workers=workers)
         items = [crystals] if _is_one(crystals) else list(crystals)
@@ -91,17 +121,35 @@ class Predictor:
         return build_graphs(converted, self.model.graph, names, workers=workers)
 
     def are_numbers(self, predicted: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which rows, (crystals, columns), are predictions: finite; a deviation may be unknown."""
+        """Tell which rows are predictions: finite; a deviation may be unknown.
+
+        Args:
+            predicted: (crystals, columns), from `predict_packed`.
+
+        Returns:
+            (crystals,) truth values.
+        """
         n_targets = len(self.model.targets.names)
         finite = np.isfinite(predicted[:, :n_targets]).all(axis=1)
         return np.asarray(finite & ~np.isinf(predicted).any(axis=1))
 
     def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
-        """Return (crystals, columns) for graphs built with the model's settings."""
+        """Predict properties of crystals whose graphs are there.
+
+        Args:
+            graphs: built with the model's settings, see `graphs`.
+
+        Returns:
+            (crystals, columns) float64 in the targets' units; see `columns`.
+        """
         return predict_graphs(self.model, graphs)
 
     def with_ties(self, ties: Ties) -> Self:
-        """Return the same model with another rule for equally distant neighbours."""
+        """Return the same model with another rule for equally distant neighbours.
+
+        Args:
+            ties: `shared` or `first`, see `GraphConfig`.
+        """
         changed = copy(self)
         changed.model = replace(self.model, graph=replace(self.model.graph, ties=ties))
         changed.notice = ""
@@ -109,7 +157,11 @@ class Predictor:
 
 
 class EnsemblePredictor(Predictor):
-    """Several models of the same targets: their mean, and the calibrated standard deviation of its error."""
+    """Several models of the same targets: their mean, and the calibrated standard deviation of its error.
+
+    Attributes:
+        calibrations: of each target, what brings the spread of the models to the size of the mean's error.
+    """
 
     def __init__(self, models: Sequence[TrainedModel], calibrations: Sequence[Calibration]) -> None:
         super().__init__(models[0])
@@ -122,19 +174,45 @@ class EnsemblePredictor(Predictor):
         return (*names, *(f"{name}_std" for name in names))
 
     def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
-        """Return (crystals, 2 x targets): the means, then the standard deviations."""
+        """Predict properties of crystals whose graphs are there.
+
+        Args:
+            graphs: built with the model's settings, see `graphs`.
+
+        Returns:
+            (crystals, 2 x targets) float64 in the targets' units: the means, then the standard deviations.
+        """
         return np.hstack(self.combined(np.stack([predict_graphs(model, graphs) for model in self.models])))
 
     def predict_with_uncertainty(
         self, crystals: Any, *, workers: int = 1
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return means and standard deviations, each shaped as what `predict` returns."""
+        """Predict properties of crystals, and how far off the predictions are likely to be.
+
+        Args:
+            crystals: as `predict` takes them.
+            workers: threads that build graphs.
+
+        Returns:
+            Means and calibrated standard deviations of their errors, float64 in the targets' units; each
+            (crystals,) for one target, (crystals, targets) for several.
+
+        Raises:
+            CrystalError: naming the first crystal that cannot be used.
+        """
         both = self.predict_packed(self.graphs(crystals, workers=workers))
         mean, deviation = np.hsplit(both, 2)
         return (mean[:, 0], deviation[:, 0]) if mean.shape[1] == 1 else (mean, deviation)
 
     def combined(self, members: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean and calibrated deviation, (crystals, targets), of (members, crystals, targets)."""
+        """Combine the predictions of the members.
+
+        Args:
+            members: (members, crystals, targets), in the targets' units.
+
+        Returns:
+            Mean and calibrated standard deviation, each (crystals, targets).
+        """
         mean = members.mean(axis=0)
         columns = [
             calibration.in_units(calibration.deviation(calibration.spread(members[:, :, k])), mean[:, k])
@@ -144,11 +222,20 @@ class EnsemblePredictor(Predictor):
 
 
 def load_model(path: str | Path, *, ties: Ties | None = None, device: str = "cpu") -> Predictor:
-    """Load a model: the folder of a run or an ensemble, a .safetensors file or a published .pth.tar.
+    """Load a model of any kind.
 
-    ties: the rule for equally distant neighbours, `shared` or `first`, instead of the one the model was
-    trained with. Published checkpoints do not say theirs: they share ties unless told otherwise.
-    device: of the network, such as `cpu` or `cuda`.
+    Args:
+        path: the folder of a training run or an ensemble, a .safetensors file or a published .pth.tar, in
+            which nothing is executed.
+        ties: the rule for equally distant neighbours, `shared` or `first`, instead of the one the model was
+            trained with. Published checkpoints do not say theirs: they share ties unless told otherwise.
+        device: of the network, such as `cpu` or `cuda`.
+
+    Returns:
+        What predicts; an EnsemblePredictor for the folder of an ensemble.
+
+    Raises:
+        CrystalliteError: if there is no such model or device, or its file is damaged.
     """
     path, device = Path(path), usable_device(device)
     ensemble = (path / ENSEMBLE).is_file()

@@ -146,8 +146,16 @@ def _check_limits(name: str, value: float, low: float, high: float) -> None:
 class GraphConfig(Settings):
     """How a crystal becomes a graph (Xie and Grossman 2018; ties as in docs/graphs.md).
 
-    n_neighbors: bonds of an atom. cutoff: search radius in Å of `ties="first"`; with `ties="shared"` the
-    radius grows until every atom has its neighbours. tolerance: distances in Å closer than this are equal.
+    Attributes:
+        n_neighbors: bonds of an atom.
+        cutoff: search radius in Å of `ties="first"`; with `ties="shared"` the radius grows until every atom
+            has its neighbours.
+        tolerance: distances in Å that differ by less are equal.
+        ties: `shared` lets bonds that are as long as the last one share its weight; `first` takes those that
+            come first, as the published code does.
+
+    Raises:
+        CrystalliteError: naming a setting outside its limits.
     """
 
     n_neighbors: int = 12
@@ -164,11 +172,22 @@ class GraphConfig(Settings):
 class ModelConfig(Settings):
     """The network's shape (paper eq. 5 and its supplement).
 
-    atom_width: length of an atom's vector; n_convolutions; hidden_width and n_hidden: the layers after
-    pooling; n_outputs: targets (2 for classification); gaussian_stop, gaussian_step: centres of the bond
-    expansion 0, step, ..., stop in Å, as wide as their step. convolution: `gated` is the paper's eq. 5,
-    `plain` its eq. 4. readout: `pooled` has hidden layers after pooling; `per-atom` is linear, so that the
-    prediction is the mean of contributions of the atoms (the paper's site energies).
+    Attributes:
+        atom_width: length of an atom's vector.
+        n_convolutions: convolution layers.
+        hidden_width: width of the layers after pooling.
+        n_hidden: number of the layers after pooling.
+        n_outputs: targets; 2 for classification.
+        task: `regression` or `classification`.
+        dropout: fraction of the last layer's inputs that training drops, only for classification.
+        gaussian_stop: last centre in Å of the Gaussians that a bond length is expanded in; the first is 0.
+        gaussian_step: distance in Å from one centre to the next, and the width of each Gaussian.
+        convolution: `gated` is the paper's eq. 5, `plain` its eq. 4.
+        readout: `pooled` has hidden layers after pooling; `per-atom` is linear, so that the prediction is the
+            mean of contributions of the atoms (the paper's site energies).
+
+    Raises:
+        CrystalliteError: naming a setting outside its limits, or for a network too large.
     """
 
     atom_width: int = 64
@@ -220,12 +239,26 @@ Loss = Literal["mae", "mse", "huber"]
 class TrainConfig(Settings):
     """How a network is trained.
 
-    learning_rate: the largest of the schedule. schedule: `one-cycle` warms up over `warmup` of the training
-    and then falls to zero along a cosine; `step` divides by ten after each epoch in `milestones`.
-    loss: on normalised targets; classification always takes the cross entropy. averaging: decay per step of
-    the running average of the weights that is validated and kept (0: none). patience: epochs without a
-    better validation error before stopping early (0: never). start_from: a model to fine-tune. frozen: parts
-    of the network that stay as they are, such as `embedding` or `convolutions.0`.
+    Attributes:
+        epochs: passes over the training set.
+        batch_size: crystals in a batch, at most; the batches of an epoch differ by one crystal.
+        optimizer: `adamw` or `sgd`.
+        learning_rate: the largest of the schedule.
+        momentum: of SGD.
+        weight_decay: of either optimizer.
+        schedule: of the learning rate. `one-cycle` warms up and then falls to zero along a cosine; `step`
+            divides by ten after each of the milestones; `constant`.
+        warmup: fraction of the training run in which `one-cycle` rises.
+        milestones: epochs after which `step` divides the learning rate.
+        loss: on normalised targets, `mae`, `mse` or `huber`; classification always takes the cross entropy.
+        averaging: decay per step of the running average of the weights that is validated and kept; 0: none.
+        patience: epochs without a better validation error before the run stops early; 0: never.
+        seed: of the first weights, the order of the crystals and dropout.
+        start_from: a model to fine-tune, what `load_model` takes but ensembles.
+        frozen: parts of the network that stay as they are, such as `embedding` or `convolutions.0`.
+
+    Raises:
+        CrystalliteError: naming a setting outside its limits.
     """
 
     epochs: int = 100

@@ -48,11 +48,18 @@ def located(word: str | Path) -> Source:
 
 
 def read_dataset(word: str | Path) -> Dataset:
-    """Read the dataset that `word` stands for, see `located`.
+    """Read the dataset that a word stands for, as the command line does.
 
-    Beside what Dataset.read takes, it reads a folder in the layout of the published CGCNN code (id_prop.csv
-    and a CIF for every id), and warns of what is odd in it. Raises CrystalliteError for anything else and for
-    a malformed file, naming file, column and row.
+    Args:
+        word: what `Dataset.read` takes, a built-in name, a .parquet file or a folder of Parquet files; or a
+            folder in the layout of the published CGCNN code, id_prop.csv and a CIF for every id. What is odd
+            in the latter is a warning.
+
+    Returns:
+        The crystals, their ids and their properties, each in the unit that the file states.
+
+    Raises:
+        CrystalliteError: if it is none of these, or for a malformed file, naming file, column and row.
     """
     kind, path = located(word)[:2]
     if kind == "published":

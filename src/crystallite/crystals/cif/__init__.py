@@ -44,9 +44,19 @@ __all__ = ["parse_cif", "parse_cifs", "read_cif", "read_cifs"]
 
 
 def read_cif(path: str | Path) -> Crystal:
-    """Read the crystal of a CIF file; of several the first, with a notice. See `parse_cif`.
+    """Read the crystal of a CIF file; of several the first, with a notice.
 
-    The file may be UTF-8 or, as old files are, Latin-1. Raises CrystalError naming the path.
+    Args:
+        path: a file in UTF-8 or, as old files are, Latin-1.
+
+    Returns:
+        All atoms of the cell, symmetry expanded. Fractional coordinates lie in [0, 1); the lattice, in Å, has
+        c along z and a in the xz plane, as in pymatgen. D and T are read as H.
+
+    Raises:
+        CrystalError: naming the path, if the file cannot be read, is no CIF, lacks a cell or atoms, or has
+            partial occupancies, unknown elements, symmetry or coordinates, no volume, or atoms closer than
+            0.5 Å.
     """
     source = str(path)
     return parse_cif(_text(source), source)

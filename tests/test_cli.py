@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 
@@ -12,7 +11,6 @@ from conftest import GOLDEN
 from training_runs import ENERGY, command, energies, one_thread, small_options, train  # noqa: F401
 
 from crystallite.cli import COMMANDS, cli, main
-from crystallite.training import train as training
 
 HEAVY = {"torch", "numba", "pyarrow", "matplotlib", "gemmi", "numpy", "pandas", "scipy"}
 
@@ -171,31 +169,6 @@ def test_classification_tells_its_own_errors(run, tmp_path):
     assert status == 0
     assert "test AUC" in out
     assert "MAE" not in out
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
-def test_progress_is_for_terminals_only(stream, tmp_path, monkeypatch):
-    bar = training.tqdm
-
-    def eager(*arguments, **options):
-        """The progress bar without its two seconds of patience."""
-        return bar(*arguments, **{**options, "delay": 0, "mininterval": 0, "miniters": 1})
-
-    monkeypatch.setattr(training, "tqdm", eager)
-    shown = stream()
-    monkeypatch.setattr(sys, "stderr", shown)
-    train(energies(40), tmp_path / "run", epochs=2, progress=True)
-    if stream is Terminal:
-        assert "loss=" in shown.getvalue()
-        assert "validation=" in shown.getvalue()
-        assert "<" in shown.getvalue()  # elapsed<left
-    else:
-        assert shown.getvalue() == ""
 
 
 def test_warnings_are_lines_for_people(tmp_path):

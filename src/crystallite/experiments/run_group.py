@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from ..computing.progress import progress_bar
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
 from ..evaluation.results import Result
@@ -79,7 +79,9 @@ def train_all(
     missing = [folder / name for name in configs if not (folder / name / run_folder.SUMMARY).exists()]
     done = len(configs) - len(missing)
     try:
-        with tqdm(total=len(configs), initial=done, unit="run", disable=None if progress else True) as bar:
+        with progress_bar(
+            doing="training", unit="runs", total=len(configs), done=done, shown=progress, delay=0
+        ) as bar:
             if parallel > 1:
                 train_side_by_side(missing, parallel, device=device, after_each=bar.update)
             else:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..computing.compiled import compiled, read_only
+from ..computing.progress import progress_bar
 from ..crystals.crystal import MAX_ATOMS, MIN_DISTANCE, Crystal, CrystalArrays, pack_crystals
 from ..crystals.neighbors import find_bonds, find_bonds_of_all
 from ..errors import CrystalError
@@ -114,13 +114,7 @@ def build_graphs(
     starts = np.searchsorted(arrays.offsets, np.arange(0, arrays.offsets[-1], CHUNK))
     cuts = np.unique(np.append(starts, arrays.n_crystals))
     parts: list[PackedGraphs] = []
-    bar = tqdm(
-        total=arrays.n_crystals,
-        desc="building graphs",
-        unit=" crystals",
-        delay=2,
-        disable=None if progress else True,
-    )
+    bar = progress_bar(doing="building graphs", unit="crystals", total=arrays.n_crystals, shown=progress)
     with bar, ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         for part in pool.map(lambda bounds: _build_part(arrays.part(*bounds), config), pairwise(cuts)):
             parts.append(part)

@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
 from ..crystals.notices import gathered, summary
 from ..datasets.builtin import PREFIX
@@ -68,7 +68,7 @@ def predict_files(
     with (
         gathered() as odd,
         _table_writer(output, predictor.columns) as write,
-        tqdm(unit=" crystals", desc="predicting", delay=2, disable=None if progress else True) as bar,
+        progress_bar(doing="predicting", unit="crystals", shown=progress) as bar,
     ):
         for ids, predicted in predicted_chunks(predictor, inputs, report.notices, bad, workers=workers):
             write(ids, predicted)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..computing import distributed
 from ..computing.devices import device_name
+from ..computing.progress import progress_bar
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError, DivergedError, LostProcessError, WriteError, one_line
 from ..evaluation.display import summary_html
@@ -214,14 +214,14 @@ def _train_epochs(
     trackers: Tracking,
 ) -> None:
     total = config.training.epochs * trainer.steps_per_epoch
-    shy = True if distributed.rank() or not progress else None
-    bar = tqdm(total=total, initial=trainer.step, unit="step", delay=2, disable=shy)
+    shown = progress and not distributed.rank()
+    bar = progress_bar(doing="training", unit="steps", total=total, done=trainer.step, shown=shown)
     saved = time.monotonic()
-    shown: dict[str, str] = {}
+    errors: dict[str, str] = {}
 
     def after_step(loss: float) -> None:
         nonlocal saved
-        bar.set_postfix({"loss": in_digits(loss), **shown}, refresh=False)
+        bar.set_postfix({"loss": in_digits(loss), **errors}, refresh=False)
         bar.update()
         if trainer.step % distributed.ask_every() == 0 and distributed.any_of(stop.is_set()):
             _save_state(trainer, folder)
@@ -239,7 +239,7 @@ def _train_epochs(
             entry = trainer.run_epoch(after_step)
             entry["seconds"] = round(time.perf_counter() - before, 4)
             error = shown_error(entry)
-            shown = {} if error is None else {"validation": in_digits(error)}
+            errors = {} if error is None else {"validation": in_digits(error)}
             distributed.on_first(lambda: _save_epoch(trainer, config, folder, trackers))
             saved = time.monotonic()
 

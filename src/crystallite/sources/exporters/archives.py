@@ -15,6 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from ...computing.progress import progress_bar
+from ...crystals.crystal import Crystal
 from ...datasets.dataset import Dataset
 from ...errors import CrystalliteError, shortened
 from ...files.writing import atomic_path
@@ -44,7 +46,7 @@ def export_rcgcnn(dataset: Dataset, path: Path) -> list[str]:
         raise CrystalliteError(f"ids there more than once would share a place: {shortened(twice)}")
     properties = path.with_name(path.name.replace("cifs", "props"))
     write = _write_json_map if encoding == ".json" else _write_message_pack_map
-    write(path, len(dataset), zip(dataset.ids, map(structure_dict, _progress(dataset)), strict=True))
+    write(path, len(dataset), zip(dataset.ids, map(structure_dict, crystals_of(dataset)), strict=True))
     write(properties, len(dataset), zip(dataset.ids, records(dataset), strict=True))
     lost = [f"{name} ({unit})" for name, unit in dataset.units.items() if UNITS.get(name) != unit]
     return [f"properties are in {properties}", *units_notice(lost)]
@@ -55,7 +57,7 @@ def export_matbench(dataset: Dataset, path: Path) -> list[str]:
     head = {"index": dataset.ids, "columns": ["structure", *property_names(dataset)]}
     with _written(path) as file:
         file.write(f"{_json(head)[:-1]},".encode() + b'"data":[')
-        for row, (crystal, record) in enumerate(zip(_progress(dataset), records(dataset), strict=True)):
+        for row, (crystal, record) in enumerate(zip(crystals_of(dataset), records(dataset), strict=True)):
             cells = _json([structure_dict(crystal), *record.values()])
             file.write(f"{',' if row else ''}{cells}".encode())
         file.write(b"]}")
@@ -66,7 +68,7 @@ def export_pymatgen_list(dataset: Dataset, path: Path) -> list[str]:
     """Write [{"material_id": ..., "structure": ..., property: value, ...}, ...] in JSON."""
     with _written(path) as file:
         file.write(b"[")
-        rows = zip(dataset.ids, _progress(dataset), records(dataset), strict=True)
+        rows = zip(dataset.ids, crystals_of(dataset), records(dataset), strict=True)
         for row, (name, crystal, record) in enumerate(rows):
             text = _json({"material_id": name, "structure": structure_dict(crystal), **record})
             file.write(f"{',' if row else ''}\n{text}".encode())
@@ -79,6 +81,11 @@ def property_names(dataset: Dataset) -> list[str]:
     """Return the names of all properties and labels in the table's order."""
     known = {*dataset.properties, *dataset.label_names}
     return [name for name in dataset.table.column_names if name in known]
+
+
+def crystals_of(dataset: Dataset) -> Iterator[Crystal]:
+    """Yield the crystals; a bar appears if it takes long."""
+    yield from progress_bar(dataset, doing="writing", unit="crystals", total=len(dataset))
 
 
 def records(dataset: Dataset) -> Iterator[dict[str, Any]]:
@@ -142,9 +149,3 @@ def _compress(plain: Path, compressed: Path) -> None:
     """Compress to one zstd frame that tells its length, which rcgcnn's reader needs; a stream would not."""
     with pa.memory_map(str(plain)) as file:
         compressed.write_bytes(pa.Codec("zstd", ZSTD_LEVEL).compress(file.read_buffer()))
-
-
-def _progress(dataset: Dataset) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    yield from tqdm(dataset, total=len(dataset), disable=None, delay=2, unit=" crystals", desc="Writing")

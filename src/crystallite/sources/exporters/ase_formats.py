@@ -22,7 +22,7 @@ from ...datasets.dataset import Dataset
 from ...errors import CrystalliteError, shortened
 from ...files.writing import atomic_path
 from ..reading.ase_formats import ID_KEY, UNITS_KEY, ase_module
-from .archives import property_names, records
+from .archives import crystals_of, property_names, records
 
 XYZ_KEYS = {"Lattice", "Properties", "pbc", "virial", "stress", "uid", UNITS_KEY, ID_KEY}
 PLAIN_TEXT = re.compile(r"[A-Za-z]\w*(-\w+)*")
@@ -39,7 +39,7 @@ def export_extxyz(dataset: Dataset, path: Path) -> list[str]:
         raise CrystalliteError(f"extended XYZ has another meaning for {', '.join(taken)}: rename it first")
     units = _pair(UNITS_KEY, dataset.units) if dataset.units else ""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        rows = zip(dataset.ids, _progress(dataset), records(dataset), strict=True)
+        rows = zip(dataset.ids, crystals_of(dataset), records(dataset), strict=True)
         for name, crystal, record in rows:
             pairs = [_pair(key, value) for key, value in record.items() if value is not None]
             comment = " ".join(filter(None, [_pair(ID_KEY, name), *pairs, units]))
@@ -58,7 +58,7 @@ def export_ase_database(dataset: Dataset, path: Path) -> list[str]:
     with atomic_path(path) as temporary, warnings.catch_warnings(), _sqlite_errors():
         warnings.filterwarnings("ignore", "It is best not to use keys")
         with connect(temporary, type="db", use_lock_file=False) as database:
-            rows = zip(dataset.ids, _progress(dataset), records(dataset), strict=True)
+            rows = zip(dataset.ids, crystals_of(dataset), records(dataset), strict=True)
             for name, crystal, record in rows:
                 pairs = {ID_KEY: _identity(name), **{k: v for k, v in record.items() if v is not None}}
                 atoms = atoms_of(
@@ -133,9 +133,3 @@ def _pair(key: str, value: Any) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _progress(dataset: Dataset) -> Iterator[Crystal]:
-    from tqdm import tqdm
-
-    yield from tqdm(dataset, total=len(dataset), disable=None, delay=2, unit=" crystals", desc="Writing")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...computing.progress import progress_bar
 from ...crystals.crystal import Crystal
 from ...crystals.elements import feature_table, symbols
 from ...datasets.dataset import Dataset
@@ -82,8 +83,6 @@ def _fill(folder: Path, write: Callable[[Path], None]) -> None:
 def _write_all(
     dataset: Dataset, ids: list[str], chosen: NDArray[np.int64], values: NDArray[np.float64], folder: Path
 ) -> None:
-    from tqdm import tqdm
-
     with (folder / LISTING).open("w", encoding="utf-8", newline="") as file:
         plain = csv.writer(file, lineterminator="\n")
         quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -92,8 +91,8 @@ def _write_all(
             writer.writerow([name, repr(float(values[index]))])
     table = {str(number): row.tolist() for number, row in enumerate(feature_table()) if number}
     (folder / "atom_init.json").write_text(json.dumps(table), encoding="utf-8")
-    pairs = tqdm(zip(ids, chosen, strict=True), total=len(ids), disable=None, delay=2, unit=" CIFs")
-    for name, index in pairs:
+    pairs = zip(ids, chosen, strict=True)
+    for name, index in progress_bar(pairs, doing="writing", unit="CIFs", total=len(ids)):
         text = cif_text(dataset.crystal(int(index)), name)
         (folder / f"{name}.cif").write_text(text, encoding="utf-8")
 

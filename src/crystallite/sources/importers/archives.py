@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ...computing.progress import progress_bar
 from ...errors import CrystalliteError
 from ..reading.archive_records import Records, read_records
 from ..reading.archive_stream import open_archive, split_name
@@ -96,9 +97,7 @@ def _with_rows(
 
 def _gather(records: Records, collector: Collector) -> str:
     """Add all records; return the shape. A bar appears if it takes long."""
-    from tqdm import tqdm
-
-    with tqdm(disable=None, delay=2, unit=" crystals", desc="Reading") as bar:
+    with progress_bar(doing="reading", unit="crystals") as bar:
         while True:
             try:
                 record = next(records)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from ...computing.progress import progress_bar
 from ...errors import CrystalliteError
 from ..reading.ase_formats import ID_KEY, read_ase
 from ..reading.collecting import Collector
@@ -35,15 +35,9 @@ def import_with_ase(
         raise CrystalliteError(f"{shown(path)}: {problem}")
     collector = Collector()
     found: dict[str, str] = {}
-    for record in _progress(read_ase(path, id_column, found)):
+    for record in progress_bar(read_ase(path, id_column, found), doing="reading", unit="crystals"):
         collector.add(*record)
     rows, notices = collector.table(path)
     known = {name: unit for name, unit in found.items() if name in rows.column_names}
     name, units = path.name.partition(".")[0], {**known, **(units or {})}
     return assemble(collector.crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
-
-
-def _progress(items: Iterator[Any]) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    yield from tqdm(items, disable=None, delay=2, unit=" crystals", desc="Reading")

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ...computing.progress import progress_bar
 from ...crystals.notices import CrystalNotice, gathered, notify, summary
 from ...errors import CrystalError, CrystalliteError, shortened
 from ..reading.archive_stream import COMPRESSIONS
@@ -174,11 +175,9 @@ def _records(
     files: Sequence[StructureFile], id_column: str, workers: int
 ) -> Iterator[tuple[StructureFile, Record]]:
     """Read the files in order, in `workers` processes; a progress bar appears if it takes long."""
-    from tqdm import tqdm
-
-    bar = {"total": len(files), "disable": None, "delay": 2, "unit": " files", "desc": "Reading"}
+    bar = progress_bar(files, doing="reading", unit="files", total=len(files))
     if workers <= 1 or len(files) < 2 * workers:
-        for file in tqdm(files, **bar):
+        for file in bar:
             for record in read_structures(file, id_column):
                 yield file, record
         return
@@ -188,7 +187,7 @@ def _records(
         tasks = [(file, id_column) for file in files]
         found = pool.map(_all_of, tasks, chunksize=chunk)
         try:
-            for file, (records, notices) in zip(tqdm(files, **bar), found, strict=True):
+            for file, (records, notices) in zip(bar, found, strict=True):
                 notify(notices)
                 for record in records:
                     yield file, record

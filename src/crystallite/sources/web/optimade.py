@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ...computing.progress import progress_bar
 from ...crystals.crystal import Crystal
 from ...errors import CrystalError, CrystalliteError
 from ..importers.assembling import Imported, assemble
@@ -107,10 +108,8 @@ def _entries(
     client: OptimadeClient, parameters: Mapping[str, str], limit: int | None, progress: bool
 ) -> Iterator[Any]:
     """Yield the structures of all pages, at most `limit`."""
-    from tqdm import tqdm
-
     done = 0
-    with tqdm(desc="structures", delay=2, disable=None if progress else True) as bar:
+    with progress_bar(doing="fetching", unit="structures", shown=progress) as bar:
         for page in client.iter_pages(parameters):
             total = (page.get("meta") or {}).get("data_returned")
             if isinstance(total, int):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
+from ....computing.progress import progress_bar
 from ....datasets.dataset import Dataset
 from ....errors import CrystalError, CrystalliteError
 from ....files.csv_tables import write_csv
@@ -141,7 +140,7 @@ def _find(
     """Return what became of the requested ids, and material -> deprecated of all to fetch, in their order."""
     if requested is None:
         return [], _listed(source.client, chemical_systems)
-    with _bar("resolving ids", len(requested), source.progress) as bar:
+    with progress_bar(doing="resolving", unit="ids", total=len(requested), shown=source.progress) as bar:
         resolved = resolve_ids(source.client, requested, bar.update)
     return resolved, {r.number: r.deprecated is True for r in resolved if r.number is not None}
 
@@ -164,10 +163,10 @@ def _fetch_rows(
     rows: dict[int, Row] = {}
     problems: dict[int, str] = {}
     client = source.client
-    with _bar("crystals", len(materials), source.progress) as bar:
+    with progress_bar(doing="fetching", unit="crystals", total=len(materials), shown=source.progress) as bar:
         for deprecated in (False, True):
-            _fetch_summaries(client, materials, deprecated, rows, problems, bar)
-    with _bar("energies", len(materials), source.progress) as bar:
+            _fetch_summaries(client, materials, deprecated, rows, problems, bar.update)
+    with progress_bar(doing="fetching", unit="energies", total=len(materials), shown=source.progress) as bar:
         parameters = {"_fields": ",".join(THERMO_FIELDS), "thermo_types": THERMO_TYPES[thermo_type]}
         for document, _ in queries.iter_by_id(
             client, "/materials/thermo/", "material_ids", list(materials), parameters, bar.update
@@ -186,7 +185,7 @@ def _fetch_summaries(
     deprecated: bool,
     rows: dict[int, Row],
     problems: dict[int, str],
-    bar: tqdm[None],
+    after_each: Callable[[], object],
 ) -> None:
     """Add rows of what is deprecated or is not; in the second case also what the first did not have."""
     pending = [
@@ -201,11 +200,7 @@ def _fetch_summaries(
             rows[number] = read_summary(document, number, deprecated, day)
         except CrystalError as error:
             problems[number] = error.reason
-        bar.update()
-
-
-def _bar(description: str, total: int, progress: bool) -> tqdm[None]:
-    return tqdm(total=total, desc=description, delay=2, disable=None if progress else True)
+        after_each()
 
 
 def _nothing(requested: Sequence[str] | None, chemical_systems: Sequence[str]) -> str:

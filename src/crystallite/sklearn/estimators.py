@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..computing.devices import usable_device
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
-from ..models.checkpoint import TrainedModel, load_model, save_model
+from ..models.checkpoint import TrainedModel, read_model, save_model
 from ..models.predictor import Predictor
 from ..settings.config import Task
 from ..training.train import Run, TrainingInterruptedError, train
@@ -133,7 +133,7 @@ def _to_bytes(model: TrainedModel) -> bytes:
 def _from_bytes(content: bytes) -> TrainedModel:
     with TemporaryDirectory(prefix="crystallite-") as folder:
         (Path(folder) / "model.safetensors").write_bytes(content)
-        return load_model(Path(folder) / "model.safetensors")
+        return read_model(Path(folder) / "model.safetensors")
 
 
 class CrystalRegressor(RegressorMixin, _CrystalEstimator):  # type: ignore[misc]

@@ -16,7 +16,6 @@ from ..graphs.store import dataset_graphs
 from ..materials import groups
 from ..settings.config import GraphConfig
 
-
 Values = NDArray[np.float64]
 
 

@@ -91,16 +91,6 @@ def test_one_crystal_is_a_list_of_one(published, few, cifs):
         np.testing.assert_allclose(published.predict(single), expected, atol=1e-5)
 
 
-def test_nothing_in_nothing_out(published):
-    assert published.predict([]).shape == (0,)
-
-
-def test_predictions_do_not_depend_on_the_company(published, few):
-    together = published.predict(few)
-    alone = [published.predict(crystal)[0] for crystal in few]
-    np.testing.assert_allclose(together, alone, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -113,13 +103,6 @@ def test_predictions_do_not_depend_on_the_company(published, few):
 def test_a_bad_crystal_is_named(published, few, bad, message):
     with pytest.raises(CrystalError, match=message):
         published.predict([few.crystal(0), bad])
-
-
-def test_a_run_predicts_as_its_files_do(own_run, few):
-    expected = own_run.predict(few)
-    assert own_run.model.targets.names == (ENERGY,)
-    for path in (own_run.folder, own_run.folder / "best.safetensors", str(own_run.folder)):
-        np.testing.assert_array_equal(load_model(path).predict(few), expected)
 
 
 def test_ties_first_is_another_graph(few):

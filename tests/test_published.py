@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.graphs.packed import build_graphs
-from crystallite.models.checkpoint import TrainedModel, read_model, save_model
+from crystallite.models.checkpoint import TrainedModel
 from crystallite.models.inference import predict_graphs
 from crystallite.models.published import load_published
 from crystallite.settings.config import GraphConfig, ModelConfig, Ties
@@ -112,15 +112,6 @@ def test_unknown_property_is_named_after_the_file(tmp_path) -> None:
     torch.save(contents, tmp_path / "hardness.pth.tar")
     targets = load_published(tmp_path / "hardness.pth.tar").targets
     assert (targets.names, targets.units) == (("hardness",), ("",))
-
-
-def test_conversion_to_our_format(energy_model, elastic, tmp_path) -> None:
-    save_model(tmp_path / "energy.safetensors", energy_model)
-    graphs = build_graphs(list(elastic.select(range(50))), energy_model.graph)
-    np.testing.assert_array_equal(
-        predict_graphs(read_model(tmp_path / "energy.safetensors"), graphs),
-        predict_graphs(energy_model, graphs),
-    )
 
 
 def test_the_published_energy_is_good(formation, energy_model) -> None:

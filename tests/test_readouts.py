@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 from grouped_runs import MODULUS, TINY, TINY_PER_ATOM, Said, moduli, train_group
-from networks import predictions, random_network
-from strategies import SUPERCELLS, in_cell, perovskite, reordered, rock_salt, rotated, shifted
+from networks import random_network
+from strategies import SUPERCELLS, in_cell, perovskite, rock_salt, rotated, shifted
 from torch.nn.functional import softplus
 from training_runs import one_thread  # noqa: F401
 
 import crystallite
 from crystallite import load_model
 from crystallite.errors import CrystalliteError
-from crystallite.graphs.packed import build_graph, build_graphs, gather_batch, pack_graphs
+from crystallite.graphs.packed import build_graph, gather_batch, pack_graphs
 from crystallite.runs.folder import RunConfig
 from crystallite.settings.config import GraphConfig, ModelConfig
 
@@ -111,17 +111,6 @@ def test_the_plain_convolution_is_equation_4():
             sums[source] += weight * torch.cat([atoms[other], expanded])
         expected = softplus(layer.of_neighbors(sums) + layer.of_self(atoms))
         torch.testing.assert_close(network.atoms(inputs), expected, rtol=1e-10, atol=1e-12)
-
-
-def test_its_predictions_do_not_depend_on_how_a_crystal_is_written():
-    """In double precision; bounds as in test_invariance.py."""
-    network = random_network(ModelConfig(convolution="plain")).double()
-    rng, chosen = np.random.default_rng(0), list(moduli(40))
-    before = build_graphs(chosen, GraphConfig())
-    for cell in (SUPERCELLS["2x1x1"], SUPERCELLS["turned x2"]):
-        written = [reordered(rotated(shifted(in_cell(c, cell), rng), rng), rng) for c in chosen]
-        difference = predictions(network, build_graphs(written, GraphConfig())) - predictions(network, before)
-        assert np.abs(difference).max() < 1e-6
 
 
 def test_the_command_trains_both(tmp_path, capsys):

@@ -94,6 +94,7 @@ def test_damaged_states_and_groups_are_named(tmp_path):
     for damage in (
         {"loss_sum": []},
         {"step": None},
+        {"step": float("inf")},
         {"history": [3]},
         {"history": [{**epoch, "seconds": []}]},
         {"history": [{**epoch, "validation_error": "x"}]},

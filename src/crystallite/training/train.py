@@ -151,7 +151,7 @@ def resume(
             tensors, counters = read_tensors(folder / LAST)
             try:
                 trainer.load_state(tensors, counters)
-            except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
                 raise CrystalliteError(
                     f"{folder / LAST} is damaged or of another training: {one_line(error)}"
                 ) from error

@@ -6,6 +6,7 @@ from base64 import b64encode
 from html import escape
 from pathlib import Path
 
+from ..files.html_tables import html_table
 from .results import Result, in_digits
 
 SHOWN = ("parity*.png", "roc.png", "learning_curve.png")  # the first that there is
@@ -29,9 +30,8 @@ def summary_html(folder: Path, summary: Result) -> str:
         for figure, words in WORDS.items():
             if isinstance(figures.get(figure), int | float):
                 rows.append((name, words, _value(figures, figure)))
-    cells = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in rows)
-    table = "".join(f"<tr>{row}</tr>" for row in cells)
-    return f"<table>{table}</table>{''.join(map(_image, _pictures(folder)))}<p>{escape(str(folder))}</p>"
+    table = html_table(("target", "figure", "value"), rows, str(folder))
+    return table + "".join(map(_image, _pictures(folder)))
 
 
 def _value(figures: Result, figure: str) -> str:

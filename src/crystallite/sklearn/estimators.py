@@ -254,5 +254,6 @@ class CrystalClassifier(ClassifierMixin, _CrystalEstimator):  # type: ignore[mis
 
         Raises CrystalError for a crystal that cannot be used.
         """
-        predicted: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return predicted
+        probabilities = self.predict_proba(X)
+        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return labels

@@ -54,7 +54,11 @@ def material_groups(X: Any) -> NDArray[np.int64]:
 
 
 def real_targets(y: ArrayLike) -> Values:
-    """Return (N, k) numbers of (N,) or (N, k); NaN is an unknown value. Raises ValueError for others."""
+    """Return (N, k) numbers of (N,) or (N, k); NaN is an unknown value.
+
+    Raises ValueError for anything else and for targets without two known values.
+    """
+    _refuse_none(y)
     values: Values = check_array(
         y,
         ensure_2d=False,
@@ -63,7 +67,10 @@ def real_targets(y: ArrayLike) -> Values:
         ensure_min_samples=2,
         input_name="y",
     )
-    return values.reshape(len(values), -1)
+    values = values.reshape(len(values), -1)
+    if (np.isfinite(values).sum(axis=0) < 2).any():
+        raise ValueError("y needs at least two values of each target that are not NaN")
+    return values
 
 
 def class_targets(y: ArrayLike) -> tuple[NDArray[Any], Values]:
@@ -71,6 +78,7 @@ def class_targets(y: ArrayLike) -> tuple[NDArray[Any], Values]:
 
     Raises ValueError for numbers that are no labels and for more than two classes.
     """
+    _refuse_none(y)
     labels = column_or_1d(y, warn=True)
     check_classification_targets(labels)
     kind = type_of_target(labels, input_name="y", raise_unknown=True)
@@ -87,7 +95,7 @@ def refuse_one_class(classes: NDArray[Any], codes: Values, weights: Values | Non
     """Raise ValueError unless both classes are among the crystals with a positive weight."""
     used = codes if weights is None else codes[weights > 0]
     if len(np.unique(used)) < 2:
-        raise ValueError(f"y must have crystals of two classes, not of {classes[int(used[0, 0])]!r} alone")
+        raise ValueError(f"y has crystals of one class, {classes[int(used[0, 0])]}; two are needed")
 
 
 def sample_weights(sample_weight: ArrayLike | None, n_crystals: int) -> Values | None:
@@ -108,3 +116,8 @@ def sample_weights(sample_weight: ArrayLike | None, n_crystals: int) -> Values |
     if not weights.any():
         raise ValueError("sample_weight: all weights are zero, which leaves no crystal")
     return weights
+
+
+def _refuse_none(y: Any) -> None:
+    if y is None:
+        raise ValueError("fit requires y to be passed, but the target y is None")

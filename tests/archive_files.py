@@ -1,6 +1,8 @@
-"""Crystals with columns hard to keep, and reading an archive again, for the tests of archives' formats."""
+"""Crystals with columns hard to keep, reading them again and comparing, for the tests of formats."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.sources.formats import ImportSettings, import_dataset
@@ -34,3 +36,14 @@ def assert_same_columns(found, expected):
     for name in names:
         assert found.table[name].type == expected.table[name].type, name
         assert found.table[name].to_pylist() == expected.table[name].to_pylist(), name
+
+
+def same_crystal(first, second, tolerance=1e-8):
+    """Whether two crystals have the same atoms in the same order, the axes turned as they like.
+
+    Products of the lattice vectors (Å²) and wrapped coordinates may differ by the tolerance.
+    """
+    cells = abs(first.lattice @ first.lattice.T - second.lattice @ second.lattice.T).max()
+    shifts = first.frac_coords - second.frac_coords
+    furthest = max(cells, abs(shifts - np.round(shifts)).max())
+    return np.array_equal(first.numbers, second.numbers) and furthest <= tolerance

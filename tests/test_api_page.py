@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import crystallite
+import crystallite.sklearn
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 
@@ -21,8 +22,9 @@ def named() -> dict[str, object]:
 
 
 def test_every_public_name_is_on_the_page():
-    public = {name: getattr(crystallite, name) for name in crystallite.__all__ if name != "__version__"}
-    assert public.items() <= named().items()
+    modules = (crystallite, crystallite.sklearn)
+    public = {name: getattr(module, name) for module in modules for name in module.__all__}
+    assert public.items() - {("__version__", crystallite.__version__)} <= named().items()
 
 
 def test_what_is_on_the_page_has_a_docstring_of_its_own():

@@ -15,19 +15,7 @@ from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.formats import export_dataset
 
-EXACT = ["cifs.msgpack", "cifs.msgpack.zstd", "cifs.bin.zst", "a-cifs.json", "cifs.json.zstd", "cifs.json.gz"]
-EXACT += ["task.json.gz", "list.json", "list.json.zstd"]
-
 mixed = pytest.fixture(mixed_dataset, scope="module")
-
-
-@pytest.mark.parametrize("name", EXACT)
-def test_json_and_message_pack_come_back_bit_for_bit(tmp_path, mixed, name):
-    export_dataset(mixed, tmp_path / name)
-    imported = read(tmp_path / name, units={"bulk_modulus": "GPa"})
-    assert imported.dataset.fingerprint == mixed.fingerprint
-    assert_same_columns(imported.dataset, mixed)
-    assert imported.bad == []
 
 
 def test_what_rcgcnn_does_reads_our_archives(tmp_path):

@@ -127,14 +127,6 @@ def test_archives_of_arrays(dataset, tmp_path):
         assert read(tmp_path / "structures.npz").dataset.ids == IDS
 
 
-@pytest.mark.parametrize(
-    "name", ["cifs.json", "cifs.msgpack.zstd", "task.json.gz", "list.json", "few.extxyz"]
-)
-def test_archives_written_and_read(name, dataset, tmp_path):
-    export_dataset(dataset, tmp_path / name)
-    assert read(tmp_path / name).dataset.ids == IDS
-
-
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_extended_xyz_of_another_program(quote, tmp_path):
     frame = (

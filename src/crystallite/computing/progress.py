@@ -31,7 +31,6 @@ def progress_bar(
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
-    hidden = None if not in_notebook else False  # None: unless stderr is a terminal
     return tqdm(
         items,
         desc=doing,
@@ -39,5 +38,5 @@ def progress_bar(
         total=total,
         initial=done,
         delay=DELAY if delay is None else delay,
-        disable=hidden if shown else True,
+        disable=(False if in_notebook else None) if shown else True,  # None: unless stderr is a terminal
     )

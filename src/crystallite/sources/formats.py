@@ -105,10 +105,16 @@ def _files(source: str, settings: ImportSettings) -> Imported:
 
 
 def _published(dataset: Dataset, output: Path, target: str | None) -> list[str]:
+    from .exporters.archives import units_notice
     from .exporters.published_layout import export_published
 
     left_out = len(dataset) - export_published(dataset, output, target)
-    return [f"{left_out:,} crystals without a value left out"] if left_out else []
+    (name,) = dataset.properties if target is None else [target]
+    unit = dataset.units.get(name)
+    return [
+        *([f"{left_out:,} crystals without a value left out"] if left_out else []),
+        *units_notice([f"{name} ({unit})"] if unit else []),
+    ]
 
 
 def _only(dataset: Dataset, target: str) -> Dataset:

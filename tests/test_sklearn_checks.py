@@ -55,6 +55,9 @@ class ClassifierOfNumbers(OfNumbers, CrystalClassifier):
     pass
 
 
+REGRESSOR, CLASSIFIER = RegressorOfNumbers(**TINY), ClassifierOfNumbers(**TINY)
+
+
 # What these check is how rows of numbers are read, the work of `OfNumbers`.
 OF_ARRAYS = {
     "check_array_api_input", "check_classifier_data_not_an_array", "check_regressor_data_not_an_array",
@@ -63,6 +66,13 @@ OF_ARRAYS = {
     "check_estimators_empty_data_messages", "check_estimators_nan_inf", "check_f_contiguous_array_estimator",
     "check_fit1d", "check_fit2d_1feature", "check_fit2d_predict1d", "check_n_features_in",
     "check_n_features_in_after_fitting", "check_positive_only_tag_during_fit", "check_readonly_memmap_input",
+}  # fmt: skip
+# What both estimators inherit; checked of the regressor.
+INHERITED = {
+    "check_dict_unchanged", "check_dont_overwrite_parameters", "check_estimators_fit_returns_self",
+    "check_estimators_overwrite_params", "check_fit_score_takes_y", "check_pipeline_consistency",
+    "check_sample_weights_list", "check_sample_weights_not_an_array", "check_sample_weights_not_overwritten",
+    "check_sample_weights_pandas_series", "check_sample_weights_shape",
 }  # fmt: skip
 ROUNDING = "single precision: the last digit depends on the place of a crystal in the batch"
 FAILING = {
@@ -74,14 +84,13 @@ FAILING = {
 
 
 def checks():
-    """The checks that crystals allow, of both estimators; not again with memory that is not to be written."""
-    for estimator in (RegressorOfNumbers(**TINY), ClassifierOfNumbers(**TINY)):
-        for _, check in estimator_checks_generator(estimator, legacy=True):
+    """The checks that crystals allow; not again with memory that is not to be written."""
+    for estimator, left_out in ((REGRESSOR, OF_ARRAYS), (CLASSIFIER, OF_ARRAYS | INHERITED)):
+        for _, check in estimator_checks_generator(estimator):
             name = check.func.__name__
-            if name in OF_ARRAYS or "readonly_memmap" in check.keywords:
-                continue
-            marks = pytest.mark.xfail(reason=FAILING[name]) if name in FAILING else ()
-            yield pytest.param(estimator, check, marks=marks, id=f"{type(estimator).__name__}-{name}")
+            if name not in left_out and "readonly_memmap" not in check.keywords:
+                marks = pytest.mark.xfail(reason=FAILING[name]) if name in FAILING else ()
+                yield pytest.param(estimator, check, marks=marks, id=f"{type(estimator).__name__}-{name}")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -91,6 +100,5 @@ def test_scikit_learn(estimator, check):
 
 
 def test_checks_are_known_by_name():
-    estimators = RegressorOfNumbers(**TINY), ClassifierOfNumbers(**TINY)
-    names = {check.func.__name__ for one in estimators for _, check in estimator_checks_generator(one)}
-    assert names >= OF_ARRAYS | FAILING.keys()
+    both = [*estimator_checks_generator(REGRESSOR), *estimator_checks_generator(CLASSIFIER)]
+    assert {check.func.__name__ for _, check in both} >= OF_ARRAYS | INHERITED | FAILING.keys()

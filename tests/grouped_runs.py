@@ -1,4 +1,4 @@
-"""Small groups of trainings (folds, members, sizes) for the tests that need them."""
+"""Small groups of training runs (folds, members, sizes) for the tests that need them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def runs_of(folder: Path) -> list[Path]:
 
 
 def part_of_rows(run: Path) -> NDArray[np.str_]:
-    """The part that each row of the dataset is in."""
+    """The set that each row of the dataset is in."""
     return np.array([part for _, part in table(run / "split.csv")[1]])
 
 
@@ -77,5 +77,5 @@ class Said:
         except SystemExit as stop:
             self.status = stop.code or 0
         self.out, said = capsys.readouterr()
-        compiling = "compiling for this processor"  # whichever test comes first meets this line
+        compiling = "compiling for this CPU"  # whichever test comes first meets this line
         self.err = "".join(line for line in said.splitlines(True) if not line.startswith(compiling))

@@ -66,7 +66,7 @@ def test_only_the_target_is_written(tmp_path, mixed):
 
 def test_what_cannot_be_written_is_said(tmp_path, mixed):
     twice = mixed.select([0, 0])
-    with pytest.raises(CrystalliteError, match="ids there more than once would share a place: mp-1"):
+    with pytest.raises(CrystalliteError, match="repeated ids would share an entry: mp-1"):
         export_dataset(twice, tmp_path / "cifs.json")
     with pytest.raises(CrystalliteError, match=r"name it data-cifs\.msgpack\.zstd"):
         export_dataset(mixed, tmp_path / "data.msgpack.zstd")

@@ -204,8 +204,8 @@ def test_audit_command(tmp_path, doubled):
     text = run(command, tmp_path / "d.parquet", "--property", "x", "--split", "60/20/20", "-o", output)
     assert "14 crystals, 11 distinct materials, 3 duplicates in 2 groups (1 with the same id)" in text
     assert f"{doubled.ids[1]}, super, same" in text
-    assert "x inside a group differs by 0.375 (median), 0.475 (90 % of groups), at most 0.5" in text
-    assert "by material (as train does): 0 materials in more than one part" in text
+    assert "x within a group differs by 0.375 (median), 0.475 (90 % of groups), at most 0.5" in text
+    assert "by material (as train does): 0 materials in more than one set" in text
     rows = read_rows(output)
     assert [(row["group"], row["row"]) for row in rows] == [
         ("1", "1"), ("1", "11"), ("1", "13"), ("2", "0"), ("2", "10"),
@@ -219,7 +219,7 @@ def test_audit_of_a_column_and_of_a_run(tmp_path, doubled):
     labels = ["train"] * 10 + ["test"] * 4
     doubled.with_property("part", labels).write(tmp_path / "d.parquet")
     text = run(command, tmp_path / "d.parquet", "--split-column", "part")
-    assert "3 of 4 test crystals have a twin in training" in text
+    assert "3 of 4 test crystals have a twin in the training set" in text
     rows = [f"{name},{label}" for name, label in zip(doubled.ids, labels, strict=True)]
     (tmp_path / "split.csv").write_text("\n".join(["material_id,split", *rows]))
     again = run(command, tmp_path / "d.parquet", "--split-file", tmp_path / "split.csv")
@@ -277,7 +277,7 @@ def test_select_command(tmp_path, everything):
     assert "1 of 4 ids are not in" in run(select_command, tmp_path / "all.parquet", *listed, "-o", out)
     with pytest.raises(CrystalliteError, match=r"no crystal of .* fits"):
         run(select_command, tmp_path / "all.parquet", "--where", "kind=c", "-o", out)
-    with pytest.raises(CrystalliteError, match="say what to take"):
+    with pytest.raises(CrystalliteError, match="say what to select"):
         run(select_command, tmp_path / "all.parquet", "-o", out)
     with pytest.raises(CrystalliteError, match="no property 'kin'"):
         run(select_command, tmp_path / "all.parquet", "--where", "kin=a", "-o", out)

@@ -59,7 +59,7 @@ def of_dataset(crystal: Crystal) -> Crystal:
         (made([4, 5, 1e154], [11], [0, 0, 0]), "impossible: an edge of 1e.154 Å"),
         (
             made([1, 1, 1], 30 * [11], np.random.default_rng(0).random((30, 3))),
-            "30 atoms have no room in 1 Å³",
+            "30 atoms do not fit into 1 Å³",
         ),
     ],
 )

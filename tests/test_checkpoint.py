@@ -183,7 +183,7 @@ def test_a_scale_that_is_not_finite_is_refused(tmp_path) -> None:
         ("targets", "names", [1, 2], "each of names must be text"),
         ("targets", "transforms", ["log2", "standard"], "transforms must be some of"),
         ("targets", "task", "guess", "task must be one of"),
-        ("targets", "task", "classification", "not the outputs of its targets|one target"),
+        ("targets", "task", "classification", "not have the outputs of its targets|one target"),
         ("model", "gaussian_step", 1e-300, "gaussian_step must be"),
         ("model", "atom_width", 10**400, "atom_width must be"),
         ("model", "gaussian_stop", 10**400, "gaussian_stop must be a finite number"),

@@ -80,7 +80,7 @@ def test_all_structures_of_a_file(tmp_path: Path) -> None:
     assert found["b"].numbers.tolist() == [12, 8]
     assert isinstance(found["test-2"], CrystalError)
     assert str(found["test-2"]) == f"{path}, block test-2: unknown element Xx"
-    with pytest.warns(CrystalNotice, match="several structures, the first is read: test, b, test"):
+    with pytest.warns(CrystalNotice, match="several structures, only the first is read: test, b, test"):
         assert read_cif(path).numbers.tolist() == [11, 17]
     assert [name for name, _ in parse_cifs(TEXT, "one")] == ["test"]
 

@@ -58,7 +58,7 @@ def test_from_an_empty_cache_without_scipy_and_from_a_full_one(tmp_path: Path) -
     settings = {"NUMBA_CACHE_DIR": tmp_path / "kernels", "NUMBA_THREADING_LAYER": "tbb"}
     first = python(EVERYTHING, tmp_path / "first", **settings)
     assert first.stdout == ""
-    assert first.stderr.count("compiling for this processor (the first time only)") == 1
+    assert first.stderr.count("compiling for this CPU (the first time only)") == 1
     assert "compiling" not in python(EVERYTHING, tmp_path / "second", **settings).stderr
 
 

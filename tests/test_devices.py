@@ -53,7 +53,7 @@ def test_a_group_says_it_too(moduli_file, tmp_path):
 
 def test_verify_on_another_device_says_so(elsewhere, capsys):
     said = Said(capsys, "verify", elsewhere)
-    line = f"{elsewhere}: device was cuda (NVIDIA H100), is cpu: other bits are possible\n"
+    line = f"{elsewhere}: device was cuda (NVIDIA H100), is cpu: results may differ in rounding\n"
     assert (said.status, said.err) == (0, line)
     assert verify(elsewhere, progress=False).changed_environment == {"device": ("cuda (NVIDIA H100)", "cpu")}
 
@@ -61,9 +61,11 @@ def test_verify_on_another_device_says_so(elsewhere, capsys):
 def test_resume_on_another_device_says_so(elsewhere, capsys):
     (elsewhere / "summary.json").unlink()
     said = Said(capsys, "train", "--resume", elsewhere)
-    text = f"{elsewhere} was trained on cuda (NVIDIA H100) and goes on on cpu: other bits are possible"
+    text = (
+        f"{elsewhere} was trained on cuda (NVIDIA H100) and is resumed on cpu: results may differ in rounding"
+    )
     assert (said.status, said.err) == (0, f"Notice: {text} (--device)\n")
-    with pytest.warns(UserWarning, match="goes on on cpu"):
+    with pytest.warns(UserWarning, match="is resumed on cpu"):
         resume(elsewhere, progress=False)
 
 

@@ -134,7 +134,7 @@ def test_command(tmp_path, old, new):
     arguments = [str(tmp_path / a) if a[0] != "-" else a for a in arguments]
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     for line in (
-        "4 crystals in both; 1 of them with another structure",
+        "4 crystals in both; 1 of them with a different structure",
         "Removed 1: m9",
         "Added 1: m5",
         "Renamed 3: t1 -> m1; t2 -> m2; t3 -> m2",

@@ -218,7 +218,7 @@ def test_the_command_predicts_mean_and_deviation(suffix, folder, data, tmp_path,
 def test_what_cannot_be_trained_leaves_no_folder(tmp_path):
     with pytest.raises(CrystalliteError, match="at least 2 members"):
         start(moduli(), {"members": 1}, tmp_path / "run")
-    with pytest.raises(CrystalliteError, match="calibrated on validation crystals"):
+    with pytest.raises(CrystalliteError, match="calibrated on the validation set"):
         start(moduli(), {"members": 2}, tmp_path / "run", split="80/0/20")
     assert not (tmp_path / "run").exists()
 

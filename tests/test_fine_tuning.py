@@ -125,7 +125,7 @@ def test_the_last_layer_stays_for_the_same_name_in_the_same_unit(target, unit, t
     assert np.allclose(trainer.predict(ALL)[:, 0], expected, rtol=0, atol=2e-6) == taken_over
     messages = [str(warning.message) for warning in said if "last layer" in str(warning.message)]
     assert len(messages) == (warned is not None)
-    assert all("the last layer starts anew" in message and warned in message for message in messages)
+    assert all("the last layer is initialised anew" in message and warned in message for message in messages)
 
 
 def test_graphs_are_those_of_the_model(tmp_path):
@@ -227,7 +227,7 @@ def test_members_of_an_ensemble_start_from_one_model(first, tmp_path):
         ({"frozen": ("convolutions.3",)}, r"no part 'convolutions\.3'"),
         ({"frozen": ("conv",)}, "no part 'conv'"),
         ({"frozen": ("embedding", "convolutions", "hidden", "output")}, "nothing is left to train"),
-        ({"atom_width": 8}, "start from has atom_width = 16, not 8; leave that to the model"),
+        ({"atom_width": 8}, "start from has atom_width = 16, not 8; leave these settings out"),
         ({"convolution": "plain", "n_hidden": 2}, "n_hidden = 1, not 2, convolution = gated, not plain"),
         ({"start_from": "nowhere"}, "nowhere: no such model"),
     ],

@@ -66,7 +66,7 @@ def test_other_names_and_cells_do_not_hide_a_crystal(data, first, tmp_path):
 
 def test_nothing_left_to_test_on_is_refused(data, first, tmp_path):
     trained = np.isin(data.ids, parts_of(first.folder)["train"])
-    with pytest.raises(CrystalliteError, match=r"trained on all \d+ crystals of the \w+ part; take its own"):
+    with pytest.raises(CrystalliteError, match=r"trained on all \d+ crystals of the \w+ set; take its own"):
         tuned(data.select(trained), first, tmp_path / "run", seed=1)
     assert not (tmp_path / "run").exists()
 

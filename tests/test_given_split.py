@@ -1,4 +1,4 @@
-"""A split whose caller names the crystals of each part, by ids or by row numbers."""
+"""A split whose caller names the crystals of each set, by ids or by row numbers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_ids_and_row_numbers_mean_the_same():
     ("parts", "message"),
     [
         ({"train": ["a", "x"]}, "train names x, not in the dataset"),
-        ({"train": ["a"], "test": ["a"]}, "a is in it twice"),
-        ({"train": [0, 0]}, "a is in it twice"),
+        ({"train": ["a"], "test": ["a"]}, "a appears twice"),
+        ({"train": [0, 0]}, "a appears twice"),
         ({"train": [4]}, "row numbers beyond the 4 crystals"),
         ({"train": [-1]}, "row numbers beyond the 4 crystals"),
         ({"train": [0.5]}, "ids or of row numbers"),

@@ -224,7 +224,7 @@ def test_algorithm_version_counts(dataset, monkeypatch) -> None:
 def test_no_place_to_write(dataset, expected, tmp_path) -> None:
     """A folder below a regular file cannot be made, whoever asks."""
     (tmp_path / "file").write_text("in the way")
-    with pytest.warns(UserWarning, match="not kept for next time"):
+    with pytest.warns(UserWarning, match="cannot be cached"):
         graphs = dataset_graphs(dataset, CONFIG, folder=tmp_path / "file" / "cache")
     assert_same(graphs, expected)
 

@@ -91,8 +91,8 @@ def test_a_name_with_two_meanings_is_refused(words, make, here, capsys, first_ru
     said = Said(capsys, *(first_run if word == "model" else word for word in words))
     assert said.status == 1
     assert (
-        f"elastic is a built-in dataset and a {make} here: "
-        "write builtin:elastic for the one, ./elastic for the other"
+        f"elastic is both a built-in dataset and a {make} here: "
+        f"write builtin:elastic for the dataset, ./elastic for the {make}"
     ) in said.err
     assert not Path("run").exists()
 
@@ -189,5 +189,5 @@ def test_cifs_without_a_table_are_no_dataset(here):
     with pytest.raises(CrystalliteError, match="crystallite data import cifs --table"):
         read_dataset("cifs")
     for word in ("cifs", "published"):
-        with pytest.raises(CrystalliteError, match=rf"'{word}' is no \.parquet file, .*read_dataset also"):
+        with pytest.raises(CrystalliteError, match=rf"'{word}' is not a \.parquet file, .*read_dataset also"):
             iter_batches(word, 10)

@@ -68,7 +68,7 @@ def test_retry_after_is_obeyed(server: Replay, tmp_path: Path, waits: list[float
 def test_giving_up(server: Replay, tmp_path: Path) -> None:
     server.misbehaviour = {number: reply(502, "") for number in range(5, 50)}
     with pytest.raises(
-        CrystalliteError, match=r"502 .*gave up after 8 attempts.*\n.*goes on from there"
+        CrystalliteError, match=r"502 .*gave up after 8 attempts.*\n.*run the same command again to resume"
     ) as e:
         fetch(server, tmp_path)
     assert KEY not in str(e.value)

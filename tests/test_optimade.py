@@ -132,7 +132,7 @@ def test_bad_structures_stop_it_unless_skipped(server, tmp_path):
 
 def test_an_interrupted_fetch_goes_on(server, tmp_path):
     server.faults = [None, None, None, *[503] * web.ATTEMPTS]
-    with pytest.raises(CrystalliteError, match=r"(?s)503.*the same command goes on from there"):
+    with pytest.raises(CrystalliteError, match=r"(?s)503.*run the same command again to resume"):
         fetch(server, tmp_path / "d.parquet", properties=PROPERTIES, skip_bad=True)
     first, server.requests = server.requests, []
     fetch(server, tmp_path / "d.parquet", properties=PROPERTIES, skip_bad=True)

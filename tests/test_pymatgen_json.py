@@ -88,7 +88,7 @@ def test_lists_as_the_materials_project_gives_them(tmp_path):
     np.testing.assert_array_equal(imported.dataset.values("fermi_energy"), [1.5, np.nan])
     assert imported.dataset.units == {"fermi_energy": "eV", "band_gap": "eV"}
     assert imported.notices == [
-        "left out, not one number or text a crystal: symmetry, lattice",
+        "left out, not one number or text per crystal: symmetry, lattice",
         "efermi is now fermi_energy",
     ]
 

@@ -87,7 +87,7 @@ def test_other_models_have_no_contributions(target, settings, tmp_path):
     dataset = dataset.with_property("stiff", dataset.values("bulk_modulus") > 100)
     tiny = TINY_PER_ATOM if settings.get("readout") == "per-atom" else TINY
     run = crystallite.train(dataset, target, out=tmp_path / "run", progress=False, **tiny, **settings)
-    with pytest.raises(CrystalliteError, match="readout = per-atom, without log10"):
+    with pytest.raises(CrystalliteError, match="readout = per-atom and without log10"):
         run.site_contributions(dataset.crystal(0))
 
 

@@ -1,4 +1,4 @@
-"""The split of a run: stored with a hash, compared and used by whoever goes on with the run."""
+"""The split of a run: stored with a hash, compared and used by whoever resumes the run."""
 
 from __future__ import annotations
 
@@ -118,16 +118,16 @@ def test_folds_that_overlap_are_refused(tmp_path, monkeypatch):
 
 def test_a_second_training_in_a_folder_is_refused(tmp_path, monkeypatch):
     folder = stopped(energies(40), tmp_path / "run", monkeypatch)
-    with FileLock(folder / ".lock"), pytest.raises(CrystalliteError, match="another training is at work"):
+    with FileLock(folder / ".lock"), pytest.raises(CrystalliteError, match="another training run is using"):
         resume(folder, data=energies(40), progress=False)
     resume(folder, data=energies(40), progress=False)
     group = start(moduli(60), {"members": 2}, tmp_path / "group")
-    with FileLock(group / ".lock"), pytest.raises(CrystalliteError, match="another training is at work"):
+    with FileLock(group / ".lock"), pytest.raises(CrystalliteError, match="another training run is using"):
         experiments.resume_group(group, data=moduli(60), progress=False)
 
 
 def test_a_folder_is_locked_while_it_is_trained_in(tmp_path, monkeypatch):
-    """Another process cannot go on with it; and the lock is free at the end."""
+    """Another process cannot resume it; and the lock is free at the end."""
     energies(40).write(tmp_path / "data.parquet")
     code = "import sys; from crystallite.training.train import resume; resume(sys.argv[1], progress=False)"
     said = []
@@ -138,7 +138,7 @@ def test_a_folder_is_locked_while_it_is_trained_in(tmp_path, monkeypatch):
 
     after_step(monkeypatch, 1, second_writer)
     folder = train(tmp_path / "data.parquet", tmp_path / "run", **{**TINY, "epochs": 2}).folder
-    assert "another training is at work in this folder" in said[0]
+    assert "another training run is using this folder" in said[0]
     reference = train(energies(40), tmp_path / "reference", **{**TINY, "epochs": 2}).folder
     assert same_weights(folder, reference)
     assert parts_of(folder) == parts_of(reference)

@@ -163,7 +163,7 @@ def test_only_training_crystals_need_a_weight(tmp_path):
 
 
 def test_all_of_0_is_an_error(tmp_path):
-    with pytest.raises(CrystalliteError, match="of 0 crystals with a value leaves none for training"):
+    with pytest.raises(CrystalliteError, match="of 0 crystals with a value leaves the training set empty"):
         train(weighted(np.zeros(40)), tmp_path / "run", MODULUS, weight_column="importance")
 
 

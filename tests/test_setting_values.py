@@ -193,14 +193,14 @@ def test_resume_refuses_what_it_would_ignore(words, named, finished, capsys):
     before = {path: path.read_bytes() for path in finished.iterdir() if path.is_file()}
     said = Said(capsys, "train", *words, "--resume", finished)
     assert said.status == 2
-    assert f"goes on with the settings in config.toml: leave out {named}" in " ".join(said.err.split())
+    assert f"--resume uses the settings in config.toml: leave out {named}" in " ".join(said.err.split())
     assert {path: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
 
 def test_resume_takes_what_it_follows(finished, tmp_path, capsys):
     run = shutil.copytree(finished, tmp_path / "run")
     assert Said(capsys, "train", "--resume", run, "--workers", 2, "--device", "cpu").status == 0
-    assert "--parallel is for several" in Said(capsys, "train", "--resume", run, "--parallel", 2).err
+    assert "--parallel needs several" in Said(capsys, "train", "--resume", run, "--parallel", 2).err
 
 
 # ---- defaults of torch

@@ -71,12 +71,12 @@ def is_running(pid: int) -> bool:
 def assert_all_end(pids: list[int], seconds: float) -> None:
     end = time.monotonic() + seconds
     while any(map(is_running, pids)):
-        assert time.monotonic() < end, "a training is left running"
+        assert time.monotonic() < end, "a training run is left"
         time.sleep(0.02)
 
 
 def said_how_to_go_on(stopped: Finished, folder: Path) -> bool:
-    hint = f"nothing is lost; go on with: crystallite train --resume {folder}\n"
+    hint = f"the state is saved; resume with: crystallite train --resume {folder}\n"
     return (stopped.status, stopped.out) == (1, "") and stopped.err.endswith(hint)
 
 
@@ -137,7 +137,7 @@ def own_children() -> set[int]:
 
 
 def test_when_one_fails_the_others_stop_and_no_more_are_started(tmp_path, monkeypatch):
-    """With small programs in place of trainings."""
+    """With small programs in place of training runs."""
     (tmp_path / "trains_nothing.py").write_text(CHILD)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(side_by_side, "__name__", "trains_nothing")

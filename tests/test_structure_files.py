@@ -243,7 +243,7 @@ def test_several_structures_of_a_cif(tmp_path, predicted):
     (tmp_path / "t.csv").write_text("material_id,y\nboth:LiF,1\nboth,2\n")
     imported = read(tmp_path, table=tmp_path / "t.csv")
     assert [crystal.numbers[0] for crystal in imported.dataset] == [3, 11]
-    assert "several structures, the first is read" in imported.notices[0]
+    assert "several structures, only the first is read" in imported.notices[0]
 
 
 def test_what_a_folder_leaves_out_is_told(here, predicted):

@@ -106,7 +106,7 @@ def test_a_validation_part_of_one_class_says_nothing(stiff, tmp_path):
 
 @pytest.mark.parametrize("row", range(0, 60, 20))
 def test_a_logarithm_of_what_is_not_positive_is_named(row, elastic, tmp_path):
-    """Wherever the crystal is, training part or not, and whatever the other targets are."""
+    """Wherever the crystal is, training set or not, and whatever the other targets are."""
     dataset = elastic.select(range(60))
     moduli = np.where(np.arange(60) == row, -1.0, dataset.values("shear_modulus"))
     targets = ["bulk_modulus:log10", "shear_modulus:log10", "poisson_ratio"]
@@ -134,12 +134,12 @@ def test_logarithms_are_declared_target_by_target(elastic, tmp_path):
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_a_class_other_than_0_and_1_is_named_wherever_it_is(part, stiff, tmp_path):
-    """In the test part a 2 once counted as class 0."""
+    """In the test set a 2 once counted as class 0."""
     parts = np.where(np.arange(300) < 200, "train", np.where(np.arange(300) < 250, "validation", "test"))
     row = int(np.flatnonzero(parts == part)[3])
     labels = np.where(np.arange(300) == row, 2.0, stiff.values("stiff"))
     dataset = stiff.with_property("stiff", labels).with_property("part", parts.tolist())
-    message = rf"values 0 and 1 only, 1 are not, such as 2 of {stiff.ids[row]} \({part} part\)"
+    message = rf"values 0 and 1 only, 1 are not, such as 2 of {stiff.ids[row]} \({part} set\)"
     with pytest.raises(CrystalliteError, match=message):
         train(dataset, tmp_path / "run", "stiff", task="classification", split_column="part")
     unused = dataset.with_property("part", np.where(np.arange(300) == row, "", parts).tolist())
@@ -156,7 +156,7 @@ def test_a_value_without_a_logarithm_is_named_wherever_it_is(part, elastic, tmp_
     dataset = (
         elastic.select(range(60)).with_property("K", values, "GPa").with_property("part", parts.tolist())
     )
-    with pytest.raises(CrystalliteError, match=rf"such as -665 of {elastic.ids[row]} \({part} part\)"):
+    with pytest.raises(CrystalliteError, match=rf"such as -665 of {elastic.ids[row]} \({part} set\)"):
         train(dataset, tmp_path / "run", "K:log10", split_column="part")
 
 
@@ -168,7 +168,5 @@ def test_a_constant_target_is_warned_of(task, elastic, tmp_path):
 
 
 def test_a_part_that_comes_out_empty_is_warned_of(elastic, tmp_path):
-    with pytest.warns(
-        UserWarning, match=r"80/10/10 of 4 crystals \(4 materials\) leaves none for validation"
-    ):
+    with pytest.warns(UserWarning, match=r"80/10/10 of 4 crystals \(4 materials\) leaves the validation"):
         train(elastic.select(range(4)), tmp_path / "run", "bulk_modulus", epochs=1)

@@ -265,7 +265,7 @@ def test_a_store_that_breaks_is_reported_once_and_dropped(
     monkeypatch.setattr(run_folder, "append_metrics", break_store)
     folder = train(data, tmp_path / "run", TWO, track=("mlflow", "tensorboard")).folder
     (message,) = tracking_warnings(recwarn)
-    assert message.startswith("tracking with mlflow ends, the training goes on: ")
+    assert message.startswith("tracking with mlflow stopped, the training run continues: ")
     assert same_weights(folder, plain)
     assert_shown(folder, "tensorboard")
 
@@ -287,7 +287,7 @@ def test_a_server_that_does_not_answer(data, plain, tmp_path, monkeypatch, recwa
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         folder = train(data, tmp_path / "run", TWO, track="mlflow").folder
     assert tracking_warnings(recwarn) == [
-        "tracking with mlflow ends, the training goes on: no answer for 0.5 s"
+        "tracking with mlflow stopped, the training run continues: no answer for 0.5 s"
     ]
     assert same_weights(folder, plain)
 

@@ -174,7 +174,7 @@ def test_what_has_diverged_is_not_kept(tmp_path):
         ({"learning_rate": float("nan")}, "learning_rate must be a finite number"),
         ({"device": "abacus"}, "device 'abacus'"),
         ({"task": "classification"}, "values 0 and 1 only"),
-        ({"split": "1/20/19"}, "at least 2 needed"),
+        ({"split": "1/20/19"}, "at least 2 are needed"),
     ],
 )
 def test_mistakes_are_told_before_a_folder_is_made(settings, message, tmp_path):

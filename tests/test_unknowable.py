@@ -34,7 +34,7 @@ CASES = {
     "one material": (
         of_one_material(20),
         "regression",
-        r"\(1 materials\) leaves none for validation and test",
+        r"\(1 materials\) leaves the validation and test set empty",
     ),
     "one value": (
         with_values(30, [3.0] * 30),

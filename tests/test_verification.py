@@ -83,7 +83,7 @@ def test_other_software_is_named(package, run, capsys):
     replace_in_config(run, f'{package} = "{now}"', f'{package} = "0.1"')
     said = Said(capsys, "verify", run)
     assert said.status == 0
-    assert said.err == f"{run}: {package} was 0.1, is {now}: other bits are possible\n"
+    assert said.err == f"{run}: {package} was 0.1, is {now}: results may differ in rounding\n"
 
 
 def test_what_counts_for_the_bits_is_written_down(run):
@@ -114,7 +114,7 @@ def test_other_settings_are_other_bits(run):
 def test_an_unfinished_run_is_refused(run, capsys):
     (run / "summary.json").unlink()
     said = Said(capsys, "verify", run)
-    message = f"Error: {run} is not finished; go on with: crystallite train --resume {run}\n"
+    message = f"Error: {run} is not finished; resume with: crystallite train --resume {run}\n"
     assert (said.status, said.out, said.err) == (1, "", message)
     with pytest.raises(CrystalliteError, match="is not finished"):
         verify(run)
@@ -131,7 +131,7 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
 def test_changed_data_is_refused(run, moduli_file, tmp_path):
     moduli(39).write(tmp_path / "other.parquet")
     replace_in_config(run, str(moduli_file), str(tmp_path / "other.parquet"))
-    with pytest.raises(CrystalliteError, match="have changed; train anew"):
+    with pytest.raises(CrystalliteError, match="have changed; start a new run"):
         verify(run)
 
 

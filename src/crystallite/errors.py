@@ -14,7 +14,7 @@ class CrystalliteError(Exception):
 
 
 class DivergedError(CrystalliteError):
-    """A training has arrived at numbers that are not finite: nothing of it can be kept."""
+    """A training run has arrived at numbers that are not finite: nothing of it can be kept."""
 
 
 class WriteError(CrystalliteError):
@@ -22,7 +22,7 @@ class WriteError(CrystalliteError):
 
 
 class LostProcessError(CrystalliteError):
-    """Another process of the same training ended while this one waited for it."""
+    """Another process of the same training run ended while this one waited for it."""
 
 
 class CrystalError(CrystalliteError):

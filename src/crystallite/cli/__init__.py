@@ -21,7 +21,7 @@ COMMANDS = {
     "predict": ("predict", "Predict properties of crystals with a trained or published model."),
     "tune": ("tune", "Search for the settings with the smallest validation error."),
     "learning-curve": ("learning_curve", "Measure the error against the number of training crystals."),
-    "verify": ("verify", "Repeat a training and compare it bit for bit."),
+    "verify": ("verify", "Repeat a training run and compare it bit for bit."),
 }
 
 

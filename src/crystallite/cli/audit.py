@@ -24,12 +24,12 @@ SHOWN_IDS = 6  # of a group
 
 @click.command(name="audit-ids")
 @click.argument("ids", type=INPUT)
-@click.option("--map", "map_path", required=True, type=INPUT, help="The map of ids to materials.")
-@click.option("-o", "--output", type=TABLE, help="CSV of all ids with their material.")
+@click.option("--map", "map_path", required=True, type=INPUT, help="Map of ids to materials.")
+@click.option("-o", "--output", type=TABLE, help="CSV file for all ids and their materials.")
 def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
-    """Find ids of a list that are one and the same material today.
+    """Find ids in a list that belong to the same material today.
 
-    IDS has an id in every line. The map says which material an id belongs to: a .json or .json.zstd object,
+    IDS has one id per line. The map says which material an id belongs to: a .json or .json.zstd object,
     or a .csv or .parquet table with two columns.
 
     \b
@@ -64,17 +64,23 @@ def ids_command(ids: Path, map_path: Path, output: Path | None) -> None:
 @click.command(name="audit")
 @click.argument("data")
 @click.option("--split", metavar="TRAIN/VAL/TEST", help="Look for leaks in a random split, such as 80/10/10.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random split.")
-@click.option("--split-column", metavar="NAME", help="Look for leaks in the split a column says.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random split."
+)
+@click.option("--split-column", metavar="NAME", help="Look for leaks in the split given by this column.")
 @click.option(
     "--split-file",
     type=INPUT,
-    help="Look for leaks in the split of a CSV with material_id and split, such as a run's split.csv.",
+    help="Look for leaks in the split given by a CSV with material_id and split, such as a run's split.csv.",
 )
 @click.option(
-    "--property", "properties", multiple=True, metavar="NAME", help="Compare its values inside groups."
+    "--property",
+    "properties",
+    multiple=True,
+    metavar="NAME",
+    help="Compare the values of this property within groups.",
 )
-@click.option("-o", "--output", type=TABLE, help="CSV of all repeated crystals.")
+@click.option("-o", "--output", type=TABLE, help="CSV file for all repeated crystals.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 def command(
     data: str,
@@ -88,8 +94,8 @@ def command(
 ) -> None:
     """Find crystals of DATA that are the same material, and how many would leak across a split.
 
-    The same material: the same id, or the same composition and the same bond lengths within 0.01 Å. Training
-    keeps these groups together when it splits at random.
+    The same material means the same id, or the same composition and bond lengths within 0.01 Å. A random
+    split for training keeps these groups together.
 
     \b
     Examples:
@@ -176,7 +182,7 @@ def _spread_lines(dataset: Dataset, found: list[Indices], properties: Sequence[s
         ids = ", ".join(dataset.ids[row] for row in found[int(np.nanargmax(spreads))][:SHOWN_IDS])
         unit = f" {dataset.units[name]}" if name in dataset.units else ""
         yield (
-            f"{name} inside a group differs by {np.median(known):.3g}{unit} (median), "
+            f"{name} within a group differs by {np.median(known):.3g}{unit} (median), "
             f"{np.quantile(known, 0.9):.3g} (90 % of groups), at most {known.max():.3g} ({ids})"
         )
 
@@ -186,9 +192,9 @@ def _leak_lines(what: str, groups: Indices, split: Split) -> list[str]:
 
     leak: Leak = find_leak(groups, split)
     twins = [
-        (leak.test_in_train, leak.test, "test crystals have a twin in training"),
-        (leak.validation_in_train, leak.validation, "validation crystals have a twin in training"),
-        (leak.test_in_validation, leak.test, "test crystals have a twin in validation"),
+        (leak.test_in_train, leak.test, "test crystals have a twin in the training set"),
+        (leak.validation_in_train, leak.validation, "validation crystals have a twin in the training set"),
+        (leak.test_in_validation, leak.test, "test crystals have a twin in the validation set"),
     ]
-    lines = [f"{what}: {leak.groups:,} materials in more than one part"]
+    lines = [f"{what}: {leak.groups:,} materials in more than one set"]
     return lines + [f"  {n:,} of {total:,} {text}" for n, total, text in twins]

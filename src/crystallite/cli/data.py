@@ -68,14 +68,14 @@ def info(data: str) -> None:
 @click.argument("source")
 @click.option("-o", "--output", required=True, type=DATASET, help="The .parquet file to write.")
 @click.option("--table", type=INPUT, help="CSV, Parquet or archive with the properties.")
-@click.option("--id-column", default="material_id", show_default=True, help="The table's column of ids.")
+@click.option("--id-column", default="material_id", show_default=True, help="Column of ids in the table.")
 @click.option("--target", default="target", show_default=True, help="Name for the values of id_prop.csv.")
 @click.option(
     "--unit", "units", multiple=True, metavar="PROPERTY=UNIT", help="Unit of a property; repeatable."
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out crystals that cannot be used, and list them.")
 @click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes reading CIFs."
+    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that read CIFs."
 )
 def import_(
     source: str,
@@ -87,7 +87,7 @@ def import_(
     skip_bad: bool,
     workers: int,
 ) -> None:
-    """Make a dataset of CIFs, POSCARs, an archive or a database.
+    """Make a dataset from CIFs, POSCARs, an archive or a database.
 
     SOURCE is one of: a folder in the layout of the published CGCNN code (id_prop.csv and a CIF for every id);
     a folder or a quoted pattern of CIFs or POSCARs, whose names are the ids in --table; an .npz archive, or a
@@ -117,9 +117,9 @@ def import_(
 @command.command()
 @click.argument("data")
 @click.option("-o", "--output", required=True, type=OutputFolder(or_file=True), help="The file or folder.")
-@click.option("--target", help="The only property to write; a folder needs it if there are several.")
+@click.option("--target", help="Property to write; a folder needs it if there are several.")
 def export(data: str, output: Path, target: str | None) -> None:
-    """Write DATA for other programs, in the format the name of --output tells.
+    """Write DATA for other programs; the name given with --output decides the format.
 
     \b
       FOLDER/                the published CGCNN code: id_prop.csv, ID.cif, atom_init.json
@@ -128,7 +128,7 @@ def export(data: str, output: Path, target: str | None) -> None:
       NAME.json              a list of pymatgen structures and properties
       NAME.extxyz, NAME.db   extended XYZ, an ASE database
 
-    A folder has one property, and crystals without a value of it are left out.
+    A folder holds one property; crystals without a value of it are left out.
 
     \b
     Examples:

@@ -25,18 +25,18 @@ SHOWN = 5  # ids of each kind
     "properties",
     multiple=True,
     metavar="NAME|OLD=NEW",
-    help="Compare this property; repeatable.  [default: all that both have]",
+    help="Compare this property; repeatable.  [default: all that both datasets have]",
 )
-@click.option("--map", "map_path", type=INPUT, help="Map of ids to what they are today.")
+@click.option("--map", "map_path", type=INPUT, help="Map of ids to today's ids.")
 @click.option("-o", "--output", type=OutputFolder(), help="Folder for tables and histograms.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads.")
 def command(
     old: str, new: str, properties: Sequence[str], map_path: Path | None, output: Path | None, workers: int
 ) -> None:
-    """Compare two datasets: crystals added, removed and merged, structures and properties that moved.
+    """Compare two datasets: crystals added, removed and merged, structures and properties that changed.
 
-    Crystals are matched by id. With a map (as of audit-ids) ids of both are first brought to today's, so that
-    renamed and merged materials are recognised. Changes are NEW minus OLD.
+    Crystals are matched by id. With a map (as for audit-ids) the ids of both datasets are first translated
+    to today's ids, so that renamed and merged materials are recognised. Changes are NEW minus OLD.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def _name_pair(text: str) -> tuple[str, str]:
 def _lines(difference: Difference) -> Iterator[str]:
     pairs, old, new = difference.pairs, difference.old.ids, difference.new.ids
     moved = int(difference.moved.sum())
-    yield f"{len(pairs.old):,} crystals in both; {moved:,} of them with another structure"
+    yield f"{len(pairs.old):,} crystals in both; {moved:,} of them with a different structure"
     yield _listed("Removed", [old[row] for row in pairs.removed])
     yield _listed("Added", [new[row] for row in pairs.added])
     yield _listed("Renamed", [f"{a} -> {b}" for a, b in pairs.renamed])

@@ -45,9 +45,9 @@ for subcommand in (fetch_optimade.command, *fetch_public.commands()):
     type=click.Choice(THERMO_TYPES),
     default=THERMO_TYPES[0],
     show_default=True,
-    help="Calculations that energies come from; the default is that of the article.",
+    help="Calculations that the energies come from; the default is that of the article.",
 )
-@click.option("--endpoint", help="Address of the server, otherwise MP_API_ENDPOINT or the public one.")
+@click.option("--endpoint", help="Address of the server.  [default: MP_API_ENDPOINT or the public one]")
 def mp(
     ids: Path | None,
     article: str | None,
@@ -59,8 +59,8 @@ def mp(
 ) -> None:
     """Fetch crystals and properties from the Materials Project.
 
-    The API key comes from the environment's MP_API_KEY or is asked for. An interrupted fetch goes on where it
-    stopped when the same command is given again. With ids, OUTPUT's .ids.csv says what became of each.
+    The API key is taken from the environment variable MP_API_KEY or asked for. To resume an interrupted
+    fetch, run the same command again. With ids, OUTPUT's .ids.csv says what became of each.
 
     \b
     Examples:

@@ -17,18 +17,22 @@ SHOWN = 10  # structures left out
 @click.argument("server")
 @click.option("--filter", "query", default="", help="OPTIMADE filter.  [default: everything]")
 @click.option(
-    "--property", "properties", multiple=True, metavar="_x_y=name", help="Property to take, and its name."
+    "--property",
+    "properties",
+    multiple=True,
+    metavar="_x_y=name",
+    help="Property to fetch, and its name in the dataset.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Take the first so many structures.")
+@click.option("--limit", type=click.IntRange(1), help="Fetch at most this many structures.")
 @click.option("--skip-bad", is_flag=True, help="Leave out structures that cannot be used, and list some.")
 @click.option("-o", "--output", required=True, type=DATASET, help="The .parquet file to write.")
 def command(
     server: str, query: str, properties: Sequence[str], limit: int | None, skip_bad: bool, output: Path
 ) -> None:
-    """Fetch crystals from a server that speaks OPTIMADE.
+    """Fetch crystals from an OPTIMADE server.
 
     SERVER is an address or one of: aflow, alexandria, alexandria-pbesol, cmr, cod, jarvis, mp, nomad, oqmd,
-    tcod, twodmatpedia. An interrupted fetch goes on where it stopped when the same command is given again.
+    tcod, twodmatpedia. To resume an interrupted fetch, run the same command again.
 
     \b
     Examples:

@@ -55,5 +55,5 @@ def _fetch(name: str, output: Path) -> None:
         names = ", ".join([*dataset.properties, *dataset.label_names])
         click.echo(f"{output}: {len(dataset):,} crystals; {names}")
         if not all(file.sha256 for file in public.files):
-            click.echo(f"No checksum is known for it; fetched were {dataset.metadata['sha256']}")
+            click.echo(f"No checksum is known for it; SHA-256 of the download: {dataset.metadata['sha256']}")
     click.echo(f"Licence: {public.licence}\nCite: {public.citation}")

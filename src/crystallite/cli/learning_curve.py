@@ -19,13 +19,13 @@ from .outcomes import print_group
     type=click.IntRange(2),
     multiple=True,
     metavar="N",
-    help="Training crystals; repeatable.  [default: all, a half, a quarter, ...]",
+    help="Number of training crystals; repeatable.  [default: all, a half, a quarter, ...]",
 )
 def command(data: str, targets: tuple[str, ...], sizes: tuple[int, ...], **options: Any) -> None:
     """Measure how the test error falls with the number of training crystals, and fit a power law.
 
-    All trainings share one test part. The table, the figure and a run folder for each size are in RUN; an
-    interrupted curve goes on with: crystallite train --resume RUN
+    All training runs share one test set. The table, the figure and a run folder for each size are in RUN.
+    Resume an interrupted curve with: crystallite train --resume RUN
 
     \b
     Example:

@@ -30,8 +30,8 @@ _OPTIONS = [
     click.option(
         "--task", type=click.Choice(["regression", "classification"]), default="regression", show_default=True
     ),
-    click.option("--epochs", type=click.IntRange(1), help="Passes over the training crystals."),
-    click.option("--batch-size", type=click.IntRange(1), help="Crystals a step."),
+    click.option("--epochs", type=click.IntRange(1), help="Passes over the training set."),
+    click.option("--batch-size", type=click.IntRange(1), help="Crystals per step."),
     click.option("--lr", "learning_rate", type=float, help="Largest learning rate."),
     click.option(
         "--readout",
@@ -53,7 +53,7 @@ _OPTIONS = [
         default="80/10/10",
         show_default=True,
         metavar="TRAIN/VAL/TEST",
-        help="Percentages, shares or numbers of crystals.",
+        help="Percentages, fractions or numbers of crystals.",
     ),
     click.option(
         "--split-column", default="", metavar="NAME", help="Column that says train, validation or test."
@@ -69,7 +69,7 @@ _OPTIONS = [
         "--config",
         type=INPUT,
         metavar="FILE.toml",
-        help="Settings of tune's best.toml or of a run's config.toml; options given here win.",
+        help="Settings of tune's best.toml or of a run's config.toml; options given here override them.",
     ),
     click.option("--weight-column", default="", metavar="NAME", help="Column of sample weights."),
     click.option(
@@ -80,15 +80,19 @@ _OPTIONS = [
         "frozen",
         multiple=True,
         metavar="PART",
-        help="Part of the network that stays as it is: embedding, convolutions.0, ...; repeatable.",
+        help="Part of the network to keep fixed: embedding, convolutions.0, ...; repeatable.",
     ),
     click.option(
-        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the split and the training."
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Seed of the split and of the training run.",
     ),
     click.option(
         "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
     ),
-    click.option("--device", default="cpu", show_default=True, help="Of the network: cpu, cuda, ..."),
+    click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, ..."),
     click.option(
         "--out",
         type=OutputFolder(),
@@ -99,14 +103,14 @@ _OPTIONS = [
         "--track",
         type=click.Choice(["tensorboard", "mlflow", "clearml"]),
         multiple=True,
-        help="Show the training in this tracker too; repeatable.",
+        help="Show the training run in this tracker too; repeatable.",
     ),
     click.option(
         "--parallel",
         type=click.IntRange(1),
         default=1,
         show_default=True,
-        help="Trainings side by side, where there are several.",
+        help="Training runs at the same time, where there are several.",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""What trainings say when they have ended."""
+"""What training runs say when they have ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..evaluation.results import Result, in_digits
 
 
 def print_run(folder: Path, summary: Result) -> None:
-    """Show the summary of one training."""
+    """Show the summary of one training run."""
     if os.environ.get("RANK", "0") != "0":  # torchrun: one process speaks
         return
     for name, figures in summary["targets"].items():
@@ -20,7 +20,7 @@ def print_run(folder: Path, summary: Result) -> None:
         if summary["task"] == "classification":
             click.echo(f"  test AUC            {_number(figures['test_auc'])}")
             click.echo(f"  test accuracy       {_number(figures['test_accuracy'])}")
-            click.echo(f"  majority's accuracy {_number(figures['baseline_accuracy'])}")
+            click.echo(f"  majority accuracy   {_number(figures['baseline_accuracy'])}")
         else:
             click.echo(f"  test MAE            {_number(figures['test_mae'], figures['unit'])}")
             click.echo(f"  MAE of mean value   {_number(figures['baseline_mae'], figures['unit'])}")
@@ -51,7 +51,7 @@ def _fold_lines(summary: Result, name: str) -> Iterator[str]:
     if summary["task"] == "classification":
         yield f"  test AUC            {_with_confidence(figures, 'test_auc')}"
         yield f"  test accuracy       {_with_confidence(figures, 'test_accuracy')}"
-        yield f"  majority's accuracy {_with_confidence(figures, 'baseline_accuracy')}"
+        yield f"  majority accuracy   {_with_confidence(figures, 'baseline_accuracy')}"
     else:
         yield f"  test MAE            {_with_confidence(figures, 'test_mae', figures['unit'])}"
         yield f"  MAE of mean value   {_with_confidence(figures, 'baseline_mae', figures['unit'])}"

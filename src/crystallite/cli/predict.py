@@ -23,11 +23,11 @@ from .paths import INPUT, OutputFile
 @click.option(
     "--ties",
     type=click.Choice(["shared", "first"]),
-    help="shared: predictions depend on the crystal alone. first: neighbours as the published code has them. "
+    help="shared: predictions depend only on the crystal. first: neighbours as in the published code. "
     " [default: as the model was trained; shared for a .pth.tar]",
 )
-@click.option("--device", default="cpu", show_default=True, help="Of the network: cpu, cuda, ...")
-@click.option("--skip-bad", is_flag=True, help="Exit with status 0 although some inputs could not be used.")
+@click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, ...")
+@click.option("--skip-bad", is_flag=True, help="Exit with status 0 even if some inputs cannot be used.")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )
@@ -44,14 +44,14 @@ def command(
 
     MODEL is a run folder, a .safetensors file or a .pth.tar of the published code. Each INPUT is a file
     that `data import` reads (CIF, POSCAR, extended XYZ, JSON, ...), a folder or pattern of such files, a
-    Parquet dataset or a built-in name (builtin:NAME beside a folder NAME).
+    Parquet dataset or a built-in name (builtin:NAME if there is also a folder NAME).
 
     \b
     Examples:
       crystallite predict runs/gap my-cifs/ -o gaps.csv
       crystallite predict formation-energy-per-atom.pth.tar 'db/*.cif' elastic -o energies.parquet
 
-    An input that cannot be used is reported with its reason, the others are predicted; the exit status is
+    An input that cannot be used is reported with its reason, and the others are predicted; the exit status is
     then 1, or 0 with --skip-bad. The table has material_id (the file's name without .cif; a/x and b/x for two
     files x.cif) and the target.
     """

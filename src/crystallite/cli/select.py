@@ -17,14 +17,18 @@ SHOWN = 5  # ids that are not there
 
 @click.command(name="select")
 @click.argument("data")
-@click.option("--ids", "ids_path", type=INPUT, help="File with an id in every line.")
+@click.option("--ids", "ids_path", type=INPUT, help="File with one id per line.")
 @click.option("--article", type=click.Choice(ARTICLE_LISTS), help="The ids of the CGCNN article (2018).")
-@click.option("--exclude", is_flag=True, help="Take the crystals that are not among these ids.")
-@click.option("--map", "map_path", type=INPUT, help="Map of ids to what they are today.")
+@click.option("--exclude", is_flag=True, help="Select the crystals that are not among these ids.")
+@click.option("--map", "map_path", type=INPUT, help="Map of ids to today's ids.")
 @click.option(
-    "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Take these only; repeatable."
+    "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Select only these; repeatable."
 )
-@click.option("--not-deprecated", is_flag=True, help="Leave out what is deprecated; missing counts as not.")
+@click.option(
+    "--not-deprecated",
+    is_flag=True,
+    help="Leave out deprecated crystals; a missing value counts as not deprecated.",
+)
 @click.option("-o", "--output", required=True, type=DATASET, help="The .parquet file to write.")
 def command(
     data: str,
@@ -36,7 +40,7 @@ def command(
     not_deprecated: bool,
     output: Path,
 ) -> None:
-    """Take a part of DATA by ids or values.
+    """Select crystals of DATA by ids or values.
 
     \b
     The earlier reproduction's three sets, from everything the Materials Project has:
@@ -51,9 +55,9 @@ def command(
     refuse_input(output, [data, *(path for path in (ids_path, map_path) if path is not None)])
     ids = _ids(ids_path, article)
     if ids is None and (exclude or map_path):
-        raise CrystalliteError("--exclude and --map go with --ids or --article")
+        raise CrystalliteError("--exclude and --map need --ids or --article")
     if ids is None and not (conditions or not_deprecated):
-        raise CrystalliteError("say what to take: --ids, --article, --where or --not-deprecated")
+        raise CrystalliteError("say what to select: --ids, --article, --where or --not-deprecated")
     dataset = read_dataset(data)
     total = len(dataset)
     dataset = full_set(dataset) if not_deprecated else dataset
@@ -67,7 +71,7 @@ def command(
         dataset, absent = select_ids(dataset, ids, id_map, exclude=exclude)
         _report_absent(absent, len(set(ids)), data)
     if not len(dataset):
-        raise CrystalliteError(f"no crystal of {data} fits; nothing is written")
+        raise CrystalliteError(f"no crystal of {data} matches; nothing is written")
     dataset.write(output)
     click.echo(f"{output}: {len(dataset):,} of {total:,} crystals")
 

@@ -11,15 +11,15 @@ from .options import is_given, only_target, settings_of, training_options
 from .outcomes import print_group, print_run
 from .paths import INPUT
 
-_ALONE = "--parallel is for several trainings: it goes with --folds or --members"
+_ALONE = "--parallel needs several training runs: use it with --folds or --members"
 
 
 @click.command()
 @click.argument("data", required=False)
 @training_options
-@click.option("--folds", type=click.IntRange(3), metavar="K", help="Cross-validate: K trainings.")
+@click.option("--folds", type=click.IntRange(3), metavar="K", help="Cross-validate with K training runs.")
 @click.option("--members", type=click.IntRange(2), metavar="K", help="Train an ensemble of K.")
-@click.option("--resume", type=INPUT, metavar="RUN", help="Go on with an interrupted run.")
+@click.option("--resume", type=INPUT, metavar="RUN", help="Resume an interrupted run.")
 def command(
     data: str | None,
     targets: tuple[str, ...],
@@ -37,11 +37,11 @@ def command(
       crystallite train elastic --target bulk_modulus:log10 --folds 5 --parallel 2
       crystallite train --resume runs/gap
 
-    The run folder then holds config.toml, metrics.jsonl (a line an epoch), best.safetensors (the model),
-    test_predictions.csv, summary.json and figures. Ctrl-C saves before it stops.
+    The run folder then holds config.toml, metrics.jsonl (one line per epoch), best.safetensors (the model),
+    test_predictions.csv, summary.json and figures. Ctrl-C saves the state before it stops.
 
     With --folds K every crystal is tested once; with --members K an ensemble is trained, whose predictions
-    carry a calibrated standard deviation. Each has its run folder inside RUN; --resume goes on with them.
+    carry a calibrated standard deviation. Each has its run folder inside RUN; --resume RUN resumes them.
     """
     from ..experiments import experiment as experiments
     from ..training import train as training
@@ -89,6 +89,4 @@ def _refuse_what_resume_ignores() -> None:
         if parameter.name and parameter.name not in followed and is_given(parameter.name)
     ]
     if ignored:
-        raise click.UsageError(
-            f"--resume goes on with the settings in config.toml: leave out {', '.join(ignored)}"
-        )
+        raise click.UsageError(f"--resume uses the settings in config.toml: leave out {', '.join(ignored)}")

@@ -27,7 +27,7 @@ from .paths import INPUT, OutputFolder
     show_default=True,
     help="Finished trials in total, over all processes and restarts.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Of each trial.  [default: as train]")
+@click.option("--epochs", type=click.IntRange(1), help="Epochs of each trial.  [default: as for train]")
 @click.option("--space", type=INPUT, metavar="FILE.toml", help="What to search; see --print-space.")
 @click.option("--print-space", is_flag=True, help="Print the default search space as TOML and stop.")
 @click.option(
@@ -52,18 +52,22 @@ from .paths import INPUT, OutputFolder
     default="80/10/10",
     show_default=True,
     metavar="TRAIN/VAL/TEST",
-    help="Percentages, shares or numbers of crystals.",
+    help="Percentages, fractions or numbers of crystals.",
 )
 @click.option(
     "--split-column", default="", metavar="NAME", help="Column that says train, validation or test."
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of split, trainings and search."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the split, the training runs and the search.",
 )
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )
-@click.option("--device", default="cpu", show_default=True, help="Of the network: cpu, cuda, ...")
+@click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, ...")
 def command(data: str | None, targets: tuple[str, ...], print_space: bool, **options: Any) -> None:
     """Search for the settings with the smallest validation error on DATA.
 
@@ -73,9 +77,9 @@ def command(data: str | None, targets: tuple[str, ...], print_space: bool, **opt
       crystallite tune --print-space > space.toml
       crystallite tune mine.parquet --target band_gap --space space.toml
 
-    The first trial takes the default settings, if they lie in the space. The folder then holds best.toml
-    (for crystallite train --config), trials.csv and figures. The test crystals are never looked at. A stopped
-    search goes on, and more processes join it, by the same command.
+    The first trial has the default settings, if they lie in the space. The folder then holds best.toml
+    (for crystallite train --config), trials.csv and figures. The search never sees the test set.
+    Run the same command again to resume a stopped search, or at the same time to share the work.
     """
     from ..tuning.space import DEFAULT_SPACE
 

@@ -19,9 +19,9 @@ from .paths import INPUT
 def command(run: Path, workers: int, device: str) -> None:
     """Train RUN again from its config.toml and compare the weights bit for bit.
 
-    Of folds, an ensemble or a learning curve every training is repeated. The same bits are promised for the
-    same data, settings, seed, versions, number of processes and kind of processor, whatever --workers. Exit
-    status 1 if any differ.
+    Every training run of a cross-validation, an ensemble or a learning curve is repeated. The same bits are
+    promised for the same data, settings, seed, versions, number of processes and type of CPU, whatever
+    --workers. Exit status 1 if any differ.
     """
     from ..training.verification import finished_runs, verify
 
@@ -29,7 +29,7 @@ def command(run: Path, workers: int, device: str) -> None:
     for folder in finished_runs(run):
         verdict = verify(folder, workers=workers, device=device)
         for name, (before, now) in verdict.changed_environment.items():
-            click.echo(f"{folder}: {name} was {before}, is {now}: other bits are possible", err=True)
+            click.echo(f"{folder}: {name} was {before}, is {now}: results may differ in rounding", err=True)
         if verdict.same:
             click.echo(f"{folder}: repeated bit for bit")
         else:

@@ -7,7 +7,7 @@ It knows nothing of crystals and networks. Imports errors, extras and files.
 - threads: `own_threads`, compiled loops over blocks on as many threads as PyTorch is set to use
 - buffers: working arrays used again from step to step
 - devices: `usable_device`, `device_name`
-- distributed: `process_group`, `add_gradients` and what else several processes of one training agree on
+- distributed: `process_group`, `add_gradients` and what else several processes of one training run agree on
 - rendezvous: where these processes meet
 - shared_sums: sums over the processes of one machine through memory that they share
 """

@@ -147,10 +147,10 @@ class _Announcement(event.Listener):  # type: ignore[misc]
             return
         self.said = True
         if _cache_folder() is None:
-            when = "nothing can be kept for next time: set NUMBA_CACHE_DIR to a folder that can be written to"
+            when = "the compiled code cannot be cached: set NUMBA_CACHE_DIR to a writable folder"
         else:
             when = "the first time only"
-        print(f"compiling for this processor ({when}) ...", file=sys.stderr, flush=True)
+        print(f"compiling for this CPU ({when}) ...", file=sys.stderr, flush=True)
 
 
 event.register("numba:compile", _Announcement())

@@ -148,7 +148,7 @@ def check_crystal(crystal: Crystal, source: str) -> None:
     if volume < 1e-3 * max(prod(lengths), 1.0):
         raise CrystalError(source, f"the cell has no volume ({volume:.2g} Å³)")
     if volume < MIN_ATOM_VOLUME * n_atoms:
-        raise CrystalError(source, f"{n_atoms:,} atoms have no room in {volume:.2g} Å³")
+        raise CrystalError(source, f"{n_atoms:,} atoms do not fit into {volume:.2g} Å³")
     if volume < MAX_SKEW * prod(lengths) and _n_images(crystal) > MAX_IMAGES:
         raise CrystalError(source, "the cell is too skewed to find neighbours in; reduce it first (Niggli)")
     distance = distance_below(MIN_DISTANCE, crystal.lattice, crystal.frac_coords)

@@ -37,7 +37,7 @@ def builtin_name(word: str | Path) -> str | None:
     if word in BUILTIN and Path(word).exists():
         what = "folder" if Path(word).is_dir() else "file"
         raise CrystalliteError(
-            f"{word} is a built-in dataset and a {what} here: "
-            f"write {PREFIX}{word} for the one, ./{word} for the other"
+            f"{word} is both a built-in dataset and a {what} here: "
+            f"write {PREFIX}{word} for the dataset, ./{word} for the {what}"
         )
     return word if word in BUILTIN else None

@@ -115,7 +115,7 @@ def _check_columns(table: pa.Table, source: str) -> None:
         _decoded(unit.decode, f"{source}: the unit of column {field.name}")
     for key, value in (table.schema.metadata or {}).items():
         if key.startswith(METADATA_PREFIX.encode()):
-            _decoded((key + value).decode, f"{source}: what it says of itself")
+            _decoded((key + value).decode, f"{source}: its metadata")
 
 
 def _decoded(read: Callable[[], Any], what: str) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6827, 0.7, 0.8, 0.9, 0.9545])
-ONE_DEVIATION = 0.6827  # share of a normal distribution within one standard deviation
+ONE_DEVIATION = 0.6827  # fraction of a normal distribution within one standard deviation
 LEAST_VALUES = 40  # of validation data: the size of a deviation is then known to 15 % (standard error)
 _RATIOS = np.geomspace(0.03, 30, 81)  # of the floor to the typical spread, in steps of 9 %
 _PRIOR = math.log(2)  # where few values cannot tell this ratio, it is 1 give or take a factor of two
@@ -99,7 +99,7 @@ def fit_calibration(error: Values, spread: Values, transform: str = "standard") 
 
 
 def _one_deviation(size: Values) -> float:
-    """Return what 68.27 % of new errors are smaller than: the rank p (n + 1) has this share on average."""
+    """Return what 68.27 % of new errors are smaller than: the rank p (n + 1) is this fraction on average."""
     return float(np.quantile(size, ONE_DEVIATION, method="weibull"))
 
 
@@ -117,7 +117,7 @@ def _cost(ratio: Values, shapes: Values) -> Values:
 
 
 def coverage(error: Values, deviation: Values, levels: Values = LEVELS) -> Values:
-    """Return the share of errors inside the central interval of each nominal level."""
+    """Return the fraction of errors inside the central interval of each nominal level."""
     known = np.isfinite(error)
     widths = [NormalDist().inv_cdf((1 + float(level)) / 2) for level in levels]
     return np.array([(np.abs(error[known]) <= width * deviation[known]).mean() for width in widths])

@@ -1,4 +1,4 @@
-"""Pictures of a training: the only file that draws."""
+"""Pictures of a training run: the only file that draws."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def plot_reliability(path: Path, levels: Values, raw: Values, calibrated: Values
     axes.plot(levels, calibrated, "o-", color=_BLUE, markersize=4, label="calibrated")
     axes.set_aspect("equal")
     axes.set_xlabel("nominal coverage")
-    axes.set_ylabel("observed share of test errors")
+    axes.set_ylabel("observed fraction of test errors")
     axes.legend(frameon=False)
     _save(figure, path)
 

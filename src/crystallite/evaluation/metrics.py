@@ -21,7 +21,7 @@ def root_mean_square_error(truth: Values, predicted: Values) -> float:
 
 
 def r_squared(truth: Values, predicted: Values) -> float:
-    """Share of the variance explained, 1 for perfect predictions, 0 for the mean."""
+    """Fraction of the variance explained, 1 for perfect predictions, 0 for the mean."""
     known = np.isfinite(truth)
     spread = np.square(truth[known] - truth[known].mean()).sum() if known.any() else 0.0
     return float(1 - np.square(truth - predicted)[known].sum() / spread) if spread > 0 else float("nan")
@@ -45,6 +45,6 @@ def area_under_curve(truth: Values, probability: Values) -> float:
 
 
 def accuracy(truth: Values, probability: Values) -> float:
-    """Share of known entries on the right side of one half."""
+    """Fraction of known entries on the right side of one half."""
     known = np.isfinite(truth)
     return float(((probability > 0.5) == (truth == 1))[known].mean()) if known.any() else float("nan")

@@ -1,6 +1,6 @@
 """The one shape of results: lines of metrics.jsonl, summary.json, `Run.summary`.
 
-{"targets": {NAME: {FIGURE: value}}, FIGURE: value}, for one target and several, of one training and of many:
+{"targets": {NAME: {FIGURE: value}}, FIGURE: value}, for one target and several, of one run and of many:
 what belongs to a target stands under its name, what belongs to all beside it. A figure that is not known is
 None. The figures are listed in docs/training.md.
 """
@@ -59,7 +59,7 @@ def upgraded(result: Mapping[str, Any], names: Sequence[str] = ()) -> Result:
 
 
 def epoch_result(entry: Any, names: Sequence[str]) -> Result:
-    """Return an entry of a training's history in today's shape; ValueError for what is none."""
+    """Return an entry of a training run's history in today's shape; ValueError for what is none."""
     if not isinstance(entry, Mapping):
         raise ValueError(f"an epoch's results are {type(entry).__name__}")
     numbers = [entry.get(figure) for figure in ("epoch", "loss", "seconds")]

@@ -1,4 +1,4 @@
-"""Experiments: several trainings that answer one question together.
+"""Experiments: several training runs that answer one question together.
 
 Imports training and what is below it.
 

@@ -47,7 +47,9 @@ def train_folds(folder: Path, *, data: Dataset | None = None, parallel: int = 1,
     splits = start_all(dataset, configs, folder, parallel=parallel, **options)
     tested = np.concatenate([split.test for split in splits.values()])
     if len(np.unique(tested)) < len(tested):
-        raise CrystalliteError(f"{folder}: its folds test crystals twice, as begun by 0.1.0; train anew")
+        raise CrystalliteError(
+            f"{folder}: its folds, begun with version 0.1.0, test crystals twice; start a new run"
+        )
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
     tables = [run_folder.read_predictions(folder / name / run_folder.PREDICTIONS) for name in summaries]
     summary = {"folds": count, **_tested(folder, list(summaries.values()), tables)}

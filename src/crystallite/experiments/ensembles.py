@@ -1,4 +1,4 @@
-"""Ensembles: the same training from different seeds; their spread, calibrated, is the uncertainty."""
+"""Ensembles: the same training run from different seeds; their spread, calibrated, is the uncertainty."""
 
 from __future__ import annotations
 
@@ -56,19 +56,21 @@ def plan_members(dataset: Dataset, config: RunConfig, n_members: int, *, workers
     trainer = prepare(dataset, config, workers=workers)
     if config.model.task == "regression":
         if not len(trainer.split.validation):
-            raise CrystalliteError("an ensemble is calibrated on validation crystals, and the split has none")
+            raise CrystalliteError(
+                "an ensemble is calibrated on the validation set, which is empty in this split"
+            )
         _warn_of_few(trainer.targets, trainer.values[trainer.split.validation])
     return n_members
 
 
 def _warn_of_few(targets: Targets, validation: Values) -> None:
-    """Warn of targets with too few known values among those of the validation part, (crystals, targets)."""
+    """Warn of targets with too few known values among those of the validation set, (crystals, targets)."""
     for name, n_values in zip(targets.names, np.isfinite(validation).sum(axis=0), strict=True):
         if n_values < LEAST_VALUES:
             outcome = "rough" if n_values else "unknown (NaN)"
             warnings.warn(
-                f"{name} is known of {n_values} validation crystals; with fewer than {LEAST_VALUES}, "
-                f"{name}_std is {outcome}: choose a larger validation part with --split",
+                f"{name} is known for {n_values} validation crystals; with fewer than {LEAST_VALUES}, "
+                f"{name}_std is {outcome}: choose a larger validation set with --split",
                 stacklevel=3,
             )
 
@@ -80,7 +82,7 @@ def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 
     configs = member_configs(config, count)
     split, *others = start_all(dataset, configs, folder, parallel=parallel, **options).values()
     if not all(np.array_equal(*parts) for other in others for parts in zip(split, other, strict=True)):
-        raise CrystalliteError(f"{folder}: its members do not share one split; train anew")
+        raise CrystalliteError(f"{folder}: its members do not share one split; start a new run")
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
     models = [read_model(folder / name / BEST) for name in configs]
     trainer = prepare(dataset, config, split=split)

@@ -247,7 +247,7 @@ def _kind_of(path: Path) -> str:
     kind, wanted = next(iter(group.items())) if isinstance(group, dict) and len(group) == 1 else ("", 0)
     numbers = wanted if isinstance(wanted, list) and wanted else [wanted]
     if kind not in KINDS or not all(type(number) is int and number > 0 for number in numbers):
-        raise CrystalliteError(f"{path} is damaged: it says neither folds, members nor sizes")
+        raise CrystalliteError(f"{path} is damaged: it names neither folds nor members nor sizes")
     return kind
 
 

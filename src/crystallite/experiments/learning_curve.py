@@ -31,20 +31,20 @@ def size_configs(config: RunConfig, sizes: Sequence[int]) -> dict[str, RunConfig
 
 
 def plan_sizes(dataset: Dataset, config: RunConfig, sizes: Sequence[int], *, workers: int = 1) -> list[int]:
-    """Return the sizes in order, each once; given none, six that double up to the whole training part.
+    """Return the sizes in order, each once; given none, six that double up to the whole training set.
 
     Raises CrystalliteError for sizes that cannot be trained or compared.
     """
     if len(config.data.targets) != 1 or config.model.task != "regression":
-        raise CrystalliteError("a learning curve is of the error of one regression target")
+        raise CrystalliteError("a learning curve needs exactly one regression target")
     split = prepare(dataset, config, workers=workers).split
     whole = len(split.train)
     sizes = sorted({int(size) for size in sizes} or {whole >> k for k in range(6) if whole >> k > 1})
     if not len(split.test):
-        raise CrystalliteError("a learning curve needs test crystals, and the split has none")
+        raise CrystalliteError("a learning curve needs a test set, which is empty in this split")
     if sizes and not 2 <= sizes[0] <= sizes[-1] <= whole:
         raise CrystalliteError(
-            f"sizes of a learning curve lie between 2 and the {whole} training crystals, "
+            f"sizes of a learning curve must lie between 2 and the {whole} training crystals, "
             f"not {', '.join(map(str, sizes))}"
         )
     if len(sizes) < 2:
@@ -53,9 +53,9 @@ def plan_sizes(dataset: Dataset, config: RunConfig, sizes: Sequence[int], *, wor
 
 
 def train_sizes(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
-    """Train on growing parts of one training set, test all on one test set, and fit error = a N^-b.
+    """Train on growing subsets of one training set, test all on one test set, and fit error = a N^-b.
 
-    The folder holds config.toml and the sizes; finished sizes are kept when it goes on.
+    The folder holds config.toml and the sizes; finished sizes are kept when it is resumed.
     """
     config, sizes = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["sizes"]
     dataset = run_dataset(config, folder, data)

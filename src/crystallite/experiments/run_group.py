@@ -1,4 +1,4 @@
-"""Several trainings that belong together, in run folders below one folder."""
+"""Several training runs that belong together, in run folders below one folder."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ def start_all(
     """Make the run folders below `folder` that are not there yet; return the split of each run.
 
     parallel, workers, device: as of `train_all`, whose other options have no say here. Runs of the same data
-    settings have one split. Raises CrystalliteError where trainings cannot run side by side.
+    settings have one split. Raises CrystalliteError where training runs cannot go side by side.
     """
     if parallel > 1 and not all(config.data.source for config in configs.values()):
         raise CrystalliteError(
-            "trainings side by side read the dataset from disk: write it to a Parquet file and give its path"
+            "training runs side by side read the dataset from disk: write it to a Parquet file "
+            "and give its path"
         )
     splits: dict[str, Split] = {}
     of_settings: dict[DataConfig, Split] = {}
@@ -72,8 +73,8 @@ def train_all(
 ) -> dict[str, Result]:
     """Train in the run folders below `folder` that `start_all` made, and return their summaries.
 
-    Finished ones are left as they are, interrupted ones go on. parallel: how many train side by side, each
-    in a process with its share of the threads; needs a dataset that is on disk. Raises
+    Finished ones are left as they are, interrupted ones are resumed. parallel: how many train side by side,
+    each in a process with its fraction of the threads; needs a dataset that is on disk. Raises
     TrainingInterruptedError (after saving) on Ctrl-C or SIGTERM.
     """
     missing = [folder / name for name in configs if not (folder / name / run_folder.SUMMARY).exists()]
@@ -90,7 +91,7 @@ def train_all(
                     bar.update()
     except TrainingInterruptedError as stopped:
         raise TrainingInterruptedError(
-            f"stopped, nothing is lost; go on with: crystallite train --resume {folder}"
+            f"stopped, the state is saved; resume with: crystallite train --resume {folder}"
         ) from stopped
     return {name: run_folder.read_summary(folder / name) for name in configs}
 
@@ -125,7 +126,7 @@ def half_width(values: np.ndarray, test_share: float = 0.0) -> float:
     """Return the half-width of the 95 % confidence interval of the mean of two or more values.
 
     test_share: test crystals for each training crystal, where runs differ by their split. Their training
-    parts overlap, so the values vary together and the mean is less sure than that of as many independent
+    sets overlap, so the values vary together and the mean is less sure than that of as many independent
     ones: its variance is (1 / n + test_share) times theirs (Nadeau and Bengio, Machine Learning 52, 239,
     2003). 0: independent values.
     """

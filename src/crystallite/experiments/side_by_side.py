@@ -1,4 +1,4 @@
-"""Trainings side by side: processes that save and stop when the one that started them wants it, or ends."""
+"""Training runs side by side: processes that save and stop when their parent process says so, or ends."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def dataset_graphs(
         with FileLock(f"{folder}.lock"):
             return _opened(folder) or _built(folder, build)
     except OSError as error:
-        warnings.warn(f"graphs are not kept for next time: {folder}: {error}", stacklevel=2)
+        warnings.warn(f"graphs cannot be cached in {folder}: {error}", stacklevel=2)
         return build()
 
 

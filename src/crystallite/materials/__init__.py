@@ -3,7 +3,7 @@
 Imports graphs, datasets, evaluation and what is below them; nothing of networks.
 
 - groups: which crystals are the same material, however they are written down
-- splits: training, validation and test parts that never share a material
+- splits: training, validation and test sets that never share a material
 - audit: what is in a dataset or a list more than once
 - difference: two datasets compared
 """

@@ -46,10 +46,10 @@ class IdAudit:
 
 
 class Leak(NamedTuple):
-    """Crystals of a split that have a twin (the same material) in an earlier part.
+    """Crystals of a split that have a twin (the same material) in an earlier set.
 
     test, validation: sizes. test_in_train, validation_in_train, test_in_validation: how many crystals of the
-    first part have a twin in the second. groups: materials that lie in more than one part.
+    first set have a twin in the second. groups: materials that lie in more than one set.
     """
 
     validation: int
@@ -83,7 +83,7 @@ def repeated(groups: Indices) -> list[Indices]:
 
 
 def find_leak(groups: Indices, split: Split) -> Leak:
-    """Count the crystals that lie in one part while the same material lies in an earlier one."""
+    """Count the crystals that lie in one set while the same material lies in an earlier one."""
     train, validation, test = (set(groups[part].tolist()) for part in split)
 
     def twins(rows: Indices, others: set[int]) -> int:
@@ -140,7 +140,7 @@ def write_groups(
     properties: Sequence[str] = (),
 ) -> None:
     """Write a CSV of the repeated crystals, one row each: group, material_id, row in the dataset, formula,
-    atoms of the cell, then the part of a split if given and the values of `properties`.
+    atoms of the cell, then the set of a split if given and the values of `properties`.
     """
     ids = dataset.ids
     columns: list[tuple[str, Sequence[Any]]] = [("split", parts)] if parts is not None else []
@@ -173,7 +173,7 @@ def spread(values: NDArray[np.float64], groups: Sequence[Indices]) -> NDArray[np
 
 
 def part_names(split: Split, n_crystals: int) -> list[str]:
-    """Return the part of every crystal, "" where it is in none."""
+    """Return the set of every crystal, "" where it is in none."""
     names = [""] * n_crystals
     for part, rows in split._asdict().items():
         for row in rows.tolist():

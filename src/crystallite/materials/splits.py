@@ -1,6 +1,6 @@
-"""Training, validation and test parts that never share a material.
+"""Training, validation and test sets that never share a material.
 
-Works on the group numbers of `materials.material_groups`, a group lying in one part, and returns row numbers.
+Works on the group numbers of `materials.material_groups`, a group lying in one set, and returns row numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PART_NAMES = {
 
 
 class Split(NamedTuple):
-    """Row positions of each part, in random order (in row order when a column decides)."""
+    """Row positions of each set, in random order (in row order when a column decides)."""
 
     train: Indices
     validation: Indices
@@ -49,10 +49,10 @@ class Parts(NamedTuple):
 def random_split(groups: Indices, parts: Sequence[Any], seed: int) -> Split:
     """Split rows at random, whole groups together.
 
-    parts: (train, validation, test) as shares that add up to at most 1, as percentages that add up to 100, or
-    as numbers of crystals; Parts with a unit where that is not clear. A group that no longer fits into test
-    or validation goes on to the next part; training takes what is left, unless the parts leave some crystals
-    unused.
+    parts: (train, validation, test) as fractions that add up to at most 1, as percentages that add up to 100,
+    or as numbers of crystals; Parts with a unit where that is not clear. A group that no longer fits into test
+    or validation moves on to the next set; training takes what is left, unless the sizes leave some
+    crystals unused.
     """
     n_train, n_validation, n_test = _sizes(Parts(*parts), len(groups))
     order = np.random.default_rng(seed).permutation(len(groups))
@@ -105,7 +105,7 @@ def column_split(labels: Sequence[str | None]) -> Split:
     if unknown:
         found = ", ".join(f"{label!r} ({count} rows)" for label, count in unknown.most_common(5))
         raise CrystalliteError(
-            f"the split column says {found}; it takes train, validation, test, "
+            f"the split column has {found}; it takes train, validation, test, "
             "and nothing (or unused) for crystals to leave out"
         )
     names = np.array([_PART_NAMES[word] for word in words])
@@ -129,7 +129,7 @@ def given_split(parts: Mapping[str, Any], ids: Sequence[str]) -> Split:
         rows[part] = _rows_of(crystals, ids, part)
     counts = np.bincount(np.concatenate(list(rows.values())), minlength=len(ids))
     if counts.max(initial=0) > 1:
-        raise CrystalliteError(f"split: {ids[int(counts.argmax())]} is in it twice")
+        raise CrystalliteError(f"split: {ids[int(counts.argmax())]} appears twice")
     return Split(*rows.values())
 
 
@@ -187,7 +187,7 @@ def _sizes(parts: Parts, n_rows: int) -> tuple[int, int, int]:
         return _shared_out(list(parts[:3]), n_rows)
     if any(part != int(part) for part in parts[:3]):
         raise CrystalliteError(
-            f"shares of a split add up to at most 1, or to 100 as percentages, not {total:g}"
+            f"fractions of a split must add up to at most 1, percentages to 100, not {total:g}"
         )
     train, validation, test = map(int, parts[:3])
     if not parts.unit and total < min(100, n_rows):
@@ -203,9 +203,11 @@ def _sizes(parts: Parts, n_rows: int) -> tuple[int, int, int]:
 
 
 def _shared_out(shares: Sequence[float], n_rows: int) -> tuple[int, int, int]:
-    """Turn shares of the rows into numbers; shares that add up to 1 use every row."""
+    """Turn fractions of the rows into numbers; fractions that add up to 1 use every row."""
     if sum(shares) > 1 + 1e-9:
-        raise CrystalliteError(f"shares of a split add up to at most 100 %, not {100 * sum(shares):g} %")
+        raise CrystalliteError(
+            f"percentages of a split must add up to at most 100 %, not {100 * sum(shares):g} %"
+        )
     n_train, n_validation, n_test = (round(share * n_rows) for share in shares)
     if sum(shares) > 1 - 1e-9:
         n_train = n_rows - n_validation - n_test

@@ -75,7 +75,7 @@ def read_model(path: str | Path) -> TrainedModel:
         network = network_with(_weights(tensors), ModelConfig.from_dict(header["model"]))
         graph, targets = GraphConfig.from_dict(header["graph"]), Targets.from_dict(header["targets"])
         if (targets.task, targets.n_outputs) != (network.config.task, network.config.n_outputs):
-            raise CrystalliteError(f"its network has not the outputs of its targets {targets.names}")
+            raise CrystalliteError(f"its network does not have the outputs of its targets {targets.names}")
     except (KeyError, TypeError, RuntimeError, CrystalliteError) as error:
         raise CrystalliteError(f"{path} is not a Crystallite model: {one_line(error)}") from error
     seen = Seen(*hashes) if len(hashes) == len(Seen._fields) else None

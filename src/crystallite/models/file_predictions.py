@@ -209,7 +209,7 @@ def _table_writer(output: Path | None, names: Sequence[str]) -> Iterator[Write]:
         partial.replace(target)
     except OSError as error:
         raise CrystalliteError(
-            f"cannot write {output}: {error.strerror or error}; what is done is in {partial}"
+            f"cannot write {output}: {error.strerror or error}; the predictions made so far are in {partial}"
         ) from error
     except KeyboardInterrupt:
         raise CrystalliteError(f"interrupted; the predictions made so far are in {partial}") from None

@@ -41,7 +41,9 @@ def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.
     """
     linear = model.targets.task == "regression" and set(model.targets.transforms) == {"standard"}
     if model.network.config.readout != "per-atom" or not linear:
-        raise CrystalliteError("contributions of atoms need a model of readout = per-atom, without log10")
+        raise CrystalliteError(
+            "contributions of atoms need a model with readout = per-atom and without log10"
+        )
     rows, network = np.arange(graphs.n_crystals), model.network
     parts = [
         network.contributions(batch_inputs(network, graphs, rows[batch])) for batch in _batches(graphs, rows)

@@ -29,7 +29,7 @@ TIES_UNKNOWN = (
     "published checkpoints do not say how they treat equally distant neighbours; their ties are shared "
     "here, ties = first repeats the published code's choice"
 )
-NO_NUMBER = "the model's prediction is not a finite number: the crystal is unlike all that it was trained on"
+NO_NUMBER = "the model's prediction is not a finite number: the crystal is unlike anything it was trained on"
 ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their calibration
 
 
@@ -252,7 +252,7 @@ def _load_ensemble(path: Path) -> EnsemblePredictor:
         if model.graph.effective() != models[0].graph.effective():
             raise CrystalliteError(
                 f"{path}: {name} was trained with other graph settings than {names[0]} "
-                f"({model.graph}, {models[0].graph}); they are no ensemble, train it anew"
+                f"({model.graph}, {models[0].graph}); they do not form an ensemble; train a new one"
             )
     try:
         if isinstance(written, dict):

@@ -21,7 +21,7 @@ class Targets(Settings):
     """Names, units and normalisation of the predicted properties.
 
     transforms: `standard` or `log10` for each target. mean, std: of the transformed values of the training
-    part alone; the network predicts (transformed - mean) / std. Classification predicts the probability of
+    set alone; the network predicts (transformed - mean) / std. Classification predicts the probability of
     class 1 of a single 0/1 target, with mean 0 and std 1.
     """
 
@@ -65,7 +65,7 @@ class Targets(Settings):
             known = values[np.isfinite(values[:, column]), column]
             if len(known) < 2:
                 raise CrystalliteError(
-                    f"target {name}: the training part has {len(known)} values, at least 2 needed"
+                    f"target {name}: the training set has {len(known)} values, at least 2 are needed"
                 )
             if task == "classification" and not set(np.unique(known)) <= {0.0, 1.0}:
                 raise CrystalliteError(f"target {name}: classification needs values 0 and 1 only")

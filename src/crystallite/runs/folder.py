@@ -33,8 +33,8 @@ from ..settings.config import GraphConfig, ModelConfig, Settings, Task, TrainCon
 
 CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
 PREDICTIONS, SUMMARY, SPLIT = "test_predictions.csv", "summary.json", "split.csv"
-GIVEN = "given"  # the split setting of a run whose caller named the crystals of each part
-LOCK = ".lock"  # held by the training at work in the folder
+GIVEN = "given"  # the split setting of a run whose caller named the crystals of each set
+LOCK = ".lock"  # held by the training run that uses the folder
 PARITY, LEARNING_CURVE = "parity.png", "learning_curve.png"
 GROUP = "group.json"  # in the folder of several runs: {"folds": k} or {"members": k}
 
@@ -81,7 +81,7 @@ class RunConfig:
     training: TrainConfig
 
     def write(self, folder: Path, device: str = "cpu") -> None:
-        """Write config.toml, with the software and the device of the training."""
+        """Write config.toml, with the software and the device of the training run."""
         parts = {name: getattr(self, name).to_dict() for name in ("data", "graph", "model", "training")}
         write_text(folder / CONFIG, tomli_w.dumps({**parts, "environment": environment(device)}))
 
@@ -154,9 +154,7 @@ def new_folder(out: str | Path | None, name: str) -> Path:
                 ) from error
     folder = Path(out)
     if folder.is_dir() and any(folder.iterdir()):
-        hint = (
-            f"go on with it: crystallite train --resume {folder}, or " if (folder / CONFIG).exists() else ""
-        )
+        hint = f"resume it: crystallite train --resume {folder}, or " if (folder / CONFIG).exists() else ""
         raise CrystalliteError(f"{folder} is not empty; {hint}choose another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,9 +167,9 @@ def new_folder(out: str | Path | None, name: str) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a run folder while the block runs; processes of one training share it.
+    """Keep other training runs out of a run folder while the block runs; the processes of one share it.
 
-    Raises CrystalliteError if another training is at work in it. The lock ends with the process.
+    Raises CrystalliteError if another training run is using it. The lock ends with the process.
     """
     lock = FileLock(folder / LOCK)
 
@@ -179,7 +177,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise CrystalliteError(f"{folder}: another training is at work in this folder") from None
+            raise CrystalliteError(f"{folder}: another training run is using this folder") from None
         except OSError as error:
             raise WriteError(f"cannot lock {folder / LOCK}: {error.strerror or error}") from error
 
@@ -191,7 +189,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
-    """Write metrics.jsonl, one line an epoch."""
+    """Write metrics.jsonl, one line per epoch."""
     write_text(folder / METRICS, "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in history))
 
 

@@ -1,4 +1,4 @@
-"""Which settings change nothing beside others: one table for trainings and searches."""
+"""Which settings change nothing beside others: one table for training runs and searches."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ def read_dataset(word: str | Path) -> Dataset:
         return imported.dataset
     if kind == "structures":
         raise CrystalliteError(
-            f"{word}: crystals, no dataset; make one of them, where they lack properties with a table: "
-            f"crystallite data import {word} --table TABLE.csv -o DATA.parquet"
+            f"{word} holds crystals and is not a dataset; make one from them, with a table if "
+            f"they lack properties: crystallite data import {word} --table TABLE.csv -o DATA.parquet"
         )
     return Dataset(read_parquet(path), path.stem)
 

@@ -1,8 +1,8 @@
-"""Experiment trackers: what a training shows in TensorBoard, MLflow or ClearML beside its run folder.
+"""Experiment trackers: what a training run shows in TensorBoard, MLflow or ClearML beside its run folder.
 
 A tracker is opened with every epoch that the run already has and makes up what it lacks, so that an
-interrupted and resumed run shows each epoch once. Nothing that happens in a tracker reaches the training: one
-that fails, or does not answer, is reported once and dropped.
+interrupted and resumed run shows each epoch once. Nothing that happens in a tracker reaches the training run:
+one that fails, or does not answer, is reported once and dropped.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Tracker(Protocol):
         """Take an epoch's numbers; epochs count from 1."""
 
     def finish(self, epoch: int, summary: Numbers, figures: Sequence[Path], files: Sequence[Path]) -> None:
-        """Take what the training has come to after its last epoch. figures: PNG files."""
+        """Take what the training run has come to after its last epoch. figures: PNG files."""
 
     def close(self, finished: bool) -> None:
-        """End it. finished: whether the training came to its end."""
+        """End it. finished: whether the training run came to its end."""
 
 
 def known_trackers(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class Tracking:
         self._each(lambda tracker: tracker.finish(summary["epochs"], numbers, figures, files))
 
     def close(self, finished: bool) -> None:
-        """Close all. finished: whether the training came to its end."""
+        """Close all. finished: whether the training run came to its end."""
         self._each(lambda tracker: tracker.close(finished))
 
     def _each(self, action: Callable[[Tracker], None]) -> None:
@@ -157,7 +157,7 @@ def _failure(action: Callable[[], None], seconds: float | None = None) -> str:
 
 
 def _report(name: str, failure: str) -> None:
-    warnings.warn(f"tracking with {name} ends, the training goes on: {failure}", stacklevel=2)
+    warnings.warn(f"tracking with {name} stopped, the training run continues: {failure}", stacklevel=2)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Tracker:
     def start(self, settings: dict[str, str | float], epochs: Sequence[Numbers]) -> None:
         """Write everything anew: what a killed process has left may end anywhere.
 
-        Epochs are dated as if the training had never paused.
+        Epochs are dated as if the training run had never paused.
         """
         for old in self.folder.glob("events.out.tfevents.*"):
             old.unlink()

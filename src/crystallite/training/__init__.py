@@ -12,6 +12,6 @@ Imports models, tracking, runs and what is below them.
 - fine_tuning: starting from a trained model
 - trainer: `Trainer`; a step, an epoch, validation, and a state that can be saved
 - optimization: optimiser, learning-rate schedule, loss, averaging
-- test_results: what is measured on the test part when a training ends
+- test_results: what is measured on the test set when a training run ends
 - verification: `verify`; train a run again and compare, bit for bit
 """

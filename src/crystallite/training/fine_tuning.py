@@ -32,7 +32,7 @@ def start_from(network: CrystalNetwork, targets: Targets, model: TrainedModel) -
     names = [name for name in ours if name not in ("task", "n_outputs", "dropout")]
     other = [f"{name} = {theirs[name]}, not {ours[name]}" for name in names if ours[name] != theirs[name]]
     if other:
-        raise CrystalliteError(f"the model to start from has {', '.join(other)}; leave that to the model")
+        raise CrystalliteError(f"the model to start from has {', '.join(other)}; leave these settings out")
     _copy_weights(network, targets, model)
 
 
@@ -63,7 +63,7 @@ def _same_targets(ours: Targets, theirs: Targets) -> bool:
     for name, (unit, transform), (their_unit, their_transform) in zip(ours.names, *scales, strict=True):
         if (unit, transform) != (their_unit, their_transform):
             warnings.warn(
-                f"the last layer starts anew: {name} is {_scale(unit, transform)} here and "
+                f"the last layer is initialised anew: {name} is {_scale(unit, transform)} here and "
                 f"{_scale(their_unit, their_transform)} in the model to start from",
                 stacklevel=2,
             )

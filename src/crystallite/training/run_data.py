@@ -29,13 +29,14 @@ def run_dataset(config: RunConfig, folder: Path, data: Dataset | None = None) ->
     known = {data_fingerprint(dataset, config.data), data_fingerprint(dataset, config.data, ids=False)}
     if config.data.fingerprint not in known:
         raise CrystalliteError(
-            f"{folder}: crystals, ids or values of {config.data.source or 'data'} have changed; train anew"
+            f"{folder}: crystals, ids or values of {config.data.source or 'data'} have changed; "
+            "start a new run"
         )
     return dataset
 
 
 def data_fingerprint(dataset: Dataset, data: DataConfig, *, ids: bool = True) -> str:
-    """Return SHA-256 (hexadecimal) of what a training reads: crystals, ids, targets, weights, split column.
+    """Return SHA-256 (hexadecimal) of what a run reads: crystals, ids, targets, weights, split column.
 
     ids: False is the fingerprint of version 0.1.0, whose runs keep their split in split.csv all the same.
     """
@@ -83,7 +84,7 @@ def checked_values(
 ) -> NDArray[np.float64]:
     """Return the values of the crystals in use, others unknown.
 
-    Raises CrystalliteError for one that cannot be a class or has no logarithm, in whatever part it is.
+    Raises CrystalliteError for one that cannot be a class or has no logarithm, in whatever set it is.
     """
     used = np.full(values.shape, np.nan)
     for rows in split:
@@ -104,7 +105,7 @@ def checked_values(
             part = next(part for part, rows in split._asdict().items() if row in rows)
             raise CrystalliteError(
                 f"target {name}: {what}, {wrong.sum()} are not, such as {used[row, column]:g} of "
-                f"{dataset.ids[row]} ({part} part)"
+                f"{dataset.ids[row]} ({part} set)"
             )
     return used
 
@@ -121,7 +122,7 @@ def _warn_of_constants(names: Sequence[str], values: NDArray[np.float64]) -> Non
 
 
 def _warn_of_the_unknown(targets: Targets, values: NDArray[np.float64], split: Split) -> None:
-    """Warn of what the validation and test parts cannot tell of the values (crystals, targets) in them."""
+    """Warn of what the validation and test sets cannot tell of the values (crystals, targets) in them."""
     for part in ("validation", "test"):
         rows = getattr(split, part)
         for name, column in zip(targets.names, values[rows].T, strict=True):

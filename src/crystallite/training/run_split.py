@@ -22,7 +22,7 @@ from ..runs.folder import SPLIT, DataConfig
 
 _CONSEQUENCES = {
     "validation": "the last epoch is kept, be it the best or not",
-    "test": "the model's error stays unknown",
+    "test": "the error of the model stays unknown",
 }
 
 
@@ -38,9 +38,9 @@ def draw_split(
 
     given: the parts instead, as a caller named them.
 
-    signatures, usable: of each crystal of the dataset. seen: the materials of a model that is gone on with;
-    those that it was trained on are kept out of validation and test, those that it was chosen by out of the
-    test. Warns of what is left out, and of parts that come out empty.
+    signatures, usable: of each crystal of the dataset. seen: the materials of a model that the run
+    starts from; those that it was trained on are kept out of validation and test, those that it was chosen by
+    out of the test. Warns of what is left out, and of sets that come out empty.
     """
     groups = groups_of(dataset.ids, signatures)
     if given is not None:
@@ -63,7 +63,7 @@ def draw_split(
         split = split._replace(train=order[: config.train_limit])
     if not len(split.train):
         raise CrystalliteError(
-            f"the split {config.split} of {usable.sum()} crystals with a value leaves none for training"
+            f"the split {config.split} of {usable.sum()} crystals with a value leaves the training set empty"
         )
     return Split(*map(np.sort, split))
 
@@ -99,12 +99,14 @@ def read_split(folder: Path, ids: Sequence[str], config: DataConfig) -> Split:
             header, *rows = csv.reader(file)
         stored, parts = zip(*rows, strict=True)
     except (OSError, ValueError, csv.Error) as error:
-        raise CrystalliteError(f"{path}: not a readable split: {error}; train anew") from error
+        raise CrystalliteError(f"{path}: not a readable split: {error}; start a new run") from error
     if header != ["material_id", "split"] or list(map(meant, stored)) != list(ids):
-        raise CrystalliteError(f"{path}: the split is of other crystals than the dataset holds; train anew")
+        raise CrystalliteError(
+            f"{path}: the split is of other crystals than the dataset holds; start a new run"
+        )
     split = column_split(parts)
     if config.split_fingerprint not in ("", split_fingerprint(ids, split)):  # none in folders of 0.1.0
-        raise CrystalliteError(f"{path} has changed since the run was started; train anew")
+        raise CrystalliteError(f"{path} has changed since the run was started; start a new one")
     return split
 
 
@@ -116,7 +118,7 @@ def _declared(name: str, parts: Split, groups: NDArray[np.int64], usable: NDArra
     if n_left_out:
         warnings.warn(
             f"{name}: {n_left_out} training or validation crystals repeat materials of "
-            "a part that is held out from them and are not used",
+            "a set that is held out from them and are not used",
             stacklevel=2,
         )
     return split
@@ -138,7 +140,7 @@ def _drawn(groups: NDArray[np.int64], usable: NDArray[np.bool_], config: DataCon
     if empty:
         warnings.warn(
             f"the split {config.split} of {len(rows)} crystals ({len(np.unique(groups))} materials) leaves "
-            f"none for {' and '.join(empty)}: {' and '.join(_CONSEQUENCES[name] for name in empty)}",
+            f"the {' and '.join(empty)} set empty: {' and '.join(_CONSEQUENCES[name] for name in empty)}",
             stacklevel=2,
         )
     return split
@@ -157,13 +159,13 @@ def _without_seen(
     for name in ("validation", "test"):
         if lost[name] and not len(getattr(kept, name)):
             raise CrystalliteError(
-                f"the model to start from was trained on all {lost[name]} crystals of the {name} part; take "
+                f"the model to start from was trained on all {lost[name]} crystals of the {name} set; take "
                 "its own split (same data, --split and --seed) or crystals that it has not seen"
             )
     if any(lost.values()):
         warnings.warn(
             f"the model to start from has seen {lost['validation']} validation and {lost['test']} test "
-            "crystals in its own training; they are not used",
+            "crystals in its own training run; they are not used",
             stacklevel=2,
         )
     return kept

@@ -1,4 +1,4 @@
-"""What is measured on the test part when a training ends: predictions, errors, figures."""
+"""What is measured on the test set when a training run ends: predictions, errors, figures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .trainer import Trainer
 def write_test_results(
     trainer: Trainer, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]
 ) -> Result:
-    """Write the table and figures of the test part, (rows, targets) predicted, and return the summary."""
+    """Write the table and figures of the test set, (rows, targets) predicted, and return the summary."""
     rows, targets, best = trainer.split.test, trainer.targets, trainer.best
     assert best is not None
     truth = trainer.values[rows]

@@ -41,11 +41,11 @@ SAVE_EVERY = 120.0  # seconds between saves inside an epoch
 
 
 class TrainingInterruptedError(CrystalliteError):
-    """Ctrl-C or SIGTERM stopped a training after its state was saved."""
+    """Ctrl-C or SIGTERM stopped a training run after its state was saved."""
 
 
 class Run(Predictor):
-    """A finished training: predicts like any model, and knows its folder and summary."""
+    """A finished training run: predicts like any model, and knows its folder and summary."""
 
     def __init__(self, model: TrainedModel, folder: Path, summary: Result) -> None:
         super().__init__(model)
@@ -153,7 +153,7 @@ def resume(
                 trainer.load_state(tensors, counters)
             except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
                 raise CrystalliteError(
-                    f"{folder / LAST} is damaged or of another training: {one_line(error)}"
+                    f"{folder / LAST} is damaged or of another training run: {one_line(error)}"
                 ) from error
         return _finish(trainer, dataset, config, folder, progress)
 
@@ -162,8 +162,11 @@ def _say_other_device(folder: Path, device: str) -> None:
     now = device_name(device)
     before = run_folder.read_environment(folder).get("device", now)
     if before != now and distributed.rank() == 0:
-        text = f"{folder} was trained on {before} and goes on on {now}: other bits are possible (--device)"
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(
+            f"{folder} was trained on {before} and is resumed on {now}: "
+            "results may differ in rounding (--device)",
+            stacklevel=3,
+        )
 
 
 def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
@@ -177,7 +180,7 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
         trainer.kept_network.load_state_dict(model.network.state_dict())
         predicted = trainer.predict(trainer.split.test)
         if not np.isfinite(predicted).all():
-            raise DivergedError("the training diverged: its predictions of test crystals are not finite")
+            raise DivergedError("training diverged: the predictions for the test set are not finite")
 
         def summarize() -> Result:
             summary = {
@@ -194,11 +197,11 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
 @contextmanager
 def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
     """Add it to the errors after which the last checkpoint is intact: a full disk, a lost process."""
-    how = f"go on with: crystallite train --resume {folder}"
+    how = f"resume with: crystallite train --resume {folder}"
     try:
         yield
     except WriteError as error:
-        raise WriteError(f"{error}; mend that, then {how}") from error
+        raise WriteError(f"{error}; fix that, then {how}") from error
     except (RuntimeError, LostProcessError) as error:
         if not distributed.is_loss(error):
             raise
@@ -226,8 +229,8 @@ def _train_epochs(
         if trainer.step % distributed.ask_every() == 0 and distributed.any_of(stop.is_set()):
             _save_state(trainer, folder)
             raise TrainingInterruptedError(
-                f"stopped in epoch {trainer.epoch + 1}, nothing is lost; "
-                f"go on with: crystallite train --resume {folder}"
+                f"stopped in epoch {trainer.epoch + 1}, the state is saved; "
+                f"resume with: crystallite train --resume {folder}"
             )
         if distributed.rank() == 0 and time.monotonic() - saved > SAVE_EVERY:
             _save_state(trainer, folder)

@@ -1,7 +1,7 @@
 """One network in training: a step, an epoch, validation, and a state that can be saved and taken up again.
 
 All randomness is a function of the seed and the step, so the state is weights and counters and a resumed
-training repeats the uninterrupted one bit for bit.
+training run repeats the uninterrupted one bit for bit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .optimization import learning_rate, loss_of, make_optimizer, update_average
 
 
 class Trainer:
-    """A network, its optimiser and where they are in the training.
+    """A network, its optimiser and where they are in the training run.
 
     values: (crystals, targets) in units, NaN where unknown. sample_weights: (crystals,). seen: the materials
     that the network will have met, to be kept with it. `step` counts all steps taken; `history` holds a
@@ -140,7 +140,7 @@ class Trainer:
 
     def _diverged(self, how: str) -> DivergedError:
         return DivergedError(
-            f"the training diverged in epoch {self.epoch + 1}: {how}; "
+            f"training diverged in epoch {self.epoch + 1}: {how}; "
             f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
         )
 
@@ -163,7 +163,7 @@ class Trainer:
         """Return `validation_error` (what is minimised) and, of each target, its error in units or AUC.
 
         The error is the mean absolute error on the normalised scale, or 1 - AUC for classification; None
-        where the validation part cannot tell.
+        where the validation set cannot tell.
         """
         rows, names = self.split.validation, self.targets.names
         measure = "validation_auc" if self.targets.task == "classification" else "validation_mae"
@@ -172,7 +172,7 @@ class Trainer:
         outputs = self._outputs(rows)
         truth, predicted = self.values[rows], self.targets.from_outputs(outputs)
         if not np.isfinite(predicted).all():
-            raise self._diverged("predictions of validation crystals are not finite")
+            raise self._diverged("the predictions for the validation set are not finite")
         if self.targets.task == "classification":
             figures = [area_under_curve(truth[:, 0], predicted[:, 0])]
             error = 1 - figures[0]
@@ -201,7 +201,7 @@ class Trainer:
         )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return everything the rest of the training depends on, as named tensors and plain numbers."""
+        """Return everything the rest of the training run depends on, as named tensors and plain numbers."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
@@ -212,7 +212,7 @@ class Trainer:
         return tensors, {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
 
     def load_state(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Take up the training where `state` was called."""
+        """Take up the training run where `state` was called."""
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}}
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -244,5 +244,5 @@ def equal_batches(rows: NDArray[np.int64], batch_size: int) -> list[NDArray[np.i
 
 
 def _mixed_seed(seed: int, step: int, rank: int) -> int:
-    """One 63-bit seed for each step of each process of each training."""
+    """One 63-bit seed for each step of each process of each training run."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)

@@ -43,7 +43,7 @@ def finished_runs(folder: str | Path) -> list[Path]:
     inside = sorted(folder.glob(f"*/{CONFIG}"), key=lambda path: (len(path.parent.name), path.parent.name))
     runs = [path.parent for path in inside] if is_group else [folder]
     if not (folder / SUMMARY).exists() or not all((run / BEST).exists() for run in runs):
-        raise CrystalliteError(f"{folder} is not finished; go on with: crystallite train --resume {folder}")
+        raise CrystalliteError(f"{folder} is not finished; resume with: crystallite train --resume {folder}")
     return runs
 
 

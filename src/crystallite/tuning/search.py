@@ -1,6 +1,6 @@
 """`crystallite.tune`: search for the settings with the smallest validation error.
 
-Every trial trains on the same split, chosen by the seed; what the test part holds is blanked before the first
+Every trial trains on the same split, chosen by the seed; what the test set holds is blanked before the first
 step. Graphs are built once for each graph setting and memory-mapped by all trials.
 """
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-_NO_VALIDATION = "the validation part cannot tell networks apart: choose another --split"
+_NO_VALIDATION = "the validation set is too small to compare networks: choose another --split"
 POLL = 1.0  # seconds between looks at the trials of other processes
 
 
@@ -140,12 +140,12 @@ class Search:
             result = tuning_results.write(study, self.config, self.measure, self.space.fixed, folder)
             if result is None and not stop.is_set():
                 raise CrystalliteError(
-                    f"none of {n_finished} trials trained to its end: lower the learning rates in --space"
+                    f"none of {n_finished} trials was completed: lower the learning rates in --space"
                 )
             if result is None or stop.is_set():
                 raise SearchInterruptedError(
                     f"stopped with {n_finished} of {trials} trials finished, which are kept"
-                    f"{f' (results in {folder})' if result else ''}; run the same command again to go on"
+                    f"{f' (results in {folder})' if result else ''}; run the same command again to resume"
                 )
         return result
 

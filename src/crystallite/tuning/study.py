@@ -180,7 +180,7 @@ def _check_same(study: Study, search: dict[str, Any]) -> None:
     if different:
         raise CrystalliteError(
             f"study {study.study_name} was started with other {', '.join(different)}; "
-            "repeat its options, or begin another with --study or --out"
+            "repeat its options, or start another with --study or --out"
         )
 
 
@@ -219,7 +219,7 @@ def storing() -> Iterator[None]:
     except (OSError, StorageInternalError, SQLAlchemyError) as error:
         reason = first_line(error)
         raise CrystalliteError(
-            f"cannot store the trials: {reason}; when that is mended, run the same command again"
+            f"cannot store the trials: {reason}; when that is fixed, run the same command again"
         ) from error
 
 

@@ -80,7 +80,7 @@ def parse_cif(text: str, source: str) -> Crystal:
     crystal, notices = _crystal(blocks[0], source, reason)
     if len(blocks) > 1:
         names = ", ".join(block.name for block in blocks)
-        notices.append(CrystalNotice(source, "several structures, the first is read", names))
+        notices.append(CrystalNotice(source, "several structures, only the first is read", names))
     notify(notices)
     return crystal
 

@@ -62,14 +62,14 @@ def settings(said: Said) -> tuple[Setting, ...]:
     for other in filter(None, map(_of_name, said.names)):
         named = tuple(group for group in named if group in other) if named else other
         if not named:
-            raise UnreadableError(f"the space group is open: {said} contradict each other")
+            raise UnreadableError(f"the space group is ambiguous: {said} contradict each other")
     if hall is None and not named and numbers:
         named = _of_number(numbers[0])
     known = {group.number for group in named} | set(numbers)
     if hall is not None and hall.number is not None:
         known.add(hall.number)
     if len(known) > 1:
-        raise UnreadableError(f"the space group is open: {said} are different groups")
+        raise UnreadableError(f"the space group is ambiguous: {said} are different groups")
     if hall is not None:
         return (hall,)
     for code in said.codes:
@@ -149,7 +149,7 @@ def _with_code(named: tuple[Any, ...], code: str, said: Said) -> tuple[Any, ...]
         return tuple(chosen)
     origins = {group.hm for group in named} & {group.hm for group in fitting}
     if origins or (not fitting and (len(table) > 1 and code not in ("1", "h", "abc"))):
-        raise UnreadableError(f"the space group is open: {said} contradict each other")
+        raise UnreadableError(f"the space group is ambiguous: {said} contradict each other")
     return tuple(fitting) or named
 
 

@@ -62,7 +62,7 @@ def listed_group(listed: Sequence[str], centerings: Sequence[str]) -> Group:
     group = _group(operations)
     if not _is_closed(group):
         raise UnreadableError(
-            f"the {len(listed)} symmetry operations are no group: some of their products are missing"
+            f"the {len(listed)} symmetry operations do not form a group: some of their products are missing"
         )
     return group
 

@@ -43,7 +43,7 @@ def export_rcgcnn(dataset: Dataset, path: Path) -> list[str]:
         )
     twice = [name for name, count in Counter(dataset.ids).items() if count > 1]
     if twice:
-        raise CrystalliteError(f"ids there more than once would share a place: {shortened(twice)}")
+        raise CrystalliteError(f"repeated ids would share an entry: {shortened(twice)}")
     properties = path.with_name(path.name.replace("cifs", "props"))
     write = _write_json_map if encoding == ".json" else _write_message_pack_map
     write(path, len(dataset), zip(dataset.ids, map(structure_dict, crystals_of(dataset)), strict=True))

@@ -92,8 +92,8 @@ def _check_names(dataset: Dataset, core: Any) -> None:
     bad = [n for n in names if not core.word.match(n) or n in core.reserved_keys or n == "external_tables"]
     if bad:
         raise CrystalliteError(
-            f"ASE databases allow no such names: {shortened(bad)}; rename the columns (letters, digits, _; "
-            "no element, and none of ASE's own, such as energy)"
+            f"ASE databases do not allow these names: {shortened(bad)}; rename the columns (letters, digits, "
+            "_; no element, and none of ASE's own, such as energy)"
         )
 
 

@@ -109,7 +109,7 @@ def _target(dataset: Dataset, target: str | None) -> str:
 def _check_ids(ids: list[str]) -> None:
     twice = [name for name, count in Counter(name.casefold() for name in ids).items() if count > 1]
     if twice:
-        raise CrystalliteError(f"ids there more than once would share a file: {shortened(twice)}")
+        raise CrystalliteError(f"repeated ids would share a file: {shortened(twice)}")
     unsafe = [name for name in ids if not _is_safe(name)]
     if unsafe:
         shown = shortened([repr(name) for name in unsafe])

@@ -78,7 +78,7 @@ def import_files(
     paths, notices = found_files(source)
     if not paths:
         raise CrystalliteError(
-            f"{source}: a folder without CIFs, POSCARs, structures.npz and an archive named cifs"
+            f"{source}: a folder without CIFs, POSCARs, structures.npz or an archive named cifs"
         )
     files = with_ids(paths)
     name = Path(source).name if Path(source).is_dir() else Path(source).parent.name or "cifs"
@@ -167,7 +167,9 @@ def _read(
             found[record.id] = record.crystal
             if record.id != file.id and file.id in wanted and file.id not in found:
                 found[file.id] = record.crystal
-                notify([CrystalNotice(str(file.path), "several structures, the first is read", record.id)])
+                notify(
+                    [CrystalNotice(str(file.path), "several structures, only the first is read", record.id)]
+                )
     return found, summary(notices)
 
 

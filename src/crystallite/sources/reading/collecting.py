@@ -77,7 +77,7 @@ class Collector:
             if word is not None:
                 notices.append(f"{source}: property {name}: {word!r} is a missing value")
         if left_out:
-            notices.append(f"left out, not one number or text a crystal: {shortened(left_out)}")
+            notices.append(f"left out, not one number or text per crystal: {shortened(left_out)}")
         return pa.table(columns), notices
 
     def _without_words(

@@ -30,12 +30,10 @@ def read_ids(path: str | Path) -> list[str]:
         ids = [meant(row[0]) for row in read_text_table(path).rows if row[0]]
         ids = ids[1:] if ids and ids[0].lower() in HEADERS else ids
     if not ids:
-        raise CrystalliteError(f"{path}: no ids; write one id in every line")
+        raise CrystalliteError(f"{path}: no ids; write one id per line")
     strange = next((i for i in ids if not i.isprintable() or len(i) > 200), None)
     if strange is not None:
-        raise CrystalliteError(
-            f"{path}: not a list of ids: it has {strange[:40]!r}; write one id in every line"
-        )
+        raise CrystalliteError(f"{path}: not a list of ids: it has {strange[:40]!r}; write one id per line")
     return ids
 
 

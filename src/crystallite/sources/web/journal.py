@@ -1,4 +1,4 @@
-"""A folder with every reply received so far, so that an interrupted fetch goes on where it stopped."""
+"""A folder with every reply received so far, so that an interrupted fetch resumes where it stopped."""
 
 from __future__ import annotations
 

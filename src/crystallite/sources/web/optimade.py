@@ -43,7 +43,7 @@ def fetch_optimade(
     goes into a dictionary (`_mp_stability.gga_gga+u.energy_above_hull`). limit: take the first so many.
     skip_bad: leave out what is disordered, incomplete or not periodic in three directions.
     Replies are kept in a folder with the ending .journal until all is done; a further call with the same
-    arguments goes on from there. Raises CrystalliteError in the server's words if it refuses.
+    arguments resumes from there. Raises CrystalliteError in the server's words if it refuses.
     """
     output = Path(output)
     if output.suffix.lower() != ".parquet":
@@ -177,5 +177,5 @@ def _with_advice(error: CrystalliteError, journal: Journal) -> CrystalliteError:
     if not len(journal) or not isinstance(error, ServiceError):
         return error
     return ServiceError(
-        f"{error}\nWhat came so far is kept in {journal.folder}; the same command goes on from there"
+        f"{error}\nThe replies so far are kept in {journal.folder}; run the same command again to resume"
     )

@@ -115,7 +115,7 @@ def _check(path: Path, file: PublicFile, place: str) -> None:
     with path.open("rb") as content:
         if content.read(64).lstrip()[:1] == b"<":
             raise CrystalliteError(
-                f"{place} is a web page, not {file.name}; is there a log-in before the network?"
+                f"{place} is a web page, not {file.name}; does the network require a log-in?"
             )
 
 
@@ -158,7 +158,7 @@ def _with_our_names(name: str, path: Path) -> Imported:
 
 
 def _perov5(paths: Sequence[Path]) -> Imported:
-    """Import CDVAE's tables, one for each part, with a CIF in every row."""
+    """Import CDVAE's tables, one for each set, with a CIF in every row."""
     collector = Collector()
     for path in paths:
         for row in _rows(path):

@@ -69,7 +69,7 @@ def fetch_materials(
     THERMO_TYPES. endpoint: the server's address; by default the environment's MP_API_ENDPOINT or the
     Materials Project's own. What became of each id is written beside `output` with the ending .ids.csv.
     Replies are kept in a folder with the ending .journal until all is done, and a further call with the same
-    arguments goes on from there.
+    arguments resumes from there.
 
     Raises CrystalliteError for a wrong key, a server out of reach, or one that answers something else.
     """
@@ -215,5 +215,5 @@ def _with_advice(error: CrystalliteError, journal: Journal) -> CrystalliteError:
         journal.remove()
         return error
     return ServiceError(
-        f"{error}\nWhat came so far is kept in {journal.folder}; the same command goes on from there"
+        f"{error}\nThe replies so far are kept in {journal.folder}; run the same command again to resume"
     )

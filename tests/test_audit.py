@@ -275,7 +275,7 @@ def test_select_command(tmp_path, everything):
         assert f"{len(expected)} of 6 crystals" in text
         assert Dataset.read(out).ids == expected
     assert "1 of 4 ids are not in" in run(select_command, tmp_path / "all.parquet", *listed, "-o", out)
-    with pytest.raises(CrystalliteError, match=r"no crystal of .* fits"):
+    with pytest.raises(CrystalliteError, match=r"no crystal of .* matches"):
         run(select_command, tmp_path / "all.parquet", "--where", "kind=c", "-o", out)
     with pytest.raises(CrystalliteError, match="say what to select"):
         run(select_command, tmp_path / "all.parquet", "-o", out)

@@ -237,7 +237,7 @@ def test_an_unknown_source_lists_what_there_is(tmp_path):
         Dataset.read("elastik")
     (tmp_path / "data.csv").write_text("a,b\n")
     for word in (tmp_path, tmp_path / "data.csv", tmp_path / "gone.parquet", ""):
-        with pytest.raises(CrystalliteError, match=r"is not a \.parquet file, a folder of \.parquet files"):
+        with pytest.raises(CrystalliteError, match=r"is no \.parquet file, no folder of \.parquet files"):
             Dataset.read(word)
     with pytest.raises(CrystalliteError, match=r"folder without id_prop\.csv"):
         read_dataset(tmp_path)

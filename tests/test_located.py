@@ -189,5 +189,5 @@ def test_cifs_without_a_table_are_no_dataset(here):
     with pytest.raises(CrystalliteError, match="crystallite data import cifs --table"):
         read_dataset("cifs")
     for word in ("cifs", "published"):
-        with pytest.raises(CrystalliteError, match=rf"'{word}' is not a \.parquet file, .*read_dataset also"):
+        with pytest.raises(CrystalliteError, match=rf"'{word}' is no \.parquet file, .*read_dataset also"):
             iter_batches(word, 10)

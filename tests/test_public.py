@@ -67,9 +67,7 @@ def test_a_matbench_task(mirror, tmp_path, monkeypatch, elastic):
 
 def test_another_file_is_refused(mirror, tmp_path, elastic):
     matbench_file(mirror, elastic)
-    with pytest.raises(
-        CrystalliteError, match=r"not the file it should be: SHA-256 .*, expected 44b113ddb7e2"
-    ):
+    with pytest.raises(CrystalliteError, match=r"not the expected file: SHA-256 .*, expected 44b113ddb7e2"):
         fetch_public("matbench_log_kvrh", tmp_path / "k.parquet", cache=tmp_path)
     assert not (tmp_path / "k.parquet").exists()
 

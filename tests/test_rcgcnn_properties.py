@@ -111,7 +111,11 @@ def test_every_way_to_store_moduli_is_recognised(swapped, scale):
 @pytest.mark.parametrize(
     ("stored", "named", "said"),
     [
-        (["energy_per_atom"], ["energy_per_atom"], ["energy_per_atom is kept as it is, and nothing here"]),
+        (
+            ["energy_per_atom"],
+            ["energy_per_atom"],
+            ["energy_per_atom is kept as it is, and the file does not say"],
+        ),
         (
             ["final_energy_per_atom"],
             ["uncorrected_energy_per_atom"],
@@ -125,7 +129,7 @@ def test_every_way_to_store_moduli_is_recognised(swapped, scale):
         (
             ["energy_per_atom", "final_energy_per_atom"],  # both uncorrected: the old interface
             ["energy_per_atom", "uncorrected_energy_per_atom"],
-            ["final_energy_per_atom is now", "energy_per_atom is kept as it is, and nothing here"],
+            ["final_energy_per_atom is now", "energy_per_atom is kept as it is, and the file does not say"],
         ),
     ],
 )

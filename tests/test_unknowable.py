@@ -30,11 +30,15 @@ def with_values(n_crystals: int, values: list[float]) -> Dataset:
 
 
 CASES = {
-    "five crystals": (energies(5), "regression", "none for validation and test: the last epoch is kept"),
+    "five crystals": (
+        energies(5),
+        "regression",
+        "the validation and test sets empty: the last epoch is kept",
+    ),
     "one material": (
         of_one_material(20),
         "regression",
-        r"\(1 materials\) leaves the validation and test set empty",
+        r"\(1 materials\) leaves the validation and test sets empty",
     ),
     "one value": (
         with_values(30, [3.0] * 30),

@@ -138,7 +138,7 @@ def test_changed_data_is_refused(run, moduli_file, tmp_path):
 def test_ctrl_c_leaves_the_run_as_it_was(run, monkeypatch):
     with monkeypatch.context() as patch:
         after_step(patch, 1, lambda: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(CrystalliteError, match=f"stopped; {run} is as it was"):
+        with pytest.raises(CrystalliteError, match=f"stopped; {run} is unchanged"):
             verify(run, progress=False)
     assert verify(run, progress=False).same
 

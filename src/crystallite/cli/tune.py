@@ -79,7 +79,7 @@ def command(data: str | None, targets: tuple[str, ...], print_space: bool, **opt
 
     The first trial has the default settings, if they lie in the space. The folder then holds best.toml
     (for crystallite train --config), trials.csv and figures. The search never sees the test set.
-    Run the same command again to resume a stopped search, or at the same time to share the work.
+    Run the same command again to resume a stopped search, or in more processes to share the work.
     """
     from ..tuning.space import DEFAULT_SPACE
 

@@ -372,7 +372,7 @@ def _path_of(source: str | Path) -> Path:
     if str(source) and (is_file or (path.is_dir() and parquet_parts(path))):
         return path
     raise CrystalliteError(
-        f"{str(source)!r} is not a .parquet file, a folder of .parquet files or a built-in dataset"
+        f"{str(source)!r} is no .parquet file, no folder of .parquet files and no built-in dataset"
         f"{suggestion(str(source), list(BUILTIN))}; crystallite.read_dataset also reads folders of CIFs"
     )
 

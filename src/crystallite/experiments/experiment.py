@@ -70,7 +70,7 @@ def cross_validate(
     """Test every crystal once, by a model that saw none of its material.
 
     Args:
-        data: as of `crystallite.train`, and so is target.
+        data: as for `crystallite.train`, and so is target.
         folds: at least 3.
         parallel: training runs side by side; more than one needs data that is on disk.
         options: those of `crystallite.train` but the split.
@@ -92,7 +92,7 @@ def train_ensemble(
     """Train the same network from different seeds; its spread, calibrated, is the uncertainty.
 
     Args:
-        data: as of `crystallite.train`, and so is target.
+        data: as for `crystallite.train`, and so is target.
         members: at least 2.
         parallel: training runs side by side; more than one needs data that is on disk.
         options: those of `crystallite.train`.
@@ -121,7 +121,7 @@ def learning_curve(
     """Measure how the test error falls with the number of training crystals, and fit a power law.
 
     Args:
-        data: as of `crystallite.train`, and so is target: one property.
+        data: as for `crystallite.train`, and so is target: one property.
         sizes: numbers of training crystals; none: six that double up to all.
         parallel: training runs side by side; more than one needs data that is on disk.
         options: those of `crystallite.train`.

@@ -36,7 +36,7 @@ def start_all(
 ) -> dict[str, Split]:
     """Make the run folders below `folder` that are not there yet; return the split of each run.
 
-    parallel, workers, device: as of `train_all`, whose other options have no say here. Runs of the same data
+    parallel, workers, device: as for `train_all`, whose other options have no say here. Runs of the same data
     settings have one split. Raises CrystalliteError where training runs cannot go side by side.
     """
     if parallel > 1 and not all(config.data.source for config in configs.values()):
@@ -100,7 +100,7 @@ def spread(summaries: Sequence[Result], test_share: float = 0.0) -> Result:
     """Return mean and 95 % confidence half-width (Student's t) over runs of the figures of every target.
 
     The half-width of NAME is NAME_confidence, None where less than two runs have the figure; the mean is None
-    where none has. test_share: as of `half_width`.
+    where none has. test_share: as for `half_width`.
     """
     targets = {
         name: {

@@ -50,8 +50,8 @@ def random_split(groups: Indices, parts: Sequence[Any], seed: int) -> Split:
     """Split rows at random, whole groups together.
 
     parts: (train, validation, test) as fractions that add up to at most 1, as percentages that add up to 100,
-    or as numbers of crystals; Parts with a unit where that is not clear. A group that no longer fits into the
-    test or validation set moves on to the next set; training takes what is left, unless the sizes leave some
+    or as numbers of crystals; Parts with a unit where that is not clear. A group that no longer fits into
+    test or validation moves on to the next set; training takes what is left, unless the sizes leave some
     crystals unused.
     """
     n_train, n_validation, n_test = _sizes(Parts(*parts), len(groups))

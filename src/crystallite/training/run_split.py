@@ -21,7 +21,7 @@ from ..materials.splits import Split, column_split, fold_split, parse_parts, ran
 from ..runs.folder import SPLIT, DataConfig
 
 _CONSEQUENCES = {
-    "validation": "the last epoch is kept, be it the best or not",
+    "validation": "the last epoch is kept, whether or not it is the best",
     "test": "the error of the model stays unknown",
 }
 
@@ -140,7 +140,8 @@ def _drawn(groups: NDArray[np.int64], usable: NDArray[np.bool_], config: DataCon
     if empty:
         warnings.warn(
             f"the split {config.split} of {len(rows)} crystals ({len(np.unique(groups))} materials) leaves "
-            f"the {' and '.join(empty)} set empty: {' and '.join(_CONSEQUENCES[name] for name in empty)}",
+            f"the {' and '.join(empty)} {'sets' if empty[1:] else 'set'} empty: "
+            f"{' and '.join(_CONSEQUENCES[name] for name in empty)}",
             stacklevel=2,
         )
     return split

@@ -111,7 +111,7 @@ def train(
     )  # fmt: skip
     with distributed.process_group(device) as device:
         if out is None and distributed.may_restart():
-            raise CrystalliteError("name the run folder with --out, for a restart to find it")
+            raise CrystalliteError("name the run folder with --out, so that a restart finds it")
         if out is not None and distributed.is_restart() and (Path(out) / run_folder.CONFIG).exists():
             return resume(out, data=dataset, workers=workers, device=device, progress=progress)
         trainer = prepare(dataset, config, given=given, workers=workers, device=device, progress=progress)

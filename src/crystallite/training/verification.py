@@ -63,7 +63,7 @@ def verify(run: str | Path, *, workers: int = 1, device: str = "cpu", progress: 
             start_folder(again, dataset, config, read_split(run, dataset.ids, config.data), device)
             resume(again, data=dataset, workers=workers, device=device, progress=progress)
         except TrainingInterruptedError as stopped:
-            raise CrystalliteError(f"stopped; {run} is as it was") from stopped
+            raise CrystalliteError(f"stopped; {run} is unchanged") from stopped
         ours = read_weights(again / BEST)[0]
     differences = {name: _difference(ours.get(name), theirs.get(name)) for name in {**theirs, **ours}}
     different = [name for name, difference in differences.items() if difference != 0]

@@ -67,7 +67,7 @@ def tune(
 ) -> TuneResult:
     """Search until `trials` have finished in total, by this process and others with the same storage.
 
-    data, target, task, split, split_column, workers, device: as of `train`. epochs: of each trial (the
+    data, target, task, split, split_column, workers, device: as for `train`. epochs: of each trial (the
     recipe's by default). space: a SearchSpace or a TOML file. storage: a journal file (study.journal in the
     folder by default) or a database's URL such as postgresql://USER@HOST/NAME. study: its name there. out:
     folder of the results. say: called with each line of progress.

@@ -84,9 +84,9 @@ def energy_notices(names: Sequence[str]) -> list[str]:
     if "energy_per_atom" not in names or "uncorrected_energy_per_atom" in names:
         return []
     return [
-        "energy_per_atom is kept as it is, and nothing here tells whether it is corrected: the Materials "
-        "Project's is today and was not in its old interface. The published model predicts energies without "
-        "corrections; if these are such, name them uncorrected_energy_per_atom"
+        "energy_per_atom is kept as it is, and the file does not say whether it is corrected: the Materials "
+        "Project's is corrected today and was not in its old interface. The published model predicts "
+        "uncorrected energies; if these are uncorrected, name them uncorrected_energy_per_atom"
     ]
 
 

@@ -44,7 +44,7 @@ def _read_arrays(path: Path) -> tuple[list[str], CrystalArrays]:
     _check_shapes(path, found)
     ids = [_id(name, path) for name in found["ids"].tolist()]
     if len(set(ids)) < len(ids):
-        raise CrystalliteError(f"{path}: ids are there more than once, rows of a table cannot be told apart")
+        raise CrystalliteError(f"{path}: some ids are repeated, so rows of a table cannot be told apart")
     return ids, CrystalArrays(
         lattices=found["lattice"].astype(np.float64),
         offsets=found["offsets"].astype(np.int64),

@@ -101,7 +101,7 @@ def _collected(
         attributes = entry.get("attributes") if isinstance(entry, dict) else {}
         values = {ours: _value(attributes, theirs) for theirs, ours in names.items()}
         collector.add(name, _crystal(entry, name), values)
-    return collector, [f"{again:,} structures came twice and are there once"] if again else []
+    return collector, [f"{again:,} structures were sent twice and are kept once"] if again else []
 
 
 def _entries(

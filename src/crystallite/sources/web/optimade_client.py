@@ -81,7 +81,7 @@ class OptimadeClient(JsonClient):
                 return
             path, asked = self._followed(link, path)
             if (path, tuple(sorted(asked.items()))) in seen:
-                raise ServiceError(f"{self.endpoint}: its pages go round in circles, at {link}")
+                raise ServiceError(f"{self.endpoint}: its pages form a loop, at {link}")
 
     def _followed(self, link: str, path: str) -> tuple[str, dict[str, str]]:
         """Return path and parameters of the next page's address, which may be relative."""

@@ -109,8 +109,8 @@ def _check(path: Path, file: PublicFile, place: str) -> None:
     found = sha256(path)
     if file.sha256 and found != file.sha256:
         raise CrystalliteError(
-            f"{place} is not the file it should be: SHA-256 {found}, expected {file.sha256}. "
-            "A broken download, the page of a log-in, or a new version"
+            f"{place} is not the expected file: SHA-256 {found}, expected {file.sha256}. "
+            "It may be a broken download, a log-in page or a new version"
         )
     with path.open("rb") as content:
         if content.read(64).lstrip()[:1] == b"<":

@@ -16,7 +16,7 @@ from .queries import Document, document_number, iter_by_id, numbers_of
 
 FoundBy = Literal["task id", "material id", "not found"]
 WAYS: tuple[tuple[FoundBy, str], ...] = (("task id", "task_ids"), ("material id", "material_ids"))
-FOREIGN = "ids of the mvc- numbering cannot be asked for; give the mp- id"
+FOREIGN = "mvc- ids cannot be looked up; give the mp- id"
 
 
 @dataclass(frozen=True)

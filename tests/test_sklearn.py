@@ -59,7 +59,7 @@ def test_it_is_crystallite_train(tmp_path):
     assert [epoch["loss"] for epoch in kept.history_] == [
         epoch["loss"] for epoch in run.model.info["history"]
     ]
-    again = crystallite.load_predictor(tmp_path / "kept")
+    again = crystallite.load_model(tmp_path / "kept")
     np.testing.assert_array_equal(again.predict(DATA), run.predict(DATA))
     with pytest.raises(CrystalliteError, match="kept is not empty"):
         kept.fit(DATA, GAPS)

@@ -31,7 +31,7 @@ def pytest_unconfigure() -> None:
 
 
 # The same examples in every run, as a test that fails now and then helps nobody. To look for new ones:
-# HYPOTHESIS_PROFILE=explore pytest tests/test_invariance.py
+# HYPOTHESIS_PROFILE=explore pytest tests/network/test_invariance.py
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=25, database=None)
 settings.register_profile("explore", deadline=None, max_examples=300, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -9,10 +9,12 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from crystallite.crystals.crystal import Crystal
+from crystallite.crystals.crystal import MIN_DISTANCE, Crystal
 from crystallite.crystals.neighbors import find_bonds
+from crystallite.crystals.overlaps import distance_below
 from crystallite.settings.config import GraphConfig
 
+coordinate = st.floats(-2, 2, allow_subnormal=False)
 ELEMENTS = [1, 3, 8, 11, 14, 17, 22, 26, 29, 38, 56, 82]
 
 
@@ -124,3 +126,29 @@ SUPERCELLS = {
     "1x2x4": np.diag([1, 2, 4]),
     "turned x2": np.array([[1, 1, 0], [-1, 1, 0], [1, 0, 1]]),
 }
+
+
+def disguised(crystal, seed):
+    """The same crystal: doubled along one axis, turned, its origin moved and its atoms shuffled."""
+    rng = np.random.default_rng(seed)
+    axis, n_atoms = seed % 3, len(crystal)
+    shifts = np.repeat(np.eye(3)[axis][None] * np.arange(2)[:, None], n_atoms, axis=0)
+    coords = (np.tile(crystal.frac_coords, (2, 1)) + shifts) / np.where(np.arange(3) == axis, 2, 1)
+    lattice = crystal.lattice * np.where(np.arange(3) == axis, 2, 1)[:, None]
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    order = rng.permutation(2 * n_atoms)
+    moved = (coords + rng.random(3))[order]
+    return Crystal(np.tile(crystal.numbers, 2)[order], lattice @ turn, moved)
+
+
+@st.composite
+def any_crystals(draw):
+    n_atoms = draw(st.integers(1, 5))
+    shear = draw(st.lists(st.floats(-1, 1), min_size=3, max_size=3))
+    lengths = draw(st.lists(st.floats(2, 9), min_size=3, max_size=3))
+    lattice = np.diag(lengths)
+    lattice[[1, 2, 2], [0, 0, 1]] = shear
+    numbers = draw(st.lists(st.integers(1, 100), min_size=n_atoms, max_size=n_atoms))
+    coords = np.reshape(draw(st.lists(coordinate, min_size=3 * n_atoms, max_size=3 * n_atoms)), (-1, 3))
+    assume(distance_below(MIN_DISTANCE, lattice, coords) == np.inf)
+    return Crystal(np.array(numbers, np.uint8), lattice, coords)

@@ -25,6 +25,7 @@ import crystallite
 from crystallite.datasets.dataset import Dataset
 from crystallite.models.checkpoint import read_tensors, same_tensors
 from crystallite.training.train import Run
+from crystallite.training.trainer import Trainer
 
 ENERGY = "formation_energy_per_atom"
 SMALL: dict[str, Any] = {
@@ -162,3 +163,16 @@ def assert_same_run(folder, reference):
     assert {**summary(folder), **ignored} == {**summary(reference), **ignored}
     for name in ("split.csv", "test_predictions.csv"):
         assert (folder / name).read_bytes() == (reference / name).read_bytes()
+
+
+def after_step(monkeypatch, step, action):
+    """Do something right after a training step, counted over the whole training."""
+    original = Trainer.train_step
+
+    def train_step(self, rows):
+        loss = original(self, rows)
+        if self.step == step:
+            action()
+        return loss
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)

@@ -4,7 +4,7 @@ Making it takes some 20 s and 100 MB, see installed_server.
 
     python optimade_environment.py REPLIES.json
 
-records the replies that tests/test_optimade.py replays.
+records the replies that tests/sources/test_optimade.py replays.
 """
 
 from __future__ import annotations

@@ -61,3 +61,9 @@ def test_make_targets_of_the_contributing_page_exist() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert named != []
     assert set(named) <= set(targets)
+
+
+def test_every_page_is_in_the_contents_of_the_site() -> None:
+    contents = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    missing = [path.name for path in (ROOT / "docs").glob("*.md") if f": {path.name}" not in contents]
+    assert missing == []

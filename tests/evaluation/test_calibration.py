@@ -152,7 +152,7 @@ def test_one_validation_crystal_is_said_and_flagged(tmp_path, capsys):
     words = ["--target", "bulk_modulus", "--members", 2, "--split", "18/1/1", *TINY_OPTIONS]
     said = Said(capsys, "train", tmp_path / "data.parquet", *words, "--out", tmp_path / "run")
     assert said.status == 0, said.err
-    assert "Notice: bulk_modulus is known of 1 validation crystals" in said.err
+    assert "Notice: bulk_modulus is known for 1 validation crystals" in said.err
     assert "bulk_modulus_std is rough" in said.err
     assert "  deviations are rough: 1 validation values are too few\n" in said.out
     found = of_target(summary(tmp_path / "run"))
@@ -167,7 +167,9 @@ def test_no_known_validation_value_leaves_the_deviation_unknown(tmp_path):
     validated = np.array(data.labels("part")) == "val"
     data = data.with_property("x", np.where(validated, np.nan, data.values("bulk_modulus")))
     targets = ["x", "shear_modulus"]
-    with pytest.warns(UserWarning, match=r"x is known of 0 validation .* x_std is unknown \(NaN\)") as warned:
+    with pytest.warns(
+        UserWarning, match=r"x is known for 0 validation .* x_std is unknown \(NaN\)"
+    ) as warned:
         found = train_group(data, {"members": 2}, tmp_path / "run", targets, split_column="part")
     assert not [warning for warning in warned if "shear_modulus_std" in str(warning.message)]
     assert (found["targets"]["x"]["calibrated"], found["targets"]["x"]["n_calibration"]) == (False, 0)

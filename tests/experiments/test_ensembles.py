@@ -18,7 +18,7 @@ from crystallite.experiments.ensembles import member_seed
 from crystallite.models.predictor import EnsemblePredictor
 from crystallite.runs.folder import RunConfig
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* is known of .* validation crystals")
+pytestmark = pytest.mark.filterwarnings("ignore:.* is known for .* validation crystals")
 MEMBERS = ("member-1", "member-2", "member-3")
 SPLIT = "40/30/30"
 

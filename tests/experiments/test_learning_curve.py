@@ -88,7 +88,7 @@ def test_the_command(tmp_path, capsys):
         ([20], {}, "at least two different sizes"),
         ([20, 20], {}, "at least two different sizes"),
         ([], {"split": "3/20/20 crystals"}, "at least two different sizes"),
-        ([10, 20], {"split": "80/20/0"}, "needs test crystals"),
+        ([10, 20], {"split": "80/20/0"}, "needs a test set"),
         ([10, 20], {"target": [MODULUS, "poisson_ratio"]}, "one regression target"),
         ([10, 20], {"target": "stiff", "task": "classification"}, "one regression target"),
     ],

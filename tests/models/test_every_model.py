@@ -18,7 +18,7 @@ from crystallite.models import inference
 from crystallite.models.checkpoint import read_model, same_tensors, save_model
 from crystallite.models.predictor import EnsemblePredictor, Predictor, load_model
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* is known of .* validation crystals")
+pytestmark = pytest.mark.filterwarnings("ignore:.* is known for .* validation crystals")
 
 RUNS = {
     "gated": {},

@@ -6,7 +6,7 @@ import json
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crystallite.sources.reading import archive_stream
@@ -25,6 +25,7 @@ json_values = st.recursive(
     ascii_only=st.booleans(),
     chunk=st.integers(1, 50),
 )
+@example(value=[0.0, -1.5e-30, 2e300], indent=None, ascii_only=False, chunk=1)
 def test_json_in_pieces_is_json(tmp_path_factory, value, indent, ascii_only, chunk):
     path = tmp_path_factory.getbasetemp() / "value.json"
     path.write_text(json.dumps(value, indent=indent, ensure_ascii=ascii_only), encoding="utf-8-sig")

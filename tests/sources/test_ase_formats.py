@@ -20,7 +20,7 @@ mixed = pytest.fixture(mixed_dataset, scope="module")
 def test_what_ase_databases_cannot_hold(tmp_path, mixed):
     with pytest.raises(CrystalliteError, match="007: an ASE database cannot hold it"):
         export_dataset(mixed.select([1, 2]).with_property("label", ["a", "b"]), tmp_path / "y.db")
-    with pytest.raises(CrystalliteError, match="no such names: energy"):
+    with pytest.raises(CrystalliteError, match="do not allow these names: energy"):
         export_dataset(mixed.with_property("energy", np.zeros(60)), tmp_path / "y.db")
     assert list(tmp_path.iterdir()) == []
 

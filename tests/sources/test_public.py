@@ -215,3 +215,12 @@ def test_unknown_names_and_outputs(tmp_path):
     with pytest.raises(CrystalliteError, match=r"ends in .parquet"):
         fetch_public("perov5", tmp_path / "x.csv", cache=tmp_path)
     assert public.RENAMED.keys() <= PUBLIC_SETS.keys()
+
+
+def test_long_cells_are_allowed_while_they_are_read_only(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text(f"material_id,cif,heat_all,heat_ref,dir_gap,ind_gap\na,{'x' * 200_000},1,1,1,1\n")
+    usual = csv.field_size_limit()
+    (row,) = public._rows(path)
+    assert len(row["cif"]) == 200_000
+    assert csv.field_size_limit() == usual

@@ -74,7 +74,7 @@ def test_export_refuses_what_would_lose_something(tmp_path):
     dataset = Dataset.read("elastic").select([0, 1])
     with pytest.raises(CrystalliteError, match="choose it with --target"):
         export_published(dataset, tmp_path / "out")
-    with pytest.raises(CrystalliteError, match="more than once"):
+    with pytest.raises(CrystalliteError, match="repeated ids would share a file"):
         export_published(dataset.select([0, 0]), tmp_path / "out", "bulk_modulus")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
@@ -261,7 +261,7 @@ def test_bad_crystals_of_an_archive(tmp_path):
     [
         ({"lattice": np.zeros((5, 3))}, "do not fit together"),
         ({"offsets": np.zeros(6, np.int64)}, "do not fit together"),
-        ({"ids": np.array(["a"] * 5)}, "more than once"),
+        ({"ids": np.array(["a"] * 5)}, "some ids are repeated"),
         ({"ids": np.array([["a"]] * 5, dtype=object)}, "not a readable NumPy archive"),
     ],
 )

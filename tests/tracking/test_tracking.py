@@ -350,6 +350,7 @@ def test_an_unknown_tracker_is_an_error(data, tmp_path):
 )
 def test_every_run_of_a_group_is_tracked(group, parallel, trackers, place, data):
     settings = {**SMALL, "epochs": 1, "out": place / next(iter(group))}
+    settings.pop("progress", None)
     folder = experiments.start_group(data, ENERGY, group, track=trackers, **settings)
     experiments.resume_group(folder, parallel=parallel, progress=False)
     assert tuple(identity(folder)) == trackers

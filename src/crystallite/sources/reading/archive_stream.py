@@ -172,9 +172,13 @@ class _JsonReader:
                 if not isinstance(error, json.JSONDecodeError) or not self._more():
                     raise _UnreadableError(f"JSON, {self._place()}: {error}") from None
                 continue
-            if end < len(self._text) or not self._more():  # a number may go on in the next chunk
+            if not self._may_continue(end) or not self._more():
                 self._at = end
                 return value
+
+    def _may_continue(self, end: int) -> bool:
+        """Whether a value that ends here may be a number with more to come in the next chunk: 1 of 1.5e-3."""
+        return not self._text[end : end + 3].strip(".eE+-") and len(self._text) < end + 3
 
     def members(self) -> Iterator[str]:
         self._take("{")

@@ -174,7 +174,7 @@ def _perov5(paths: Sequence[Path]) -> Imported:
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    csv.field_size_limit(LONGEST_CELL)
+    usual = csv.field_size_limit(LONGEST_CELL)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
@@ -186,6 +186,8 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
             yield from reader
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CrystalliteError(f"{path}: not a readable CSV table: {error}") from None
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _crystal(cif: str, source: str) -> Crystal | CrystalError:

@@ -65,15 +65,27 @@ def tune(
     device: str = "cpu",
     say: Callable[[str], None] = lambda text: None,
 ) -> TuneResult:
-    """Search until `trials` have finished in total, by this process and others with the same storage.
+    """Search for the settings with the smallest validation error; the test set is never seen.
 
-    data, target, task, split, split_column, workers, device: as for `train`. epochs: of each trial (the
-    recipe's by default). space: a SearchSpace or a TOML file. storage: a journal file (study.journal in the
-    folder by default) or a database's URL such as postgresql://USER@HOST/NAME. study: its name there. out:
-    folder of the results. say: called with each line of progress.
+    Args:
+        data: as of `crystallite.train`, and so are target, task, split, split_column, workers and device.
+        trials: how many finish in total, in this process and others with the same storage.
+        epochs: of each trial; by default the recipe's.
+        space: a SearchSpace, or a TOML file of one; by default that of `crystallite tune --print-space`.
+        storage: a journal file (by default study.journal in the folder) or a database's URL such as
+            postgresql://USER@HOST/NAME.
+        study: its name in the storage.
+        out: the folder of the results; by default one in runs/, named after data and target.
+        seed: of split, training runs and search.
+        say: called with each line of progress.
 
-    The folder then holds best.toml, trials.csv, history.png and importance.png. Raises CrystalliteError for a
-    bad option, SearchInterruptedError (after writing the results so far) on Ctrl-C or SIGTERM.
+    Returns:
+        The best trial: its settings and its validation error beside that of the default settings. The folder
+        holds best.toml, trials.csv, history.png and importance.png.
+
+    Raises:
+        CrystalliteError: for a bad option.
+        SearchInterruptedError: on Ctrl-C or SIGTERM, after writing the results so far.
     """
     import_optuna()
     dataset = data if isinstance(data, Dataset) else read_dataset(data)

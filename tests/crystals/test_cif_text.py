@@ -28,6 +28,8 @@ def with_line(line: str) -> str:
         with_line("_größe 5"),
         with_line("_chemical_name_common sodium chloride"),
         with_line("_title 'unterminated"),
+        with_line("_chemical_formula_sum 'ü Grünß"),
+        with_line("_chemical_formula_sum 'Na Clß"),
         with_line("loop_\n_pd_proc_point_id\n_pd_proc_2theta\n1 10.0\n2"),
         with_line("loop_\n_pd_proc_point_id\n_pd_proc_2theta"),
         TEXT + "loop_\n_atom_site_aniso_label\n_atom_site_aniso_U_11\nNa 0.1\nCl",

@@ -99,7 +99,7 @@ class Block:
 
     def texts(self, tag: str) -> list[str]:
         """Return the known values of a tag without quotes, in one line each."""
-        return [" ".join(cif.as_string(value).split()) for value in self.values(tag)]
+        return [" ".join(unquoted(value).split()) for value in self.values(tag)]
 
     def columns(self, tag: str) -> dict[str, list[str]]:
         """Return the raw columns of the loop that has `tag`, by tag; empty if there is none.
@@ -114,6 +114,14 @@ class Block:
             category = tag[: tag.index("_", tag.index("_", 1) + 1)]  # _atom_site of _atom_site_fract_x
             return {name: values[:1] for name, values in self._single.items() if name.startswith(category)}
         return {}
+
+
+def unquoted(value: str) -> str:
+    """Return a raw value without its quotes, also one whose closing quote is missing."""
+    try:
+        return str(cif.as_string(value))
+    except UnicodeDecodeError:  # gemmi takes the last byte for the closing quote
+        return value.strip("'\"")
 
 
 def number(text: str, what: str) -> float:

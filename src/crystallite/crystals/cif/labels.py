@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from gemmi import cif
-
 from ..crystal import MAX_ATOMIC_NUMBER
 from ..elements import atomic_numbers, number_of
-from .blocks import UnreadableError
+from .blocks import UnreadableError, unquoted
 
 _BEYOND = {
     "Md",
@@ -46,7 +44,7 @@ def atomic_number(symbol: str, *, is_label: bool, formula: frozenset[str] = froz
     a symbol and a tetrahedral site as a label. CA1 is calcium unless the elements of the `formula` have
     carbon and no calcium. Raises UnreadableError.
     """
-    text = cif.as_string(symbol).strip()
+    text = unquoted(symbol).strip()
     if _SEVERAL.search(text):
         raise UnreadableError(f"partial occupancy: {symbol} means several species on one site")
     if _WATER.match(text) or (_WATER_OR_HYDROGEN.match(text) and not is_label):

@@ -59,6 +59,12 @@ def shortened(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
+def listing(lines: Sequence[str]) -> str:
+    """Return the first few lines, indented, and how many more there are."""
+    more = [f"and {len(lines) - LISTED:,} more"] if len(lines) > LISTED else []
+    return "\n".join(f"  {line}" for line in [*lines[:LISTED], *more])
+
+
 def suggestion(name: str, known: list[str]) -> str:
     """Return what to add to a message about an unknown name: close names, and all."""
     listed = f"there are: {', '.join(known)}" if known else "there are none"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from conftest import GOLDEN
 from grouped_runs import MODULUS, TINY, moduli
 
 import crystallite
@@ -89,3 +92,11 @@ def test_predictions_as_a_frame(ensemble, data, tmp_path):
         assert len(crystallite.predict(ensemble, cifs, skip_bad=True)) == 2
     with pytest.raises(crystallite.CrystalliteError, match="no such model"):
         crystallite.predict(tmp_path / "nothing", data)
+
+
+def test_a_frame_holds_no_prediction_that_is_no_number(data):
+    model = crystallite.load_model(GOLDEN / "formation-energy-per-atom.pth.tar")
+    with torch.no_grad():
+        model.model.network.output.bias.fill_(math.inf)
+    with pytest.raises(crystallite.CrystalError, match=r"crystal 0: .* not a finite number"):
+        crystallite.predict(model, data)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..crystals.notices import gathered, summary
 from ..datasets.dataset import Dataset
-from ..errors import LISTED, CrystalError, CrystalliteError
+from ..errors import CrystalError, CrystalliteError, listing
 from ..extras import needed
 from .file_predictions import predicted_chunks
 from .predictor import Predictor, load_model
@@ -53,8 +53,8 @@ def predict(
     if isinstance(words, list | tuple) and words and all(isinstance(word, str | Path) for word in words):
         ids, predicted = _of_files(predictor, words, skip_bad, workers)
     else:
-        graphs = predictor.graphs(inputs, workers=workers)
-        predicted = predictor.predict_packed(graphs)
+        predicted = predictor.predict_packed(predictor.graphs(inputs, workers=workers))
+        predictor.refuse_no_numbers(predicted)
         ids = inputs.ids if isinstance(inputs, Dataset) else [str(row) for row in range(len(predicted))]
     units = predictor.model.targets.units
     frame = pandas.DataFrame(predicted, pandas.Index(ids, name="material_id"), list(predictor.columns))
@@ -86,6 +86,4 @@ def _of_files(
 
 
 def _listed(bad: Sequence[CrystalError]) -> str:
-    lines = [f"  {error}" for error in bad[:LISTED]]
-    more = [f"  and {len(bad) - LISTED:,} more"] if len(bad) > LISTED else []
-    return "\n".join([f"{len(bad):,} inputs cannot be used:", *lines, *more])
+    return f"{len(bad):,} inputs cannot be used:\n{listing([str(error) for error in bad])}"

@@ -73,9 +73,7 @@ class Predictor:
         """
         n_targets = len(self.model.targets.names)
         predicted = self.predict_packed(self.graphs(crystals, workers=workers))[:, :n_targets]
-        is_number = self.are_numbers(predicted)
-        if not is_number.all():
-            raise CrystalError(f"crystal {is_number.argmin()}", NO_NUMBER)
+        self.refuse_no_numbers(predicted)
         return predicted[:, 0] if n_targets == 1 else predicted
 
     def site_contributions(self, crystal: Any) -> NDArray[np.float64]:
@@ -119,6 +117,12 @@ class Predictor:
         ]
         converted = [_as_crystal(item, name) for item, name in zip(items, names, strict=True)]
         return build_graphs(converted, self.model.graph, names, workers=workers)
+
+    def refuse_no_numbers(self, predicted: NDArray[np.float64]) -> None:
+        """Raise CrystalError naming the first row (crystals, columns) that is no prediction."""
+        is_number = self.are_numbers(predicted)
+        if not is_number.all():
+            raise CrystalError(f"crystal {is_number.argmin()}", NO_NUMBER)
 
     def are_numbers(self, predicted: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Tell which rows are predictions: finite; a deviation may be unknown.

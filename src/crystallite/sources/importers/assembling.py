@@ -11,7 +11,7 @@ import pyarrow as pa
 from ...crystals.crystal import Crystal, pack_crystals
 from ...datasets.dataset import Dataset
 from ...datasets.schema import as_arrow
-from ...errors import LISTED, CrystalError, CrystalliteError
+from ...errors import CrystalError, CrystalliteError, listing
 from ..reading.known_properties import energy_notices
 from ..reading.table_rows import NOTICES
 
@@ -67,8 +67,6 @@ def _field_units(table: pa.Table) -> dict[str, str]:
 
 
 def _report(bad: list[tuple[str, str]], total: int) -> str:
-    lines = [f"  {source}: {reason}" for source, reason in bad[:LISTED]]
-    if len(bad) > LISTED:
-        lines.append(f"  and {len(bad) - LISTED:,} more")
+    lines = listing([f"{source}: {reason}" for source, reason in bad])
     hint = "" if len(bad) == total else "\nTo leave them out: --skip-bad (in Python: skip_bad=True)"
-    return f"{len(bad):,} of {total:,} crystals cannot be used:\n" + "\n".join(lines) + hint
+    return f"{len(bad):,} of {total:,} crystals cannot be used:\n{lines}{hint}"

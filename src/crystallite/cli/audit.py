@@ -15,8 +15,9 @@ from .paths import INPUT, TABLE
 
 if TYPE_CHECKING:
     from ..datasets.dataset import Dataset
+    from ..graphs.packed import Indices
     from ..materials.audit import Leak
-    from ..materials.splits import Indices, Split
+    from ..materials.splits import Split
 
 SHOWN = 20  # groups on the screen; the file of -o has all
 SHOWN_IDS = 6  # of a group

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import is_given, only_target, settings_of, training_options
 from .outcomes import print_group, print_run
 from .paths import INPUT
+
+if TYPE_CHECKING:
+    from ..experiments.experiment import Experiment
+    from ..training.train import Run
 
 _ALONE = "--parallel needs several training runs: use it with --folds or --members"
 
@@ -50,13 +54,9 @@ def command(
     parallel = options.pop("parallel")
     if resume is not None:
         _refuse_what_resume_ignores()
-        if experiments.is_group(resume):
-            print_group(resume, experiments.resume_group(resume, parallel=parallel, **running))
-        else:
-            if parallel > 1:
-                raise click.UsageError(_ALONE)
-            run = training.resume(resume, **running)
-            print_run(run.folder, run.summary)
+        if parallel > 1 and not experiments.is_group(resume):
+            raise click.UsageError(_ALONE)
+        _print(experiments.resume(resume, parallel=parallel, **running))
         return
     if data is None:
         raise click.UsageError("give DATA, or --resume RUN; built-in datasets: crystallite data list")
@@ -66,17 +66,18 @@ def command(
         raise click.UsageError(_ALONE)
     settings = settings_of(options)
     targets = targets or (only_target(data),)
-    if folds or members:
-        settings["parallel"] = parallel
-        done: Any = (
-            experiments.cross_validate(data, targets, folds, **settings)
-            if folds
-            else experiments.train_ensemble(data, targets, members or 0, **settings)
-        )
-        print_group(done.folder, done.summary)
+    if folds:
+        _print(experiments.cross_validate(data, targets, folds, parallel=parallel, **settings))
+    elif members:
+        _print(experiments.train_ensemble(data, targets, members, parallel=parallel, **settings))
     else:
-        run = training.train(data, targets, **settings)
-        print_run(run.folder, run.summary)
+        _print(training.train(data, targets, **settings))
+
+
+def _print(done: Run | Experiment) -> None:
+    from ..training.train import Run
+
+    (print_run if isinstance(done, Run) else print_group)(done.folder, done.summary)
 
 
 def _refuse_what_resume_ignores() -> None:

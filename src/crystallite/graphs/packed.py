@@ -28,6 +28,9 @@ BLOCK_EDGES = 512  # edges the compiled convolution works on at once
 _BIN_SHARE = 0.1000037  # of the tie tolerance: how far apart distances may lie and still be merged
 
 
+Indices = NDArray[np.int64]  # row numbers of crystals
+
+
 class PackedGraphs(NamedTuple):
     """The graphs of N crystals, one after the other.
 

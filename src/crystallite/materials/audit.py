@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
 from ..files.csv_tables import meant, write_csv
+from ..graphs.packed import Indices
 from ..graphs.store import dataset_graphs
 from ..settings.config import GraphConfig
 from .groups import material_groups
-from .splits import Indices, Split, column_split
+from .splits import Split, column_split
 
 
 @dataclass(frozen=True)

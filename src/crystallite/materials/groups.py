@@ -17,14 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graphs.packed import PackedGraphs
+from ..graphs.packed import Indices, PackedGraphs
 from ..settings.config import GraphConfig
 
 N_NEIGHBORS = GraphConfig().n_neighbors
 SAME_DISTANCE = 0.01  # Å; twins are crystals whose sorted bond lengths differ by no more on average
 _SAME_DEPTH = N_NEIGHBORS * 2 * SAME_DISTANCE  # Å; that many bonds, each end of a difference off by that much
 _CHUNK = 4096  # crystals worked on at once
-Indices = NDArray[np.int64]
 
 
 class Signatures(NamedTuple):

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import CrystalliteError, shortened
+from ..graphs.packed import Indices
 
-Indices = NDArray[np.int64]
 _PART_NAMES = {
     "": "unused",
     "unused": "unused",

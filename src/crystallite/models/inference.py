@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ..computing.threads import own_threads
 from ..errors import CrystalliteError
-from ..graphs.packed import PackedGraphs
-from ..materials.splits import Indices
+from ..graphs.packed import Indices, PackedGraphs
 from ..network.batches import Graphs, ResidentGraphs, batch_inputs, placed
 from ..network.model import CrystalNetwork
 from .checkpoint import TrainedModel

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..graphs.packed import PackedGraphs, gather_batch
-from ..materials.splits import Indices
+from ..graphs.packed import Indices, PackedGraphs, gather_batch
 from .model import CrystalNetwork, Inputs
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystallite.graphs.packed import PackedGraphs, gather_batch
+from crystallite.graphs.packed import PackedGraphs
+from crystallite.network.batches import batch_inputs
 from crystallite.network.model import CrystalNetwork
 from crystallite.settings.config import ModelConfig
 
@@ -39,7 +40,7 @@ def settled(network: CrystalNetwork, graphs: PackedGraphs) -> CrystalNetwork:
 def outputs(network: CrystalNetwork, graphs: PackedGraphs, n_crystals: int | None = None) -> Tensor:
     """The network's outputs for the first `n_crystals`, or for all, in one batch."""
     rows = np.arange(graphs.n_crystals if n_crystals is None else n_crystals)
-    return network(network.inputs(gather_batch(graphs, rows)))
+    return network(batch_inputs(network, graphs, rows))
 
 
 @torch.no_grad()

@@ -21,10 +21,6 @@ class WriteError(CrystalliteError):
     """A file cannot be written: the disk is full or read-only, or a permission is missing."""
 
 
-class LostProcessError(CrystalliteError):
-    """Another process of the same training run ended while this one waited for it."""
-
-
 class CrystalError(CrystalliteError):
     """One crystal cannot be used.
 

@@ -92,7 +92,7 @@ from crystallite.network.model import CrystalNetwork
 from crystallite.datasets.dataset import Dataset
 from crystallite.graphs.store import dataset_graphs
 from crystallite.settings.config import GraphConfig
-from crystallite.graphs.packed import gather_batch
+from crystallite.network.batches import batch_inputs, over_processes
 
 data = Dataset.read(sys.argv[1])
 graphs = dataset_graphs(data, GraphConfig())
@@ -101,7 +101,7 @@ torch.manual_seed(0)
 network = CrystalNetwork(ModelConfig(atom_width=8, hidden_width=8, n_convolutions=2)).double().train()
 with distributed.process_group("cpu"):
     share = distributed.own_share(rows)
-    outputs = network(network.inputs(gather_batch(graphs, share)))
+    outputs = network(over_processes(batch_inputs(network, graphs, share)))
     (outputs.square().sum() / len(rows)).backward()
     numbers = distributed.add_gradients(network, np.array([len(share), 0.5]))
     assert numbers.tolist() == [len(rows), 0.5 * distributed.n_processes()]

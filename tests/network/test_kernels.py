@@ -20,6 +20,7 @@ from numba import njit
 from crystallite.computing.threads import for_ranges
 from crystallite.graphs.packed import PackedGraphs, build_graphs, gather_batch
 from crystallite.network import kernels
+from crystallite.network.batches import batch_inputs
 from crystallite.network.convolution import prepare_bonds
 from crystallite.network.kernels import WINDOW, _exp_negative, _log1p_unit, _sigmoid, _softplus
 from crystallite.settings.config import GraphConfig, ModelConfig
@@ -141,7 +142,7 @@ def test_few_gaussians_take_the_plain_path(graphs) -> None:
     """The window of the fused path needs 13 Gaussians."""
     config = ModelConfig(gaussian_stop=1.8)
     network = random_network(config)
-    assert network.inputs(gather_batch(graphs, np.arange(3))).bonds is None
+    assert batch_inputs(network, graphs, np.arange(3)).bonds is None
     found = predictions(network, graphs)
     np.testing.assert_allclose(found, predictions(network.double(), graphs), atol=2e-5)
 

@@ -36,7 +36,7 @@ from crystallite.graphs.packed import (
 )
 from crystallite.models.checkpoint import TrainedModel
 from crystallite.models.inference import atom_contributions, network_outputs, predict_graphs
-from crystallite.network.model import WeightedBatchNorm
+from crystallite.network.batch_norm import WeightedBatchNorm
 from crystallite.network.targets import Targets
 from crystallite.settings.config import GraphConfig, ModelConfig
 

@@ -14,7 +14,8 @@ from training_runs import one_thread  # noqa: F401
 import crystallite
 from crystallite import load_model
 from crystallite.errors import CrystalliteError
-from crystallite.graphs.packed import build_graph, gather_batch, pack_graphs
+from crystallite.graphs.packed import build_graph, pack_graphs
+from crystallite.network.batches import batch_inputs
 from crystallite.runs.folder import RunConfig
 from crystallite.settings.config import GraphConfig, ModelConfig
 
@@ -99,7 +100,7 @@ def test_the_plain_convolution_is_equation_4():
     network = random_network(ModelConfig(convolution="plain", n_convolutions=1, atom_width=6)).double()
     crystals = [perovskite(3.9), *moduli(3)]
     graphs = pack_graphs([build_graph(crystal, GraphConfig(), reduced=False) for crystal in crystals])
-    inputs = network.inputs(gather_batch(graphs, np.arange(len(crystals))))
+    inputs = batch_inputs(network, graphs, np.arange(len(crystals)))
     (layer,) = network.convolutions
     with torch.no_grad():
         atoms = network.embedding(network.element_features[inputs.numbers])

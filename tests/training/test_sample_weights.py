@@ -9,7 +9,7 @@ from grouped_runs import MODULUS, TINY, TINY_OPTIONS, Said, moduli, train_group
 from training_runs import metrics, of_target, one_thread, parts_of, same_weights, summary, table, train  # noqa: F401
 
 from crystallite.errors import CrystalliteError
-from crystallite.graphs.packed import gather_batch
+from crystallite.network.batches import batch_inputs
 from crystallite.training.optimization import loss_of
 from crystallite.training.preparation import prepare
 from crystallite.training.run_settings import run_config
@@ -43,7 +43,7 @@ def gradients_of_a_step(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 def gradients_of(trainer: Trainer, repeated: np.ndarray) -> dict[str, torch.Tensor]:
     """Of the mean loss of ROWS[repeated]: each crystal as often as it is named, in one batch of ROWS."""
-    outputs = trainer.network(trainer.network.inputs(gather_batch(trainer.graphs, ROWS)))[repeated]
+    outputs = trainer.network(batch_inputs(trainer.network, trainer.graphs, ROWS))[repeated]
     loss, count = loss_of(
         outputs, trainer.normalized[ROWS][repeated], trainer.config, trainer.targets.task
     )  # fmt: skip

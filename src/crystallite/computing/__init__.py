@@ -9,5 +9,4 @@ It knows nothing of crystals and networks. Imports errors, extras and files.
 - devices: `usable_device`, `device_name`
 - distributed: `process_group`, `add_gradients` and what else several processes of one training run agree on
 - rendezvous: where these processes meet
-- shared_sums: sums over the processes of one machine through memory that they share
 """

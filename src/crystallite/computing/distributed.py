@@ -16,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
-from ..errors import CrystalliteError, LostProcessError
+from ..errors import CrystalliteError
 from .rendezvous import meet
-from .shared_sums import SharedSums, open_shared_sums
 
 Result = TypeVar("Result")
 Values = TypeVar("Values", bound=np.floating)
-_shared: SharedSums | None = None  # where all processes are on this machine's processor
 
 
 def rank() -> int:
@@ -64,31 +62,18 @@ def process_group(device: str) -> Iterator[str]:
     on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(device)
-    global _shared
     store, number, count = meet()
     distributed.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=number, world_size=count)
-    _shared = None if on_gpu else open_shared_sums(number, count, lambda text: on_first(lambda: text))
     try:
         yield device
         distributed.barrier()  # nobody leaves while another is still being told something
     finally:
-        _shared = None
         distributed.destroy_process_group()
-
-
-def _add_up(tensor: Tensor) -> None:
-    """Replace a tensor by its sum over all processes."""
-    if _shared is not None:
-        _shared.add_up(tensor)
-    else:
-        distributed.all_reduce(tensor)
 
 
 def is_loss(error: Exception) -> bool:
     """Whether an error says that another process is gone."""
-    if isinstance(error, LostProcessError | distributed.DistBackendError):
-        return True
-    return isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+    return isinstance(error, distributed.DistBackendError) or "gloo" in str(error).lower()
 
 
 def own_share(rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -103,7 +88,7 @@ def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
     tensor = torch.from_numpy(np.array(values, dtype=np.float64))
     if distributed.get_backend() == "nccl":
         tensor = tensor.cuda()
-    _add_up(tensor)
+    distributed.all_reduce(tensor)
     return tensor.cpu().numpy()
 
 
@@ -123,27 +108,20 @@ class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:  # type: ignore[override]
         summed = tensor.contiguous().clone()
-        _add_up(summed)
+        distributed.all_reduce(summed)
         return summed
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
         summed = gradient.contiguous().clone()
-        _add_up(summed)
+        distributed.all_reduce(summed)
         return summed
 
 
-def combined_moments(share: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance over all processes; gradients flow back to all of them.
-
-    share: () this process's part of the total weight, double. mean, variance: (channels,) of its own rows.
-    """
-    if n_processes() == 1:
-        return mean, variance
-    own_mean, own_variance = mean.double(), variance.double()
-    moments = share * torch.stack((own_mean, own_variance + own_mean.square()))
-    first, second = _Total.apply(moments)  # type: ignore[no-untyped-call]
-    return first.to(mean.dtype), (second - first.square()).to(mean.dtype)
+def differentiable_total(tensor: Tensor) -> Tensor:
+    """Sum a tensor over all processes; gradients flow back to all of them."""
+    summed: Tensor = _Total.apply(tensor)  # type: ignore[no-untyped-call]
+    return summed
 
 
 @torch.no_grad()
@@ -158,7 +136,7 @@ def add_gradients(network: nn.Module, numbers: NDArray[np.float64]) -> NDArray[n
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
     n_gradients = len(flat)
     flat = torch.cat((flat, torch.from_numpy(numbers).to(flat)))
-    _add_up(flat)
+    distributed.all_reduce(flat)
     start = 0
     for parameter in parameters:
         assert parameter.grad is not None

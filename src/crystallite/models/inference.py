@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..computing.threads import own_threads
 from ..errors import CrystalliteError
 from ..graphs.packed import Indices, PackedGraphs
-from ..network.batches import Graphs, ResidentGraphs, batch_inputs, placed
+from ..network.batches import batch_inputs
 from ..network.model import CrystalNetwork
 from .checkpoint import TrainedModel
 
@@ -20,7 +20,7 @@ BATCH_EDGES = 50_000  # edges a batch holds at most, some 50 MB of working memor
 
 @own_threads()
 @torch.no_grad()
-def network_outputs(network: CrystalNetwork, graphs: Graphs, rows: Indices) -> NDArray[np.float32]:
+def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices) -> NDArray[np.float32]:
     """Return (rows, outputs) of the network in evaluation mode; memory does not grow with the rows."""
     was_training = network.training
     network.eval()
@@ -55,14 +55,12 @@ def predict_graphs(
 ) -> NDArray[np.float64]:
     """Return (rows, targets) predictions in the targets' units, of all crystals unless `rows` are given."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
-    outputs = network_outputs(model.network, placed(graphs, model.network), rows)
-    return model.targets.from_outputs(outputs)
+    return model.targets.from_outputs(network_outputs(model.network, graphs, rows))
 
 
-def _batches(graphs: Graphs, rows: Indices) -> list[slice]:
+def _batches(graphs: PackedGraphs, rows: Indices) -> list[slice]:
     """Cut rows into runs of at most BATCH_EDGES edges (but at least one crystal)."""
-    packed = graphs.packed if isinstance(graphs, ResidentGraphs) else graphs
-    first_edges = packed.edge_offsets[packed.node_offsets]
+    first_edges = graphs.edge_offsets[graphs.node_offsets]
     ends = np.cumsum(np.diff(first_edges)[rows])
     cuts = [0]
     while cuts[-1] < len(rows):

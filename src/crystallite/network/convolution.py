@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..computing import buffers, distributed
+from ..computing import buffers
 from ..computing.threads import for_ranges
 from ..graphs.packed import GraphBatch
 from . import kernels
+from .batch_norm import Moments, mean_gradients, moments_of_blocks
 
 
 class Bonds(NamedTuple):
@@ -35,13 +36,6 @@ class Bonds(NamedTuple):
     @property
     def n_blocks(self) -> int:
         return len(self.block_weights)
-
-
-class Moments(NamedTuple):
-    """Weighted mean and (biased) variance of each channel."""
-
-    mean: Tensor
-    variance: Tensor
 
 
 def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
@@ -99,7 +93,7 @@ class _GatedMessages(torch.autograd.Function):
         epsilon: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         z, node_weight, means, squares = _edge_inputs(nodes, weight, bonds)
-        mean, variance = _combined_moments(bonds, n_bonds, means, squares)
+        mean, variance = moments_of_blocks(bonds.block_weights, n_bonds, means, squares)
         inverse_std = 1 / np.sqrt(variance + np.float32(epsilon))
         scale = gamma.detach().numpy() * inverse_std
         messages = torch.empty_like(nodes)
@@ -129,8 +123,7 @@ class _GatedMessages(torch.autograd.Function):
             *in_halves[:5], bonds.topology, upstream, *in_halves[5:],
         )  # fmt: skip
         grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
-        mean_grad, mean_product = distributed.total(np.stack((grad_beta, grad_gamma))) / n_bonds
-        mean_grad, mean_product = mean_grad.astype(np.float32), mean_product.astype(np.float32)
+        mean_grad, mean_product = mean_gradients(grad_beta, grad_gamma, n_bonds)
         grad_node_product = buffers.take(len(nodes), 2 * width)
         grad_bonds = np.empty((n_blocks, n_centers, width), np.float32)
         for_ranges(
@@ -185,14 +178,3 @@ def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[n
         squares,
     )
     return z, node_weight, means, squares
-
-
-def _combined_moments(
-    bonds: Bonds, n_bonds: float, means: NDArray[np.float32], squares: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Combine the moments of all blocks and processes in double precision (Chan, Golub and LeVeque 1983)."""
-    weighted = bonds.block_weights[:, None] * means
-    sums, sums_of_squares = weighted.sum(0), squares.sum(0, dtype=np.float64) + (weighted * means).sum(0)
-    mean, mean_square = distributed.total(np.stack((sums, sums_of_squares))) / n_bonds
-    variance = np.maximum(mean_square - mean**2, 0)
-    return mean.astype(np.float32), variance.astype(np.float32)

@@ -7,77 +7,17 @@ pooling included, so a reduced graph gives the numbers the full graph gives.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, log_softmax, softplus
 
 from ..computing.devices import standard_tensors
-from ..computing.distributed import combined_moments, total
 from ..crystals.elements import feature_table
-from ..graphs.packed import GraphBatch
 from ..settings.config import ModelConfig
-from .convolution import Bonds, Moments, gated_messages, gated_messages_with, prepare_bonds
-from .kernels import WINDOW
-
-
-class Inputs(NamedTuple):
-    """A batch of B graphs as tensors; shapes as in GraphBatch.
-
-    crystals: (nodes,) crystal of a node. sources: (edges,) node an edge starts from.
-    n_atoms, n_bonds: sums of multiplicities, and of weight x multiplicity of the source.
-    bonds: what the fused convolution needs, or None where it does not run.
-    """
-
-    n_crystals: int
-    n_atoms: float
-    n_bonds: float
-    numbers: Tensor
-    multiplicities: Tensor
-    crystals: Tensor
-    sources: Tensor
-    neighbors: Tensor
-    distances: Tensor
-    weights: Tensor
-    bonds: Bonds | None
-
-
-class WeightedBatchNorm(nn.BatchNorm1d):
-    """Batch norm of rows that each stand for `weights` equal rows of the full graph, over all processes."""
-
-    def forward(self, x: Tensor, weights: Tensor, total_weight: float) -> Tensor:  # type: ignore[override]
-        """x: (rows, channels). weights: (rows,). total_weight: their sum over all processes.
-
-        The running variance is unbiased in the total weight.
-        """
-        if not self.training:
-            scale, shift = self.affine_map()
-            return x * scale + shift
-        own_weight = weights.sum(dtype=torch.float64)
-        shares = weights / own_weight.to(weights.dtype)
-        own_mean = shares @ x
-        own_variance = shares @ (x - own_mean).square()
-        mean, variance = combined_moments(own_weight / total_weight, own_mean, own_variance)
-        self.update(Moments(mean.detach(), variance.detach()), total_weight)
-        return (x - mean) * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
-
-    def update(self, moments: Moments, total_weight: float) -> None:
-        """Move the running statistics towards a batch's."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        unbiased = moments.variance * (total_weight / max(total_weight - 1, 1))
-        self.running_mean.lerp_(moments.mean, self.momentum)
-        self.running_var.lerp_(unbiased, self.momentum)
-
-    def affine_map(self) -> tuple[Tensor, Tensor]:
-        """Return (scale, shift) of the norm with its running statistics."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        return scale, self.bias - self.running_mean * scale
+from .batch_norm import WeightedBatchNorm
+from .batches import Inputs
+from .convolution import Bonds, gated_messages, gated_messages_with
 
 
 class GatedConvolution(nn.Module):
@@ -177,9 +117,6 @@ class CrystalNetwork(nn.Module):
 
         In training, batch norms see the batches of all processes: call it in all of them.
         """
-        if self.training:
-            n_atoms, n_bonds = total(np.array([inputs.n_atoms, inputs.n_bonds])).tolist()
-            inputs = inputs._replace(n_atoms=n_atoms, n_bonds=n_bonds)
         if self.config.readout == "per-atom":
             x = self._mean_over_atoms(self.contributions(inputs), inputs)
         else:
@@ -209,33 +146,6 @@ class CrystalNetwork(nn.Module):
         for convolution in self.convolutions:
             nodes = convolution(nodes, inputs, expanded)
         return nodes
-
-    def inputs(self, batch: GraphBatch) -> Inputs:
-        """Turn a batch into tensors on the model's device, in its precision."""
-        weight = self.embedding.weight
-        step, n_centers = self.config.gaussian_step, len(self.centers)
-        fused = weight.device.type == "cpu" and weight.dtype == torch.float32 and n_centers >= WINDOW
-        fused = fused and self.config.convolution == "gated"
-        node_counts = torch.from_numpy(batch.node_offsets).diff()
-        edge_counts = torch.from_numpy(batch.edge_offsets).diff()
-        crystals = torch.repeat_interleave(node_counts)
-        sources = node_counts.new_empty(0) if fused else torch.repeat_interleave(edge_counts)
-        floats = (torch.from_numpy(a) for a in (batch.multiplicities, batch.distances, batch.weights))
-        multiplicities, distances, weights = (a.to(weight.device, weight.dtype) for a in floats)
-        bonds_of_nodes = np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64)
-        return Inputs(
-            n_crystals=len(node_counts),
-            n_atoms=float(batch.multiplicities.sum(dtype=np.float64)),
-            n_bonds=float(bonds_of_nodes @ batch.multiplicities),
-            numbers=torch.from_numpy(batch.numbers).to(weight.device),
-            multiplicities=multiplicities,
-            crystals=crystals.to(weight.device),
-            sources=sources.to(weight.device),
-            neighbors=torch.from_numpy(batch.neighbors).to(weight.device),
-            distances=distances,
-            weights=weights,
-            bonds=prepare_bonds(batch, step, n_centers) if fused else None,
-        )
 
     def _expanded(self, distances: Tensor) -> Tensor:
         """(edges, centres) Gaussians of unit height; tails below 1e-17 are exactly zero, never denormal."""

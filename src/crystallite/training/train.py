@@ -18,7 +18,7 @@ from ..computing import distributed
 from ..computing.devices import device_name
 from ..computing.progress import progress_bar
 from ..datasets.dataset import Dataset
-from ..errors import CrystalliteError, DivergedError, LostProcessError, WriteError, one_line
+from ..errors import CrystalliteError, DivergedError, WriteError, one_line
 from ..evaluation.display import summary_html
 from ..evaluation.results import Result, in_digits, shown_error
 from ..files.writing import write_json
@@ -202,7 +202,7 @@ def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
         yield
     except WriteError as error:
         raise WriteError(f"{error}; fix that, then {how}") from error
-    except (RuntimeError, LostProcessError) as error:
+    except RuntimeError as error:
         if not distributed.is_loss(error):
             raise
         raise CrystalliteError(f"another process was lost: {str(error).splitlines()[0]}; {how}") from error

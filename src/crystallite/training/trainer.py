@@ -25,7 +25,7 @@ from ..graphs.packed import PackedGraphs
 from ..materials.groups import Seen
 from ..materials.splits import Split
 from ..models.inference import network_outputs
-from ..network.batches import batch_inputs, placed
+from ..network.batches import batch_inputs, over_processes
 from ..network.model import CrystalNetwork
 from ..network.targets import Targets
 from ..settings.config import TrainConfig
@@ -53,7 +53,7 @@ class Trainer:
     ) -> None:
         self.network = network.train()
         self.average = copy.deepcopy(network).eval() if config.averaging else None
-        self.graphs, self.values, self.split = placed(graphs, network), values, split
+        self.graphs, self.values, self.split = graphs, values, split
         self.targets, self.config, self.seen = targets, config, seen
         self.normalized = torch.from_numpy(targets.normalized(values))
         self.weights = None if sample_weights is None else torch.from_numpy(sample_weights).float()
@@ -153,7 +153,7 @@ class Trainer:
 
     def _loss(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the sum of the weighted losses of the rows, and the sum of weights."""
-        outputs = self.network(batch_inputs(self.network, self.graphs, rows))
+        outputs = self.network(over_processes(batch_inputs(self.network, self.graphs, rows)))
         index = torch.from_numpy(rows)
         targets = self.normalized[index].to(outputs.device, outputs.dtype)
         weights = None if self.weights is None else self.weights[index].to(outputs.device, outputs.dtype)

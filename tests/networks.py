@@ -10,6 +10,7 @@ from torch import Tensor
 
 from crystallite.graphs.packed import PackedGraphs
 from crystallite.network.batches import batch_inputs
+from crystallite.network.convolutions import EdgeUpdatingConvolution
 from crystallite.network.model import CrystalNetwork
 from crystallite.settings.config import ModelConfig
 
@@ -24,8 +25,13 @@ class Step(NamedTuple):
 
 
 def random_network(config: ModelConfig | None = None, seed: int = 0) -> CrystalNetwork:
+    """A network with its first weights, but none of them zero: edge-updating layers begin as identities."""
     torch.manual_seed(seed)
-    return CrystalNetwork(config or ModelConfig())
+    network = CrystalNetwork(config or ModelConfig())
+    for layer in network.convolutions:
+        if isinstance(layer, EdgeUpdatingConvolution):
+            layer.output.reset_parameters()
+    return network
 
 
 def settled(network: CrystalNetwork, graphs: PackedGraphs) -> CrystalNetwork:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.* is known for .* validation cr
 RUNS = {
     "gated": {},
     "plain": {"convolution": "plain"},
+    "edge-updating": {"convolution": "edge-updating"},
     "per atom": {"readout": "per-atom"},
     "two targets": {"target": ["bulk_modulus:log10", "poisson_ratio"]},
     "classes": {"target": "stiff", "task": "classification"},

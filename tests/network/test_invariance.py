@@ -22,7 +22,7 @@ from strategies import SUPERCELLS, crystals, in_cell, reordered, rotated, shifte
 from crystallite.crystals.crystal import Crystal
 from crystallite.graphs.packed import build_graphs
 from crystallite.models.inference import predict_graphs
-from crystallite.settings.config import GraphConfig
+from crystallite.settings.config import GraphConfig, ModelConfig
 
 CONFIG = GraphConfig()
 EXACT, ROUNDED = 1e-6, 5e-6  # eV; see above
@@ -58,10 +58,11 @@ def test_real_crystals(name: str, formation, energy_model) -> None:
     assert np.abs(difference).max() * energy_model.targets.std[0] < EXACT
 
 
-@pytest.fixture(scope="module")
-def network(elastic):
+@pytest.fixture(scope="module", params=["gated", "edge-updating"])
+def network(elastic, request):
     """A random network whose statistics have settled on real crystals."""
-    return settled(random_network(), build_graphs(list(elastic.select(range(64))), CONFIG)).double()
+    network = random_network(ModelConfig(convolution=request.param))
+    return settled(network, build_graphs(list(elastic.select(range(64))), CONFIG)).double()
 
 
 @given(crystals(), st.integers(0, 2**32 - 1), unimodular(), st.sampled_from(sorted(SUPERCELLS)))

@@ -17,11 +17,11 @@ from conftest import GOLDEN
 from networks import furthest, outputs, predictions, random_network, training_step
 from numba import njit
 
-from crystallite.computing.threads import for_ranges
+from crystallite.computing.threads import for_ranges, own_threads
 from crystallite.graphs.packed import PackedGraphs, build_graphs, gather_batch
 from crystallite.network import kernels
 from crystallite.network.batches import batch_inputs
-from crystallite.network.convolution import prepare_bonds
+from crystallite.network.bonds import prepare_bonds
 from crystallite.network.kernels import WINDOW, _exp_negative, _log1p_unit, _sigmoid, _softplus
 from crystallite.settings.config import GraphConfig, ModelConfig
 
@@ -119,8 +119,13 @@ def test_plain_gaussians_have_no_denormals_either() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [ModelConfig(), ModelConfig(atom_width=19, n_convolutions=2, n_outputs=3, gaussian_stop=4.0)],
-    ids=["default", "odd widths"],
+    [
+        ModelConfig(),
+        ModelConfig(atom_width=19, n_convolutions=2, n_outputs=3, gaussian_stop=4.0),
+        ModelConfig(convolution="edge-updating", n_convolutions=4),
+        ModelConfig(convolution="edge-updating", atom_width=19, edge_width=7, n_outputs=3, gaussian_stop=4.0),
+    ],
+    ids=["default", "odd widths", "edge-updating", "edge-updating, odd widths"],
 )
 def test_fused_training_step_equals_plain_double_precision(graphs, config) -> None:
     """Outputs, loss, gradients of all parameters and running statistics. Seen: 2e-6, 2e-7, 7e-6, 3e-7."""
@@ -198,6 +203,21 @@ def test_threads_change_no_bit(graphs) -> None:
     for one, two in zip(*results, strict=True):
         assert np.isfinite(one).all()
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
+def test_threads_change_no_bit_of_a_training_step(graphs, convolution) -> None:
+    truth, steps = torch.linspace(-1, 1, graphs.n_crystals).unsqueeze(1), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        with own_threads():
+            steps.append(training_step(random_network(ModelConfig(convolution=convolution)), graphs, truth))
+    one, two = steps
+    assert torch.equal(one.outputs, two.outputs)
+    for name, gradient in one.gradients.items():
+        assert gradient.any(), name
+        assert torch.equal(gradient, two.gradients[name]), name
 
 
 def test_threads_stay_as_many_as_openmp_is_told() -> None:

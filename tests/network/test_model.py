@@ -9,6 +9,7 @@ Exactly symmetric crystals round to the same float32 distances: what is left is 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -42,6 +43,7 @@ from crystallite.settings.config import GraphConfig, ModelConfig
 
 SHARED, FIRST = GraphConfig(), GraphConfig(ties="first")
 SMALL = ModelConfig(atom_width=16, hidden_width=24, n_convolutions=3, n_hidden=2)
+EDGES = replace(SMALL, convolution="edge-updating", edge_width=8)
 
 
 def packed(chosen: list[Crystal], config: GraphConfig = SHARED, *, reduced: bool = True) -> PackedGraphs:
@@ -73,7 +75,12 @@ def steps(chosen: list[Crystal], network) -> tuple[Step, Step]:
 def test_reduced_real_crystals(name: str, request, energy_model) -> None:
     dataset = request.getfixturevalue(name)
     rng = np.random.default_rng(0)
-    configs = [ModelConfig(), ModelConfig(convolution="plain"), ModelConfig(readout="per-atom")]
+    configs = [
+        ModelConfig(),
+        ModelConfig(convolution="plain"),
+        ModelConfig(convolution="edge-updating"),
+        ModelConfig(readout="per-atom"),
+    ]
     networks = [*map(random_network, configs), energy_model.network]
     for network in (network.double() for network in networks):
         chosen = list(dataset.select(rng.choice(len(dataset), 32, replace=False)))
@@ -87,16 +94,17 @@ def test_reduced_real_crystals(name: str, request, energy_model) -> None:
 LENGTH = st.floats(3.5, 7)
 
 
+@pytest.mark.parametrize("config", [SMALL, EDGES], ids=["gated", "edge-updating"])
 @settings(max_examples=10)
 @given(LENGTH, LENGTH, LENGTH)
-def test_reduced_symmetric_crystals(a: float, b: float, c: float) -> None:
+def test_reduced_symmetric_crystals(config: ModelConfig, a: float, b: float, c: float) -> None:
     """Distances equal to the last bit but one and weights of 1 and 1/2: nothing is rounded to float32."""
     chosen = [
         face_centered(a),
         rock_salt(b),
         in_cell(made([c / 1.5] * 3, [26], [0, 0, 0]), np.eye(3, dtype=int) * 2),
     ]
-    ours, theirs = steps(chosen, random_network(SMALL).double())
+    ours, theirs = steps(chosen, random_network(config).double())
     assert_close(ours, theirs, 1e-10)
 
 

@@ -40,8 +40,8 @@ _OPTIONS = [
     ),
     click.option(
         "--convolution",
-        type=click.Choice(["gated", "plain"]),
-        help="The article's eq. 5 or its eq. 4.  [default: gated]",
+        type=click.Choice(["gated", "plain", "edge-updating"]),
+        help="The article's eq. 5 or 4, or with edges that messages update.  [default: gated]",
     ),
     click.option(
         "--patience",

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..computing.distributed import total
 from ..graphs.packed import GraphBatch, Indices, PackedGraphs, gather_batch
 from ..settings.config import ModelConfig
-from .convolution import Bonds, prepare_bonds
+from .bonds import Bonds, prepare_bonds
 from .kernels import WINDOW
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def batch_inputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices) -
 def inputs_of(batch: GraphBatch, config: ModelConfig, like: Tensor) -> Inputs:
     """Turn a batch into tensors on the device of `like`, floats in its precision."""
     fused = like.device.type == "cpu" and like.dtype == torch.float32
-    fused = fused and config.convolution == "gated" and config.n_centers >= WINDOW
+    fused = fused and config.convolution != "plain" and config.n_centers >= WINDOW
     node_counts = torch.from_numpy(batch.node_offsets).diff()
     edge_counts = torch.from_numpy(batch.edge_offsets).diff()
     crystals = torch.repeat_interleave(node_counts)

@@ -10,78 +10,14 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, log_softmax, softplus
+from torch.nn.functional import embedding, log_softmax, silu, softplus
 
 from ..computing.devices import standard_tensors
 from ..crystals.elements import feature_table
 from ..settings.config import ModelConfig
-from .batch_norm import WeightedBatchNorm
 from .batches import Inputs
-from .convolution import Bonds, gated_messages, gated_messages_with
-
-
-class GatedConvolution(nn.Module):
-    """v_i <- softplus(v_i + BN(sum_j w_ij sigmoid(z_filter) softplus(z_core))), paper eq. 5.
-
-    z = BN(W [v_i, v_j, u_ij]), split in half as (filter, core).
-    """
-
-    def __init__(self, width: int, n_centers: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(2 * width + n_centers, 2 * width, bias=False)
-        self.message_norm = WeightedBatchNorm(2 * width)
-        self.node_norm = WeightedBatchNorm(width)
-
-    def forward(self, nodes: Tensor, inputs: Inputs, expanded: Tensor | None) -> Tensor:
-        """nodes: (nodes, width). expanded: (edges, centres) Gaussians, where the fused path does not run."""
-        if inputs.bonds is None:
-            assert expanded is not None
-            messages = self._messages(nodes, inputs, expanded)
-        else:
-            messages = self._fused_messages(nodes, inputs.bonds, inputs.n_bonds)
-        return softplus(nodes + self.node_norm(messages, inputs.multiplicities, inputs.n_atoms))
-
-    def _fused_messages(self, nodes: Tensor, bonds: Bonds, n_bonds: float) -> Tensor:
-        norm = self.message_norm
-        if not self.training:
-            return gated_messages_with(nodes, self.linear.weight, *norm.affine_map(), bonds)
-        messages, moments = gated_messages(
-            nodes, self.linear.weight, norm.weight, norm.bias, bonds, n_bonds, norm.eps
-        )
-        norm.update(moments, n_bonds)
-        return messages
-
-    def _messages(self, nodes: Tensor, inputs: Inputs, expanded: Tensor) -> Tensor:
-        """The same in plain tensor operations: any device, any precision, and the fused path's reference."""
-        width = nodes.shape[1]
-        of_source, of_neighbor, of_bond = torch.split(
-            self.linear.weight, [width, width, expanded.shape[1]], dim=1
-        )
-        z = (
-            (nodes @ of_source.T)[inputs.sources]
-            + (nodes @ of_neighbor.T)[inputs.neighbors]
-            + expanded @ of_bond.T
-        )
-        z = self.message_norm(z, inputs.weights * inputs.multiplicities[inputs.sources], inputs.n_bonds)
-        z_filter, z_core = z.chunk(2, dim=1)
-        messages = inputs.weights.unsqueeze(1) * torch.sigmoid(z_filter) * softplus(z_core)
-        return torch.zeros_like(nodes).index_add(0, inputs.sources, messages)
-
-
-class PlainConvolution(nn.Module):
-    """v_i <- softplus(W_c sum_j w_ij [v_j, u_ij] + W_s v_i + b), paper eq. 4: all neighbours count alike."""
-
-    def __init__(self, width: int, n_centers: int) -> None:
-        super().__init__()
-        self.of_neighbors = nn.Linear(width + n_centers, width, bias=False)
-        self.of_self = nn.Linear(width, width)
-
-    def forward(self, nodes: Tensor, inputs: Inputs, expanded: Tensor | None) -> Tensor:
-        """Shapes as in GatedConvolution."""
-        assert expanded is not None
-        bonds = inputs.weights.unsqueeze(1) * torch.cat((nodes[inputs.neighbors], expanded), dim=1)
-        sums = nodes.new_zeros(len(nodes), bonds.shape[1]).index_add(0, inputs.sources, bonds)
-        return softplus(self.of_neighbors(sums) + self.of_self(nodes))
+from .convolutions import EdgeUpdatingConvolution, GatedConvolution, PlainConvolution
+from .edge_messages import first_states
 
 
 class CrystalNetwork(nn.Module):
@@ -102,15 +38,23 @@ class CrystalNetwork(nn.Module):
         n_centers = config.n_centers
         self.register_buffer("centers", torch.arange(n_centers) * config.gaussian_step, persistent=False)
         self.embedding = nn.Linear(table.shape[1], config.atom_width)
-        layer = GatedConvolution if config.convolution == "gated" else PlainConvolution
-        self.convolutions = nn.ModuleList(
-            layer(config.atom_width, n_centers) for _ in range(config.n_convolutions)
-        )
+        self.convolutions = nn.ModuleList(self._layer(config, k) for k in range(config.n_convolutions))
+        updates_edges = config.convolution == "edge-updating"
+        self.edge_embedding = nn.Linear(n_centers, config.edge_width, bias=False) if updates_edges else None
+        self.activation = silu if updates_edges else softplus
         n_hidden = config.n_hidden if config.readout == "pooled" else 0
         widths = [config.atom_width] + n_hidden * [config.hidden_width]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.dropout = nn.Dropout(config.dropout if config.task == "classification" else 0.0)
         self.output = nn.Linear(widths[-1], config.n_outputs)
+
+    @staticmethod
+    def _layer(config: ModelConfig, number: int) -> nn.Module:
+        if config.convolution == "edge-updating":
+            is_last = number == config.n_convolutions - 1
+            return EdgeUpdatingConvolution(config.atom_width, config.edge_width, not is_last)
+        layer = GatedConvolution if config.convolution == "gated" else PlainConvolution
+        return layer(config.atom_width, config.n_centers)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return (crystals, outputs): values on the normalised scale, or log-probabilities of classes.
@@ -120,9 +64,10 @@ class CrystalNetwork(nn.Module):
         if self.config.readout == "per-atom":
             x = self._mean_over_atoms(self.contributions(inputs), inputs)
         else:
-            x = softplus(self._mean_over_atoms(self.atoms(inputs), inputs))
+            x = self._mean_over_atoms(self.atoms(inputs), inputs)
+            x = x if self.edge_embedding is not None else softplus(x)
             for layer in self.hidden:
-                x = softplus(layer(x))
+                x = self.activation(layer(x))
             x = self.output(self.dropout(x))
         return log_softmax(x, dim=1) if self.config.task == "classification" else x
 
@@ -142,10 +87,19 @@ class CrystalNetwork(nn.Module):
         """Return (nodes, atom_width): the vectors of the nodes after the last convolution."""
         table = self.element_features @ self.embedding.weight.T + self.embedding.bias
         nodes = embedding(inputs.numbers, table)
-        expanded = None if inputs.bonds is not None else self._expanded(inputs.distances)
+        edges = self._edges(inputs)
         for convolution in self.convolutions:
-            nodes = convolution(nodes, inputs, expanded)
+            nodes, edges = convolution(nodes, edges, inputs)
         return nodes
+
+    def _edges(self, inputs: Inputs) -> Tensor | None:
+        """Return the first states of edges: (edges, edge_width), or Gaussians where the layers need them."""
+        if self.edge_embedding is None:
+            return None if inputs.bonds is not None else self._expanded(inputs.distances)
+        weight = self.edge_embedding.weight
+        if inputs.bonds is not None:
+            return silu(first_states(weight, inputs.bonds))
+        return silu(self._expanded(inputs.distances) @ weight.T)
 
     def _expanded(self, distances: Tensor) -> Tensor:
         """(edges, centres) Gaussians of unit height; tails below 1e-17 are exactly zero, never denormal."""

@@ -18,7 +18,7 @@ LARGEST_COUNT = 2**31 - 1
 MOST_WEIGHTS = 300_000_000  # of a network: 1.2 GB, and as much again for each average that training keeps
 Ties = Literal["shared", "first"]
 Task = Literal["regression", "classification"]
-Convolution = Literal["gated", "plain"]
+Convolution = Literal["gated", "plain", "edge-updating"]
 Readout = Literal["pooled", "per-atom"]
 
 
@@ -40,6 +40,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "tolerance": (TINY, 0.1),
     # the network
     "atom_width": (1, 10_000),
+    "edge_width": (1, 10_000),
     "hidden_width": (1, 10_000),
     "n_convolutions": (1, 100),
     "n_hidden": (1, 100),
@@ -182,7 +183,9 @@ class ModelConfig(Settings):
         dropout: fraction of the last layer's inputs that training drops, only for classification.
         gaussian_stop: last centre in Å of the Gaussians that a bond length is expanded in; the first is 0.
         gaussian_step: distance in Å from one centre to the next, and the width of each Gaussian.
-        convolution: `gated` is the paper's eq. 5, `plain` its eq. 4.
+        convolution: `gated` is the paper's eq. 5, `plain` its eq. 4; `edge-updating` has edges with states
+            that messages update (docs/network.md).
+        edge_width: length of an edge's state in `edge-updating` convolutions.
         readout: `pooled` has hidden layers after pooling; `per-atom` is linear, so that the prediction is the
             mean of contributions of the atoms (the paper's site energies).
 
@@ -200,6 +203,7 @@ class ModelConfig(Settings):
     gaussian_stop: float = 8.0
     gaussian_step: float = 0.2
     convolution: Convolution = "gated"
+    edge_width: int = 32
     readout: Readout = "pooled"
 
     def __post_init__(self) -> None:
@@ -223,11 +227,15 @@ class ModelConfig(Settings):
     @property
     def n_weights(self) -> int:
         """Entries of the large matrices: nearly all weights of the network."""
-        width, gated, pooled = self.atom_width, self.convolution == "gated", self.readout == "pooled"
-        rows, columns = (2 * width, 2 * width) if gated else (width, 2 * width)
+        width, pooled = self.atom_width, self.readout == "pooled"
+        layer = {
+            "gated": 2 * width * (2 * width + self.n_centers),
+            "plain": width * (2 * width + self.n_centers),
+            "edge-updating": 2 * width * (3 * width + self.edge_width) + width * self.edge_width,
+        }[self.convolution]
         last = self.hidden_width if pooled else width
         hidden = (width + (self.n_hidden - 1) * last) * last if pooled else 0
-        return self.n_convolutions * rows * (columns + self.n_centers) + hidden + last * self.n_outputs
+        return self.n_convolutions * layer + hidden + last * self.n_outputs
 
 
 Optimizer = Literal["adamw", "sgd"]

@@ -26,6 +26,7 @@ CONDITIONS = (
     Condition("cutoff", "ties", "first", "otherwise the radius grows until every atom has its neighbours"),
     Condition("dropout", "task", "classification", "as in the published code"),
     Condition("loss", "task", "regression", "classes are learned by their cross entropy"),
+    Condition("edge_width", "convolution", "edge-updating", "no other convolution has states of edges"),
     Condition("hidden_width", "readout", "pooled", "per-atom contributions are linear"),
     Condition("n_hidden", "readout", "pooled", "per-atom contributions are linear"),
     Condition("momentum", "optimizer", "sgd", "AdamW keeps averages of its own"),

@@ -6,7 +6,7 @@ edge. Its bias is left out, as the batch norm that follows takes any constant aw
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,39 +15,9 @@ from torch import Tensor
 
 from ..computing import buffers
 from ..computing.threads import for_ranges
-from ..graphs.packed import GraphBatch
 from . import kernels
 from .batch_norm import Moments, mean_gradients, moments_of_blocks
-
-
-class Bonds(NamedTuple):
-    """What the kernels need of a batch besides the node vectors; made once for all layers.
-
-    topology: (blocks, edge_offsets, neighbors, weights, multiplicities) of the GraphBatch. first: (edges,)
-    index of a bond's first Gaussian that is not zero. values: (edges, WINDOW) Gaussians from there on.
-    block_weights: (blocks,) sums of weight x multiplicity over the edges of each block.
-    """
-
-    topology: tuple[NDArray[Any], ...]
-    first: NDArray[np.int32]
-    values: NDArray[np.float32]
-    block_weights: NDArray[np.float64]
-
-    @property
-    def n_blocks(self) -> int:
-        return len(self.block_weights)
-
-
-def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
-    """Expand the bonds of a batch in Gaussians of width `step` (Å) at 0, step, 2 step, ..."""
-    first = np.empty(len(batch.distances), np.int32)
-    values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
-    for_ranges(kernels.gaussians, len(first), batch.distances, np.float32(step), n_centers, first, values)
-    topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
-    of_nodes = (
-        np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64) * batch.multiplicities
-    )
-    return Bonds(topology, first, values, np.add.reduceat(of_nodes, batch.blocks[:-1]))
+from .bonds import Bonds
 
 
 def gated_messages(
@@ -70,8 +40,6 @@ def gated_messages_with(nodes: Tensor, weight: Tensor, scale: Tensor, shift: Ten
 
     Not differentiable: call it under torch.no_grad().
     """
-    if torch.is_grad_enabled():
-        raise RuntimeError("the fused path has no gradient in evaluation mode: use torch.no_grad()")
     z, _, _, _ = _edge_inputs(nodes, weight, bonds)
     messages = torch.empty_like(nodes)
     arrays = z, scale.numpy(), shift.numpy(), bonds.topology, messages.numpy()

@@ -1,0 +1,55 @@
+"""The bonds of a batch as the compiled convolutions need them, made once for all layers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..computing.threads import for_ranges
+from ..graphs.packed import GraphBatch
+from . import kernels
+
+
+class Bonds(NamedTuple):
+    """What the compiled loops need of a batch besides the node vectors; made once for all layers.
+
+    topology: (blocks, edge_offsets, neighbors, weights, multiplicities) of the GraphBatch. first: (edges,)
+    index of a bond's first Gaussian that is not zero. values: (edges, WINDOW) Gaussians from there on.
+    block_weights: (blocks,) sums of weight x multiplicity over the edges of each block. first_edges:
+    (blocks + 1,) edges at which the blocks begin.
+    """
+
+    topology: tuple[NDArray[Any], ...]
+    first: NDArray[np.int32]
+    values: NDArray[np.float32]
+    block_weights: NDArray[np.float64]
+    first_edges: list[int]
+
+    @property
+    def n_blocks(self) -> int:
+        return len(self.block_weights)
+
+    @property
+    def most_edges(self) -> int:
+        """Edges of the largest block."""
+        return max(last - first for first, last in pairwise(self.first_edges))
+
+    def edges(self, block: int) -> slice:
+        """The edges of a block."""
+        return slice(self.first_edges[block], self.first_edges[block + 1])
+
+
+def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
+    """Expand the bonds of a batch in Gaussians of width `step` (Å) at 0, step, 2 step, ..."""
+    first = np.empty(len(batch.distances), np.int32)
+    values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
+    for_ranges(kernels.gaussians, len(first), batch.distances, np.float32(step), n_centers, first, values)
+    topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
+    of_nodes = (
+        np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64) * batch.multiplicities
+    )
+    first_edges = batch.edge_offsets[batch.blocks].tolist()
+    return Bonds(topology, first, values, np.add.reduceat(of_nodes, batch.blocks[:-1]), first_edges)

@@ -1,0 +1,138 @@
+"""The layers of a network, each from the vectors of nodes and the states of edges to the next ones.
+
+Each computes in plain tensor operations (any device, any precision), and all but `plain` in fused operations
+where a batch has `bonds`: on the CPU in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu, softplus
+
+from .batch_norm import WeightedBatchNorm
+from .batches import Inputs
+from .bonds import Bonds
+from .edge_messages import edge_messages, edge_messages_with
+from .gated_messages import gated_messages, gated_messages_with
+
+
+class GatedConvolution(nn.Module):
+    """v_i <- softplus(v_i + BN(sum_j w_ij sigmoid(z_filter) softplus(z_core))), paper eq. 5.
+
+    z = BN(W [v_i, v_j, u_ij]), split in half as (filter, core).
+    """
+
+    def __init__(self, width: int, n_centers: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width + n_centers, 2 * width, bias=False)
+        self.message_norm = WeightedBatchNorm(2 * width)
+        self.node_norm = WeightedBatchNorm(width)
+
+    def forward(self, nodes: Tensor, edges: Tensor | None, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
+        """nodes: (nodes, width). edges: (edges, centres) Gaussians, not needed where the fused path runs."""
+        if inputs.bonds is None:
+            assert edges is not None
+            messages = self._messages(nodes, edges, inputs)
+        else:
+            messages = self._fused_messages(nodes, inputs.bonds, inputs.n_bonds)
+        return softplus(nodes + self.node_norm(messages, inputs.multiplicities, inputs.n_atoms)), edges
+
+    def _fused_messages(self, nodes: Tensor, bonds: Bonds, n_bonds: float) -> Tensor:
+        norm = self.message_norm
+        if not self.training:
+            _refuse_gradient()
+            return gated_messages_with(nodes, self.linear.weight, *norm.affine_map(), bonds)
+        messages, moments = gated_messages(
+            nodes, self.linear.weight, norm.weight, norm.bias, bonds, n_bonds, norm.eps
+        )
+        norm.update(moments, n_bonds)
+        return messages
+
+    def _messages(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> Tensor:
+        z_filter, z_core = _normalized_inputs(self, nodes, edges, inputs)
+        messages = inputs.weights.unsqueeze(1) * torch.sigmoid(z_filter) * softplus(z_core)
+        return torch.zeros_like(nodes).index_add(0, inputs.sources, messages)
+
+
+class PlainConvolution(nn.Module):
+    """v_i <- softplus(W_c sum_j w_ij [v_j, u_ij] + W_s v_i + b), paper eq. 4: all neighbours count alike."""
+
+    def __init__(self, width: int, n_centers: int) -> None:
+        super().__init__()
+        self.of_neighbors = nn.Linear(width + n_centers, width, bias=False)
+        self.of_self = nn.Linear(width, width)
+
+    def forward(self, nodes: Tensor, edges: Tensor | None, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
+        """Shapes as in GatedConvolution."""
+        assert edges is not None
+        bonds = inputs.weights.unsqueeze(1) * torch.cat((nodes[inputs.neighbors], edges), dim=1)
+        sums = nodes.new_zeros(len(nodes), bonds.shape[1]).index_add(0, inputs.sources, bonds)
+        return softplus(self.of_neighbors(sums) + self.of_self(nodes)), edges
+
+
+class EdgeUpdatingConvolution(nn.Module):
+    """v_i <- v_i + MLP(BN(sum_j w_ij m_ij)) and e_ij <- e_ij + D m_ij, m_ij = sigmoid(filter) silu(core).
+
+    (filter, core) = BN(W [v_i, v_j, e_ij]): the gate of the article's eq. 5 on edges that have a state. Edges
+    were given states that messages update by MEGNet (Chen et al., Chem. Mater. 31, 3564, 2019) and iCGCNN
+    (Park and Wolverton, Phys. Rev. Materials 4, 063801, 2020). A state depends on the edge's length and its
+    two nodes alone, so equal edges of a full graph stay equal, and reduction stays exact.
+    """
+
+    def __init__(self, width: int, edge_width: int, updates_edges: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width + edge_width, 2 * width, bias=False)
+        self.message_norm = WeightedBatchNorm(2 * width)
+        self.edge_update = nn.Linear(width, edge_width, bias=False) if updates_edges else None
+        self.node_norm = WeightedBatchNorm(width)
+        self.hidden, self.output = nn.Linear(width, width), nn.Linear(width, width)
+        nn.init.zeros_(self.output.weight)  # the layer begins as the identity
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """nodes: (nodes, width). edges: (edges, edge_width). Returns the next of both."""
+        if inputs.bonds is None:
+            sums, edges = self._messages(nodes, edges, inputs)
+        else:
+            sums, edges = self._fused_messages(nodes, edges, inputs.bonds, inputs.n_bonds)
+        sums = self.node_norm(sums, inputs.multiplicities, inputs.n_atoms)
+        return nodes + self.output(silu(self.hidden(sums))), edges
+
+    def _fused_messages(
+        self, nodes: Tensor, edges: Tensor, bonds: Bonds, n_bonds: float
+    ) -> tuple[Tensor, Tensor]:
+        norm, weight = self.message_norm, self.linear.weight
+        update = None if self.edge_update is None else self.edge_update.weight
+        if not self.training:
+            _refuse_gradient()
+            return edge_messages_with(nodes, edges, weight, update, *norm.affine_map(), bonds)
+        sums, edges, moments = edge_messages(
+            nodes, edges, weight, update, norm.weight, norm.bias, bonds, n_bonds, norm.eps
+        )
+        norm.update(moments, n_bonds)
+        return sums, edges
+
+    def _messages(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        z_filter, z_core = _normalized_inputs(self, nodes, edges, inputs)
+        messages = torch.sigmoid(z_filter) * silu(z_core)
+        weighted = inputs.weights.unsqueeze(1) * messages
+        sums = torch.zeros_like(nodes).index_add(0, inputs.sources, weighted)
+        return sums, edges if self.edge_update is None else edges + self.edge_update(messages)
+
+
+def _refuse_gradient() -> None:
+    if torch.is_grad_enabled():
+        raise RuntimeError("the fused path has no gradient in evaluation mode: use torch.no_grad()")
+
+
+def _normalized_inputs(
+    layer: GatedConvolution | EdgeUpdatingConvolution, nodes: Tensor, edges: Tensor, inputs: Inputs
+) -> tuple[Tensor, Tensor]:
+    """Return (filter, core) = BN(W [v_i, v_j, e_ij]), (edges, width) each; W_i v_i once per node."""
+    width = nodes.shape[1]
+    of_source, of_neighbor, of_edge = torch.split(layer.linear.weight, [width, width, edges.shape[1]], dim=1)
+    z = (nodes @ of_source.T)[inputs.sources] + (nodes @ of_neighbor.T)[inputs.neighbors] + edges @ of_edge.T
+    z = layer.message_norm(z, inputs.weights * inputs.multiplicities[inputs.sources], inputs.n_bonds)
+    z_filter, z_core = z.chunk(2, dim=1)
+    return z_filter, z_core

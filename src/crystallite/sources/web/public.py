@@ -20,6 +20,7 @@ from ...extras import needed
 from ...files.writing import atomic_path
 from ..importers.archives import import_json_or_msgpack
 from ..importers.assembling import Imported, assemble
+from ..importers.import_settings import ImportSettings
 from ..reading.collecting import Collector
 from ..reading.pymatgen_json import crystal_of
 from .public_sets import PUBLIC_SETS, PublicFile, PublicSet
@@ -168,9 +169,8 @@ def _perov5(paths: Sequence[Path]) -> Imported:
             name = row["material_id"]
             collector.add(name, _crystal(row["cif"], f"{path.name}, {name}"), {"split": path.stem, **values})
     rows, notices = collector.table("perov5")
-    return assemble(
-        collector.crystals, rows, name="perov5", skip_bad=False, notices=notices, units=PEROV5_UNITS
-    )
+    settings = ImportSettings(units=PEROV5_UNITS)
+    return assemble(collector.crystals, rows, settings, name="perov5", notices=notices)
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -62,6 +62,24 @@ def energy_model():
 
 
 @pytest.fixture(scope="session")
+def energy_predictor():
+    """The published formation-energy model, to predict with; nobody changes it."""
+    from crystallite.models.predictor import load_model
+
+    return load_model(GOLDEN / "formation-energy-per-atom.pth.tar")
+
+
+@pytest.fixture(scope="session")
+def energies_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Parquet file with the first 120 crystals of the formation-energy set; nobody writes to it."""
+    from crystallite.datasets.dataset import Dataset
+
+    path = tmp_path_factory.mktemp("energies") / "energies.parquet"
+    Dataset.read("formation").select(range(120)).write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def moduli_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Parquet file with the first 40 crystals of the elastic set; nobody writes to it."""
     from crystallite.datasets.dataset import Dataset

@@ -17,13 +17,6 @@ from crystallite.errors import CrystalliteError
 from crystallite.sources.web.id_lists import read_ids
 
 
-@pytest.fixture(scope="module")
-def file(elastic, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "d.parquet"
-    elastic.select(range(40)).write(path)
-    return path
-
-
 def flip(path: Path, place: int, bit: int) -> None:
     with path.open("r+b") as file:
         file.seek(place)
@@ -43,11 +36,11 @@ def outcome(path: Path, whole: Dataset) -> str | None:
     return None
 
 
-def test_one_flipped_bit_is_seen(file, tmp_path):
-    whole, rng = Dataset.read(file), np.random.default_rng(0)
-    size, n_seen = file.stat().st_size, 0
+def test_one_flipped_bit_is_seen(moduli_file, tmp_path):
+    whole, rng = Dataset.read(moduli_file), np.random.default_rng(0)
+    size, n_seen = moduli_file.stat().st_size, 0
     for place in [*rng.integers(size, size=150), *rng.integers(size // 2, size, size=150)]:
-        path = Path(shutil.copy(file, tmp_path / "flipped.parquet"))
+        path = Path(shutil.copy(moduli_file, tmp_path / "flipped.parquet"))
         flip(path, int(place), int(rng.integers(8)))
         said = outcome(path, whole)
         assert said is None or (str(path) in said and len(said.splitlines()) == 1)
@@ -55,8 +48,8 @@ def test_one_flipped_bit_is_seen(file, tmp_path):
     assert n_seen > 200  # the others are in what nobody reads, such as statistics
 
 
-def test_streams_see_it_too(file, tmp_path):
-    path = Path(shutil.copy(file, tmp_path / "flipped.parquet"))
+def test_streams_see_it_too(moduli_file, tmp_path):
+    path = Path(shutil.copy(moduli_file, tmp_path / "flipped.parquet"))
     flip(path, path.stat().st_size // 4, 3)
     with pytest.raises(CrystalliteError, match=r"flipped\.parquet: .*damaged"):
         list(iter_batches(path, 7))
@@ -76,8 +69,8 @@ def test_files_without_checksums_are_read(elastic, tmp_path):
     assert Dataset.read(tmp_path / "old.parquet").table.equals(table, check_metadata=True)
 
 
-def test_a_checksum_is_not_part_of_the_data(file, tmp_path):
-    data = Dataset.read(file)
+def test_a_checksum_is_not_part_of_the_data(moduli_file, tmp_path):
+    data = Dataset.read(moduli_file)
     assert not [key for key in data.table.schema.metadata if b"crc" in key]
     data.select([0, 1]).with_property("x", [1.0, 2.0], "eV").write(tmp_path / "again.parquet")
     assert Dataset.read(tmp_path / "again.parquet").units["x"] == "eV"

@@ -105,6 +105,17 @@ def test_a_folder_of_parts_is_one_dataset(tmp_path):
     assert read.metadata["doi"] == "10.1038/sdata.2015.9"
 
 
+def test_names_that_end_in_parquet_and_are_no_files(tmp_path):
+    (tmp_path / "folder.parquet").mkdir()
+    (tmp_path / "folder.parquet" / ".part-0.parquet").write_text("a file being written")
+    (tmp_path / "gone.parquet").symlink_to("nowhere")
+    for read in (Dataset.read, read_dataset):
+        with pytest.raises(CrystalliteError, match=r"folder\.parquet.* (no folder of|a folder without) "):
+            read(tmp_path / "folder.parquet")
+        with pytest.raises(CrystalliteError, match=r"gone\.parquet: not a readable Parquet file: No such"):
+            read(tmp_path / "gone.parquet")
+
+
 def test_a_folder_partitioned_by_duckdb_gives_its_column(tmp_path):
     small().write(tmp_path / "data.parquet")
     parts = tmp_path / "parts"

@@ -18,7 +18,6 @@ from training_runs import (
     Finished,
     assert_same_run,
     command,
-    energies,
     metrics,
     one_thread,  # noqa: F401
     small_options,
@@ -60,16 +59,9 @@ def change(place: Path, options: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "energies.parquet"
-    energies(120).write(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def long(data, tmp_path_factory) -> Path:
+def long(energies_file, tmp_path_factory) -> Path:
     """A training that nothing disturbs."""
-    return train(data, tmp_path_factory.mktemp("runs") / "long", **LONG).folder
+    return train(energies_file, tmp_path_factory.mktemp("runs") / "long", **LONG).folder
 
 
 def stopped_after(epoch: int, place: Path, data: Path, disturb: Callable[[], None]) -> Finished:
@@ -96,7 +88,7 @@ def assert_goes_on(stopped: Finished, reason: str, folder: Path, reference: Path
     assert_same_run(folder, reference)
 
 
-def test_a_disk_that_fills_up(data, long, disk):
+def test_a_disk_that_fills_up(energies_file, long, disk):
     place = disk("size=4m")
     filler = place / "filler"
 
@@ -108,11 +100,11 @@ def test_a_disk_that_fills_up(data, long, disk):
             except OSError:
                 pass
 
-    stopped = stopped_after(2, place, data, fill)
+    stopped = stopped_after(2, place, energies_file, fill)
     assert_goes_on(stopped, "No space left on device", place / "run", long, filler.unlink)
 
 
-def test_a_disk_that_becomes_read_only(data, long, disk):
+def test_a_disk_that_becomes_read_only(energies_file, long, disk):
     """As the folder's lock is a file that is open, the disk is mounted over itself to become read-only."""
     place = disk("size=4m")
     folder = place / "run"
@@ -124,29 +116,31 @@ def test_a_disk_that_becomes_read_only(data, long, disk):
     def release() -> None:
         subprocess.run(["umount", folder], check=True)
 
-    stopped = stopped_after(2, place, data, protect)
+    stopped = stopped_after(2, place, energies_file, protect)
     assert_goes_on(stopped, "Read-only file system", folder, long, release)
 
 
-def test_a_folder_that_cannot_be_made(data, disk):
+def test_a_folder_that_cannot_be_made(energies_file, disk):
     place = disk("size=64k")
     change(place, "ro")
-    stopped = command("train", data, "--target", ENERGY, *small_options(**LONG), "--out", place / "run")
+    stopped = command(
+        "train", energies_file, "--target", ENERGY, *small_options(**LONG), "--out", place / "run"
+    )
     assert stopped.status == 1
     assert "Read-only file system; choose another with --out" in stopped.err
     assert "Traceback" not in stopped.err
 
 
-def test_any_file_may_be_the_one_without_room(data, tmp_path, disk):
+def test_any_file_may_be_the_one_without_room(energies_file, tmp_path, disk):
     """Disks of many sizes: each training ends well or says why, and goes on when the disk has grown."""
-    reference = train(data, tmp_path / "reference", **SHORT).folder
+    reference = train(energies_file, tmp_path / "reference", **SHORT).folder
     place, outcomes = disk("size=4k"), set()
     needed = sum(path.stat().st_size for path in reference.iterdir()) // 1024
     for kilobytes in (*range(4, 2 * needed, 20), 4 * needed):
         change(place, f"size={kilobytes}k")
         stopped, folder = None, place / "run"
         try:
-            train(data, folder, **SHORT)
+            train(energies_file, folder, **SHORT)
         except CrystalliteError as error:
             stopped = error
         outcomes |= {path.name for path in folder.glob("*")} if stopped else {"trained"}

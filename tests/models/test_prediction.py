@@ -29,11 +29,6 @@ PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 
 
 @pytest.fixture(scope="module")
-def published():
-    return load_model(PUBLISHED)
-
-
-@pytest.fixture(scope="module")
 def own_run(tmp_path_factory):
     return train(energies(60), tmp_path_factory.mktemp("runs") / "energy", epochs=1)
 
@@ -63,32 +58,34 @@ def paths(few, cifs):
     return [cifs / f"{name}.cif" for name in few.ids]
 
 
-def test_every_kind_of_input_gives_the_same_numbers(published, few, cifs):
+def test_every_kind_of_input_gives_the_same_numbers(energy_predictor, few, cifs):
     pymatgen, ase = pytest.importorskip("pymatgen.core"), pytest.importorskip("ase")
-    expected = published.predict(few)
+    expected = energy_predictor.predict(few)
     assert expected.shape == (6,)
     assert len(set(expected.round(3))) == 6
     crystals = list(few)
     structures = [pymatgen.Structure(c.lattice, c.numbers, c.frac_coords) for c in crystals]
     atoms = [ase.Atoms(c.numbers, cell=c.lattice, scaled_positions=c.frac_coords, pbc=True) for c in crystals]
     files = paths(few, cifs)
-    np.testing.assert_array_equal(published.predict(crystals), expected)
-    np.testing.assert_array_equal(published.predict(iter(crystals)), expected)
-    np.testing.assert_array_equal(published.predict(tuple(crystals), workers=3), expected)
-    np.testing.assert_allclose(published.predict(structures), expected, atol=1e-5)
-    np.testing.assert_allclose(published.predict(atoms), expected, atol=1e-5)
-    np.testing.assert_allclose(published.predict(files), expected, atol=1e-5)
-    np.testing.assert_array_equal(published.predict(list(map(str, files))), published.predict(files))
+    np.testing.assert_array_equal(energy_predictor.predict(crystals), expected)
+    np.testing.assert_array_equal(energy_predictor.predict(iter(crystals)), expected)
+    np.testing.assert_array_equal(energy_predictor.predict(tuple(crystals), workers=3), expected)
+    np.testing.assert_allclose(energy_predictor.predict(structures), expected, atol=1e-5)
+    np.testing.assert_allclose(energy_predictor.predict(atoms), expected, atol=1e-5)
+    np.testing.assert_allclose(energy_predictor.predict(files), expected, atol=1e-5)
+    np.testing.assert_array_equal(
+        energy_predictor.predict(list(map(str, files))), energy_predictor.predict(files)
+    )
     mixed = [crystals[0], structures[1], atoms[2], files[3]]
-    np.testing.assert_allclose(published.predict(mixed), expected[:4], atol=1e-5)
+    np.testing.assert_allclose(energy_predictor.predict(mixed), expected[:4], atol=1e-5)
 
 
-def test_one_crystal_is_a_list_of_one(published, few, cifs):
+def test_one_crystal_is_a_list_of_one(energy_predictor, few, cifs):
     pymatgen = pytest.importorskip("pymatgen.core")
-    crystal, expected = few.crystal(0), published.predict(few)[:1]
+    crystal, expected = few.crystal(0), energy_predictor.predict(few)[:1]
     structure = pymatgen.Structure(crystal.lattice, crystal.numbers, crystal.frac_coords)
     for single in (crystal, structure, paths(few, cifs)[0], str(paths(few, cifs)[0])):
-        np.testing.assert_allclose(published.predict(single), expected, atol=1e-5)
+        np.testing.assert_allclose(energy_predictor.predict(single), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +97,9 @@ def test_one_crystal_is_a_list_of_one(published, few, cifs):
         (Crystal(np.array([1], np.uint8), np.zeros((3, 3)), np.zeros((1, 3))), "no volume"),
     ],
 )
-def test_a_bad_crystal_is_named(published, few, bad, message):
+def test_a_bad_crystal_is_named(energy_predictor, few, bad, message):
     with pytest.raises(CrystalError, match=message):
-        published.predict([few.crystal(0), bad])
+        energy_predictor.predict([few.crystal(0), bad])
 
 
 def test_ties_first_is_another_graph(few):
@@ -172,7 +169,7 @@ def expected_of(predictor, dataset):
 
 
 @pytest.mark.parametrize("kind", ["files", "folder", "glob", "dataset"])
-def test_kinds_of_input(kind, predict, published, few, cifs, tmp_path):
+def test_kinds_of_input(kind, predict, energy_predictor, few, cifs, tmp_path):
     few.write(tmp_path / "few.parquet")
     inputs = {
         "files": paths(few, cifs),
@@ -183,18 +180,18 @@ def test_kinds_of_input(kind, predict, published, few, cifs, tmp_path):
     status, out, err = predict(PUBLISHED, *inputs, "-o", tmp_path / "new" / "out.csv")
     assert (status, out) == (0, "")
     assert "6 predictions in" in err
-    assert read(tmp_path / "new" / "out.csv") == expected_of(published, few)
+    assert read(tmp_path / "new" / "out.csv") == expected_of(energy_predictor, few)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.csv"]
 
 
-def test_builtin_names_and_parquet_tables(predict, published, elastic, tmp_path):
+def test_builtin_names_and_parquet_tables(predict, energy_predictor, elastic, tmp_path):
     status, _, _ = predict(PUBLISHED, "elastic", "-o", tmp_path / "out.parquet", "--workers", 2)
     assert status == 0
     pandas = pytest.importorskip("pandas")
     frame = pandas.read_parquet(tmp_path / "out.parquet")
     assert list(frame.columns) == ["material_id", ENERGY]
     assert list(frame["material_id"]) == elastic.ids
-    np.testing.assert_allclose(frame[ENERGY], published.predict(elastic), atol=1e-5)
+    np.testing.assert_allclose(frame[ENERGY], energy_predictor.predict(elastic), atol=1e-5)
 
 
 def test_several_inputs_in_one_table(predict, own_run, cifs, tmp_path):
@@ -233,11 +230,11 @@ def mixed(cifs, tmp_path):
 
 
 @pytest.mark.parametrize("skip", [False, True])
-def test_bad_files_among_good_ones(skip, predict, published, few, mixed, tmp_path):
+def test_bad_files_among_good_ones(skip, predict, energy_predictor, few, mixed, tmp_path):
     words = [PUBLISHED, mixed, tmp_path / "missing.cif", "-o", tmp_path / "out.csv"]
     status, _, err = predict(*words, *(["--skip-bad"] if skip else []))
     assert status == (0 if skip else 1)
-    assert read(tmp_path / "out.csv") == expected_of(published, few)
+    assert read(tmp_path / "out.csv") == expected_of(energy_predictor, few)
     for name, (_, reason) in BAD.items():
         line = next(line for line in err.splitlines() if line.startswith(str(mixed / name)))
         assert reason in line
@@ -255,7 +252,7 @@ def test_nothing_but_bad_files_is_a_failure(predict, tmp_path):
     )
 
 
-def test_an_overlapping_crystal_of_a_dataset(predict, published, few, tmp_path):
+def test_an_overlapping_crystal_of_a_dataset(predict, energy_predictor, few, tmp_path):
     """As a version that did not look at distances may have written it."""
     crystals = [*list(few)[:3], overlapping(), *list(few)[3:]]
     ids = [*few.ids[:3], "overlapping", *few.ids[3:]]
@@ -263,16 +260,16 @@ def test_an_overlapping_crystal_of_a_dataset(predict, published, few, tmp_path):
     status, _, err = predict(PUBLISHED, tmp_path / "seven.parquet", "-o", tmp_path / "out.csv")
     assert status == 1
     assert "overlapping: two atoms are 0.000 Å apart" in err
-    assert read(tmp_path / "out.csv") == expected_of(published, few)
+    assert read(tmp_path / "out.csv") == expected_of(energy_predictor, few)
     assert list(read(tmp_path / "out.csv")) == few.ids
 
 
-def test_a_damaged_dataset_does_not_stop_the_others(predict, published, few, cifs, tmp_path):
+def test_a_damaged_dataset_does_not_stop_the_others(predict, energy_predictor, few, cifs, tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
     status, _, err = predict(PUBLISHED, tmp_path / "broken.parquet", cifs, "-o", tmp_path / "out.csv")
     assert status == 1
     assert f"{tmp_path / 'broken.parquet'}: not a readable Parquet file" in err
-    assert read(tmp_path / "out.csv") == expected_of(published, few)
+    assert read(tmp_path / "out.csv") == expected_of(energy_predictor, few)
 
 
 @pytest.mark.parametrize("name", ["out.txt", "out", "out.csv.gz"])
@@ -294,21 +291,21 @@ def test_a_table_that_cannot_be_written(predict, cifs, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_an_interruption_keeps_what_is_done_apart(suffix, published, cifs, tmp_path, monkeypatch):
+def test_an_interruption_keeps_what_is_done_apart(suffix, energy_predictor, cifs, tmp_path, monkeypatch):
     output = tmp_path / f"out{suffix}"
     output.write_text("older")
     monkeypatch.setattr(screening, "CHUNK", 2)
     calls = iter(range(10))
-    original = type(published).predict_packed
+    original = type(energy_predictor).predict_packed
 
     def predict_packed(self, graphs):
         if next(calls) == 2:
             raise KeyboardInterrupt
         return original(self, graphs)
 
-    monkeypatch.setattr(type(published), "predict_packed", predict_packed)
+    monkeypatch.setattr(type(energy_predictor), "predict_packed", predict_packed)
     with pytest.raises(CrystalliteError, match=rf"interrupted.*out\{suffix}\.partial"):
-        predict_files(published, [str(cifs)], output, progress=False)
+        predict_files(energy_predictor, [str(cifs)], output, progress=False)
     assert output.read_text() == "older"
     partial = tmp_path / f"out{suffix}.partial"
     if suffix == ".csv":
@@ -317,12 +314,12 @@ def test_an_interruption_keeps_what_is_done_apart(suffix, published, cifs, tmp_p
         parquet = pytest.importorskip("pyarrow.parquet")
         assert parquet.read_table(partial).num_rows == 4
     monkeypatch.undo()
-    predict_files(published, [str(cifs)], output, progress=False)
+    predict_files(energy_predictor, [str(cifs)], output, progress=False)
     assert not partial.exists()
     assert output.read_bytes() != b"older"
 
 
-def test_only_a_chunk_of_crystals_is_alive(published, cifs, tmp_path, monkeypatch):
+def test_only_a_chunk_of_crystals_is_alive(energy_predictor, cifs, tmp_path, monkeypatch):
     alive, most = weakref.WeakSet(), []
 
     def reading(path):
@@ -335,12 +332,12 @@ def test_only_a_chunk_of_crystals_is_alive(published, cifs, tmp_path, monkeypatc
     monkeypatch.setattr(structures, "read_cifs", reading)
     for name in "ab":
         shutil.copytree(cifs, tmp_path / name)
-    report = predict_files(published, [str(cifs), f"{tmp_path}/*/*.cif"], None, progress=False)
+    report = predict_files(energy_predictor, [str(cifs), f"{tmp_path}/*/*.cif"], None, progress=False)
     assert report.n_predicted == 18
     assert max(most) <= 4
 
 
-def test_only_a_chunk_of_a_dataset_is_alive(published, tmp_path, monkeypatch):
+def test_only_a_chunk_of_a_dataset_is_alive(energy_predictor, tmp_path, monkeypatch):
     part = energies(50)
     for k in range(8):
         part.write(tmp_path / "parts" / f"{k}.parquet")
@@ -350,9 +347,9 @@ def test_only_a_chunk_of_a_dataset_is_alive(published, tmp_path, monkeypatch):
         held.append(tracemalloc.get_traced_memory()[0] + pyarrow.total_allocated_bytes())
         return np.zeros((graphs.n_crystals, 1))
 
-    monkeypatch.setattr(published, "predict_packed", predict_packed)
+    monkeypatch.setattr(energy_predictor, "predict_packed", predict_packed)
     tracemalloc.start()
-    report = predict_files(published, [str(tmp_path / "parts")], tmp_path / "out.csv", progress=False)
+    report = predict_files(energy_predictor, [str(tmp_path / "parts")], tmp_path / "out.csv", progress=False)
     tracemalloc.stop()
     assert report.n_predicted == 8 * len(part)
     assert len(held) == 8

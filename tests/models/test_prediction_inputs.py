@@ -6,18 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from training_runs import energies
 
 from crystallite.errors import CrystalError
-from crystallite.models.predictor import load_model
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
-
-
-@pytest.fixture(scope="module")
-def published():
-    return load_model(GOLDEN / "formation-energy-per-atom.pth.tar")
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +18,9 @@ def few():
     return energies(6)
 
 
-def test_series_arrays_and_other_iterables_are_lists(published, few, tmp_path):
+def test_series_arrays_and_other_iterables_are_lists(energy_predictor, few, tmp_path):
     pandas, pymatgen = pytest.importorskip("pandas"), pytest.importorskip("pymatgen.core")
-    expected = published.predict(few)
+    expected = energy_predictor.predict(few)
     crystals = list(few)
     array = np.empty(6, dtype=object)
     array[:] = crystals
@@ -37,10 +30,10 @@ def test_series_arrays_and_other_iterables_are_lists(published, few, tmp_path):
         Path(file).write_text(cif_text(crystal, name))
     series = pandas.Series(structures, index=few.ids)
     for same in (array, pandas.Series(crystals, index=few.ids), dict(enumerate(crystals)).values()):
-        np.testing.assert_array_equal(published.predict(same), expected)
+        np.testing.assert_array_equal(energy_predictor.predict(same), expected)
     for same in (series, series.to_numpy(), pandas.Series(files)):
-        np.testing.assert_allclose(published.predict(same), expected, atol=1e-5)
-    assert published.predict(pandas.Series([], dtype=object)).shape == (0,)
+        np.testing.assert_allclose(energy_predictor.predict(same), expected, atol=1e-5)
+    assert energy_predictor.predict(pandas.Series([], dtype=object)).shape == (0,)
     for no_list in (
         dict(enumerate(crystals)),
         pandas.DataFrame({"structure": crystals}),
@@ -48,13 +41,15 @@ def test_series_arrays_and_other_iterables_are_lists(published, few, tmp_path):
         None,
     ):
         with pytest.raises(CrystalError, match=r"crystal 0: .* is not a Crystal"):
-            published.predict(no_list)
+            energy_predictor.predict(no_list)
 
 
-def test_paths_of_other_formats(published, few, tmp_path):
+def test_paths_of_other_formats(energy_predictor, few, tmp_path):
     for name in ("x.json", "x.extxyz"):
         export_dataset(few.select([0]), tmp_path / name)
-        np.testing.assert_allclose(published.predict(tmp_path / name), published.predict(few)[:1], atol=1e-5)
+        np.testing.assert_allclose(
+            energy_predictor.predict(tmp_path / name), energy_predictor.predict(few)[:1], atol=1e-5
+        )
     export_dataset(few, tmp_path / "six.json")
     with pytest.raises(CrystalError, match=r"six\.json: has several crystals"):
-        published.predict(str(tmp_path / "six.json"))
+        energy_predictor.predict(str(tmp_path / "six.json"))

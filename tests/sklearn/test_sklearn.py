@@ -59,6 +59,8 @@ def test_it_is_crystallite_train(tmp_path):
     assert [epoch["loss"] for epoch in kept.history_] == [
         epoch["loss"] for epoch in run.model.info["history"]
     ]
+    files = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("kept", "run")]
+    assert files[0] == files[1]
     again = crystallite.load_model(tmp_path / "kept")
     np.testing.assert_array_equal(again.predict(DATA), run.predict(DATA))
     with pytest.raises(CrystalliteError, match="kept is not empty"):

@@ -19,6 +19,7 @@ from conftest import GOLDEN
 
 from crystallite.errors import CrystalliteError
 from crystallite.models.published import load_published
+from crystallite.sources.formats import ImportSettings
 from crystallite.sources.importers.archives import import_json_or_msgpack
 from crystallite.sources.importers.numpy_archive import import_archive
 from crystallite.sources.reading import archive_stream, collecting
@@ -147,7 +148,7 @@ def test_a_list_of_things_that_are_no_crystals(tmp_path, monkeypatch):
     with pytest.raises(
         CrystalliteError, match=r"zeros\.json, element 1001: .*; and 1,000 before it"
     ) as caught:
-        import_json_or_msgpack(tmp_path / "zeros.json", skip_bad=True)
+        import_json_or_msgpack(tmp_path / "zeros.json", ImportSettings(skip_bad=True))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -162,7 +163,7 @@ def test_a_property_of_its_own_for_each_crystal(tmp_path, monkeypatch):
     monkeypatch.setattr(collecting, "MOST_CELLS", 10_000)
     (tmp_path / "x.json").write_text(json.dumps([{"structure": 0, f"p{k}": 1} for k in range(200)]))
     with pytest.raises(CrystalliteError, match="more than 10,000 values"):
-        import_json_or_msgpack(tmp_path / "x.json", skip_bad=True)
+        import_json_or_msgpack(tmp_path / "x.json", ImportSettings(skip_bad=True))
 
 
 # ---- published checkpoints

@@ -181,6 +181,15 @@ def test_what_cannot_be_downloaded(address, tmp_path, monkeypatch):
         fetch_public("matbench_mp_gap", tmp_path / "g.parquet", cache=tmp_path, progress=False)
 
 
+def test_a_download_that_does_not_end(address, mirror, tmp_path, monkeypatch):
+    """What was written of it is gone, and nothing of it is read."""
+    monkeypatch.setattr(public, "LARGEST_DOWNLOAD", 1 << 20)
+    (mirror / "matbench_mp_gap.json.gz").write_bytes(bytes(3 << 20))
+    with pytest.raises(CrystalliteError, match=r"matbench_mp_gap\.json\.gz sends more than 1,048,576 bytes"):
+        fetch_public("matbench_mp_gap", tmp_path / "g.parquet", cache=tmp_path / "cache", progress=False)
+    assert list((tmp_path / "cache" / "downloads").iterdir()) == []
+
+
 def test_every_set_says_what_it_is():
     for name, entry in PUBLIC_SETS.items():
         assert entry.licence

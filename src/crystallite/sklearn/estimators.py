@@ -19,7 +19,8 @@ from ..errors import CrystalliteError
 from ..models.checkpoint import TrainedModel, read_model, save_model
 from ..models.predictor import Predictor
 from ..settings.config import Task
-from ..training.train import Run, TrainingInterruptedError, train
+from ..training.run_settings import run_config
+from ..training.train import Run, TrainingInterruptedError, train_as
 from .inputs import as_dataset, class_targets, real_targets, refuse_one_class, sample_weights
 
 WEIGHT = "sample_weight"  # the column of the dataset in training
@@ -81,17 +82,20 @@ class _CrystalEstimator(BaseEstimator):  # type: ignore[misc]
         if weights is not None:
             X = X.with_property(WEIGHT, weights)
         with TemporaryDirectory(prefix="crystallite-") as folder:
-            run = self._train(X, names, task, WEIGHT if weights is not None else "", self.out or folder)
+            run = self._train(X, names, task, WEIGHT if weights is not None else "", folder)
         self.predictor_ = Predictor(run.model)
         self.history_ = run.model.info["history"]
 
-    def _train(self, data: Dataset, names: list[str], task: Task, weight_column: str, out: str | Path) -> Run:
+    def _train(self, data: Dataset, names: list[str], task: Task, weight_column: str, folder: str) -> Run:
+        """Train in `out`, or else in a folder that nobody will look into, so that nothing is drawn."""
         given = {name: getattr(self, name) for name in SETTINGS if getattr(self, name) is not None}
+        config = run_config(
+            data, data, names, recipe=self.recipe, task=task, split=self._split(),
+            weight_column=weight_column, seed=self._seed(), **given,
+        )  # fmt: skip
+        out, is_kept = self.out or folder, bool(self.out)
         try:
-            return train(
-                data, names, recipe=self.recipe, task=task, split=self._split(), weight_column=weight_column,
-                seed=self._seed(), device=self.device, out=out, progress=False, **given,
-            )  # fmt: skip
+            return train_as(data, config, device=self.device, out=out, progress=False, figures=is_kept)
         except TrainingInterruptedError as error:  # an error would let a search go on with the next fit
             raise KeyboardInterrupt("training was stopped") from error
 

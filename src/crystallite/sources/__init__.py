@@ -4,7 +4,7 @@ Everything becomes a `Dataset`, or crystals one after another, and bad crystals 
 Nothing here knows networks. Imports materials, graphs, datasets and what is below them.
 
 - resolver: `read_dataset`, `located`; what a word that names data stands for
-- formats: `import_dataset`, `export_dataset`; every format in one table each
+- formats: `import_dataset`, `ImportSettings`, `export_dataset`; every format in one table each
 - web: services and published files; imports importers and reading
 - importers, exporters: whole datasets from and to foreign formats; they import reading
 - reading: single files: structures, archives, tables

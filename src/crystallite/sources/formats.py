@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..datasets.schema import STRUCTURE
 from ..errors import CrystalliteError
+from .importers.import_settings import ImportSettings as ImportSettings  # handed on, too
 from .reading.archive_stream import is_archive, split_name
 from .reading.input_file import is_file, is_folder
 from .reading.structure_files import kind_of
@@ -16,22 +17,6 @@ from .reading.structure_files import kind_of
 if TYPE_CHECKING:
     from ..datasets.dataset import Dataset
     from .importers.assembling import Imported
-
-
-@dataclass(frozen=True)
-class ImportSettings:
-    """What an import can be told; each importer takes what it needs.
-
-    table: file with the properties. id_column: its column of ids. target: name for the values of id_prop.csv.
-    units: column -> unit. workers: processes reading CIFs.
-    """
-
-    table: Path | None = None
-    id_column: str = "material_id"
-    target: str = "target"
-    units: dict[str, str] = field(default_factory=dict)
-    skip_bad: bool = False
-    workers: int = 1
 
 
 def import_dataset(source: str, settings: ImportSettings) -> Imported:
@@ -42,10 +27,9 @@ def import_dataset(source: str, settings: ImportSettings) -> Imported:
     path = Path(source)
     if path.suffix.lower() == ".parquet":
         raise CrystalliteError(f"{source}: Parquet files need no import; use them as DATA")
-    for fits, read in IMPORTERS:
-        if fits(path, settings):
-            return read(source, settings)
-    return _files(source, settings)
+    module, function = next((module, name) for fits, module, name in IMPORTERS if fits(path, settings))
+    read: Callable[[str, ImportSettings], Imported] = _loaded(f"importers.{module}", function)
+    return read(source, settings)
 
 
 def export_dataset(dataset: Dataset, output: Path, target: str | None = None) -> list[str]:
@@ -58,50 +42,16 @@ def export_dataset(dataset: Dataset, output: Path, target: str | None = None) ->
         return _published(dataset, output, target)
     for fits, module, function in EXPORTERS:
         if fits(output):
-            from importlib import import_module
-
-            write: Callable[[Dataset, Path], list[str]]
-            write = getattr(import_module(f"{__package__}.exporters.{module}"), function)
+            write: Callable[[Dataset, Path], list[str]] = _loaded(f"exporters.{module}", function)
             return write(dataset if target is None else _only(dataset, target), output)
     if output.suffix.lower() == ".parquet":
         raise CrystalliteError(f"--output {output}: DATA is a dataset already; copy it")
     return _published(dataset, output, target)
 
 
-def _archive(source: str, settings: ImportSettings) -> Imported:
-    from .importers.archives import import_json_or_msgpack
-
-    table, id_column, units = settings.table, settings.id_column, settings.units
-    return import_json_or_msgpack(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
-
-
-def _ase(source: str, settings: ImportSettings) -> Imported:
-    from .importers.ase_formats import import_with_ase
-
-    table, id_column, units = settings.table, settings.id_column, settings.units
-    return import_with_ase(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
-
-
-def _numpy(source: str, settings: ImportSettings) -> Imported:
-    from .importers.numpy_archive import import_archive
-
-    table, id_column, units = settings.table, settings.id_column, settings.units
-    return import_archive(source, table, id_column=id_column, units=units, skip_bad=settings.skip_bad)
-
-
-def _id_prop(source: str, settings: ImportSettings) -> Imported:
-    from .importers.folder import import_published
-
-    target, units, skip_bad, workers = settings.target, settings.units, settings.skip_bad, settings.workers
-    return import_published(source, target=target, units=units, skip_bad=skip_bad, workers=workers)
-
-
-def _files(source: str, settings: ImportSettings) -> Imported:
-    from .importers.folder import import_files
-
-    table, id_column, units = settings.table, settings.id_column, settings.units
-    skip_bad, workers = settings.skip_bad, settings.workers
-    return import_files(source, table, id_column=id_column, units=units, skip_bad=skip_bad, workers=workers)
+def _loaded(module: str, function: str) -> Any:
+    """Return a function of a module below this room: each format is loaded when it is needed."""
+    return getattr(import_module(f"{__package__}.{module}"), function)
 
 
 def _published(dataset: Dataset, output: Path, target: str | None) -> list[str]:
@@ -136,6 +86,10 @@ def _is_cifs_archive(path: Path, _: ImportSettings) -> bool:
     return is_file(path) and is_archive(path)
 
 
+def _is_published(path: Path, settings: ImportSettings) -> bool:
+    return settings.table is None and is_file(path / "id_prop.csv")
+
+
 def _needs_ase(path: Path, _: ImportSettings) -> bool:
     return is_file(path) and kind_of(path) in {"xyz", "database"}
 
@@ -146,14 +100,15 @@ def _is_rcgcnn_name(path: Path) -> bool:
 
 
 class Importer(NamedTuple):
-    """Whether an importer is the one for a source, and the importer."""
+    """Whether an importer is the one for a source, and the module and function."""
 
     fits: Callable[[Path, ImportSettings], bool]
-    read: Callable[[str, ImportSettings], Imported]
+    module: str
+    function: str
 
 
 class Exporter(NamedTuple):
-    """Whether an exporter is the one for a name, and the module and function, loaded when needed."""
+    """Whether an exporter is the one for a name, and the module and function."""
 
     fits: Callable[[Path], bool]
     module: str
@@ -161,11 +116,12 @@ class Exporter(NamedTuple):
 
 
 IMPORTERS = (
-    Importer(_is_numpy, _numpy),
-    Importer(_is_cifs_archive, _archive),
-    Importer(lambda path, settings: settings.table is None and is_file(path / "id_prop.csv"), _id_prop),
-    Importer(_needs_ase, _ase),
-)  # what is left are CIFs, POSCARs and patterns
+    Importer(_is_numpy, "numpy_archive", "import_archive"),
+    Importer(_is_cifs_archive, "archives", "import_json_or_msgpack"),
+    Importer(_is_published, "folder", "import_published"),
+    Importer(_needs_ase, "ase_formats", "import_with_ase"),
+    Importer(lambda path, settings: True, "folder", "import_files"),  # CIFs, POSCARs and patterns
+)
 EXPORTERS = (
     Exporter(_is_rcgcnn_name, "archives", "export_rcgcnn"),
     Exporter(lambda path: path.name.lower().endswith(".json.gz"), "archives", "export_matbench"),

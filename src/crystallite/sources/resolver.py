@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from ..datasets.builtin import BUILTIN, PREFIX, builtin_name, builtin_path
 from ..datasets.dataset import Dataset
-from ..datasets.parquet import parquet_parts, read_parquet
+from ..datasets.parquet import is_parquet_dataset, read_parquet
 from ..errors import CrystalliteError, suggestion
 from .reading.input_file import is_file, is_folder
 from .reading.structure_files import Found, cifs_in, found_files
@@ -89,13 +89,13 @@ def _kind(path: Path) -> tuple[Literal["dataset", "published", "structures"], Fo
         found = found_files(path)
         if found.paths:
             return "structures", found
-        if parquet_parts(path):
+        if is_parquet_dataset(path):
             return "dataset", found
         raise CrystalliteError(
             f"{path}: a folder without id_prop.csv, CIFs, POSCARs and .parquet files; other files in it are "
             f"named alone or by a pattern, such as '{path}/*.extxyz'"
         )
-    if path.suffix.lower() == ".parquet" and os.path.lexists(path):
+    if is_parquet_dataset(path):
         return "dataset", Found([], [])
     try:
         return "structures", found_files(path)

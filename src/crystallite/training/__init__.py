@@ -4,7 +4,7 @@ Read it in this order: train calls preparation, then one epoch of the trainer af
 test_results.
 Imports models, tracking, runs and what is below them.
 
-- train: `train`, `resume`, `Run`
+- train: `train`, `train_as`, `resume`, `Run`
 - run_settings: `run_config`; the settings of a run
 - run_data: `run_dataset`; its values, weights and fingerprint
 - run_split: `draw_split`; its split, drawn once and kept

@@ -25,7 +25,7 @@ from .trainer import Trainer
 def write_test_results(
     trainer: Trainer, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]
 ) -> Result:
-    """Write the table and figures of the test set, (rows, targets) predicted, and return the summary."""
+    """Write the table of the test set, (rows, targets) predicted, and return the summary."""
     rows, targets, best = trainer.split.test, trainer.targets, trainer.best
     assert best is not None
     truth = trainer.values[rows]
@@ -33,7 +33,6 @@ def write_test_results(
     run_folder.write_predictions(
         folder / run_folder.PREDICTIONS, [ids[row] for row in rows], targets.names, truth, predicted
     )
-    _draw(trainer, folder, truth, predicted)
     train_values = trainer.values[trainer.split.train]
     of_targets = {
         name: {
@@ -77,11 +76,13 @@ def _test_errors(
     return {name: known_or_none(value) for name, value in errors.items()}
 
 
-def _draw(trainer: Trainer, folder: Path, truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> None:
+def draw_figures(trainer: Trainer, folder: Path, predicted: NDArray[np.float64]) -> None:
+    """Draw the epochs, and for each target (rows, targets) predicted values of the test set."""
     from ..evaluation.figures import plot_learning_curve, plot_parity, plot_roc
 
     plot_learning_curve(folder / run_folder.LEARNING_CURVE, trainer.history)
     targets, stems = trainer.targets, file_stems(trainer.targets.names)
+    truth = trainer.values[trainer.split.test]
     for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):
         if not np.isfinite(truth[:, k]).any():
             continue

@@ -22,7 +22,7 @@ from ..errors import CrystalliteError, DivergedError, WriteError, one_line
 from ..evaluation.display import summary_html
 from ..evaluation.results import Result, in_digits, shown_error
 from ..files.writing import write_json
-from ..materials.splits import given_split
+from ..materials.splits import Split, given_split
 from ..models.checkpoint import TrainedModel, read_model, read_tensors, save_model, write_tensors
 from ..models.predictor import Predictor
 from ..runs import folder as run_folder
@@ -34,7 +34,7 @@ from .preparation import prepare, start_folder
 from .run_data import run_dataset
 from .run_settings import run_config, run_name
 from .run_split import read_split
-from .test_results import write_test_results
+from .test_results import draw_figures, write_test_results
 from .trainer import Trainer
 
 SAVE_EVERY = 120.0  # seconds between saves inside an epoch
@@ -109,6 +109,39 @@ def train(
         data, dataset, target, recipe=recipe, task=task, split=GIVEN if given else split,
         split_column=split_column, weight_column=weight_column, **settings,
     )  # fmt: skip
+    return train_as(
+        dataset, config, given=given, workers=workers, device=device, out=out, track=track, progress=progress
+    )
+
+
+def train_as(
+    dataset: Dataset,
+    config: RunConfig,
+    *,
+    given: Split | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+    out: str | Path | None = None,
+    track: Sequence[str] = (),
+    progress: bool = True,
+    figures: bool = True,
+) -> Run:
+    """Train as the settings of a run say.
+
+    Args:
+        dataset: what the settings were made for.
+        config: of `run_config`.
+        given: the parts of the split, if they are given.
+        workers, device, out, track, progress: as for `train`.
+        figures: whether they are drawn, which takes longer than to train a small network.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        CrystalliteError: if the settings do not fit the data, or the run folder cannot be made.
+        TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving.
+    """
     with distributed.process_group(device) as device:
         if out is None and distributed.may_restart():
             raise CrystalliteError("name the run folder with --out, so that a restart finds it")
@@ -124,7 +157,7 @@ def train(
 
         folder = distributed.on_first(begin)
         with run_folder.locked(folder):
-            return _finish(trainer, dataset, RunConfig.read(folder), folder, progress)
+            return _finish(trainer, dataset, RunConfig.read(folder), folder, progress, figures)
 
 
 def resume(
@@ -169,7 +202,14 @@ def _say_other_device(folder: Path, device: str) -> None:
         )
 
 
-def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path, progress: bool) -> Run:
+def _finish(
+    trainer: Trainer,
+    dataset: Dataset,
+    config: RunConfig,
+    folder: Path,
+    progress: bool,
+    figures: bool = True,
+) -> Run:
     """Train to the end, then test, summarise and draw."""
     with _saying_how_to_go_on(folder), open_trackers(folder, config, trainer.history) as trackers:
         distributed.on_first(lambda: run_folder.write_metrics(folder, trainer.history))
@@ -187,6 +227,8 @@ def _finish(trainer: Trainer, dataset: Dataset, config: RunConfig, folder: Path,
                 **write_test_results(trainer, dataset, folder, predicted),
                 "training_seconds": round(seconds, 2),
             }
+            if figures:
+                draw_figures(trainer, folder, predicted)
             write_json(folder / run_folder.SUMMARY, summary)
             trackers.finish(folder, summary)
             return summary

@@ -2,6 +2,7 @@
 
 Imports reading; formats.py lists them all.
 
+- import_settings: `ImportSettings`; what every importer is told
 - assembling: `Imported`, `assemble`; what every importer ends with
 - folder: the published CGCNN layout, or CIFs and POSCARs with a table
 - archives: JSON and MessagePack archives; numpy_archive: .npz; ase_formats: databases and extended XYZ

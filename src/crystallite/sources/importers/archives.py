@@ -6,7 +6,6 @@ beside it, or from a table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ from ..reading.known_properties import with_known_names, with_units
 from ..reading.structure_files import find_archive
 from ..reading.tables import read_table
 from .assembling import Imported, assemble
+from .import_settings import DEFAULTS, ImportSettings
 
 # column in the file of a Matbench v0.1 task, our name, unit
 MATBENCH_TASKS = {
@@ -36,63 +36,57 @@ MATBENCH_TASKS = {
 }
 
 
-def import_json_or_msgpack(
-    source: str | Path,
-    table: str | Path | None = None,
-    *,
-    id_column: str = "material_id",
-    units: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-) -> Imported:
+def import_json_or_msgpack(source: str | Path, settings: ImportSettings = DEFAULTS) -> Imported:
     """Import an archive of crystals, or the one named cifs in a folder.
 
-    table: for {id: structure} a table, or an archive of properties, instead of the props beside it; not for
-    shapes with properties of their own. id_column: the key of the ids in a pymatgen list. Units known from
-    the names are set; `units` overrides them. Raises CrystalliteError naming file and place.
+    Args:
+        source: The archive or the folder.
+        settings: For {id: structure} `table` is a table, or an archive of properties, instead of the props
+            beside it; shapes with properties of their own have none. `id_column` is also the key of the ids
+            in a pymatgen list. Units known from the names are set; `units` overrides them.
+
+    Returns:
+        The dataset, what was left out, and what was odd.
+
+    Raises:
+        CrystalliteError: Naming file and place.
     """
     path = _archive_in(Path(source))
     collector = Collector()
     with open_archive(path) as reader:
-        shape = _gather(read_records(reader, path, id_column), collector)
+        shape = _gather(read_records(reader, path, settings.id_column), collector)
     if shape == "cifs":
-        return _with_rows(path, collector, table, id_column, units, skip_bad)
-    if table is not None:
-        raise CrystalliteError(f"--table {table}: {path.name} has properties of its own; leave --table out")
+        return _with_rows(path, collector, settings)
+    if settings.table is not None:
+        raise CrystalliteError(
+            f"--table {settings.table}: {path.name} has properties of its own; leave --table out"
+        )
     rows, notices = collector.table(path)
     if shape == "matbench":
         rows, more = _with_task_name(rows, split_name(path)[0])
     else:
         rows, more = with_known_names(rows)
     name = split_name(path)[0]
-    return assemble(
-        collector.crystals, rows, name=name, skip_bad=skip_bad, notices=[*notices, *more], units=units
-    )
+    return assemble(collector.crystals, rows, settings, name=name, notices=[*notices, *more])
 
 
 def _archive_in(path: Path) -> Path:
     return (find_archive(path, "cifs") or path) if is_folder(path) else path
 
 
-def _with_rows(
-    path: Path,
-    collector: Collector,
-    table: str | Path | None,
-    id_column: str,
-    units: Mapping[str, str] | None,
-    skip_bad: bool,
-) -> Imported:
+def _with_rows(path: Path, collector: Collector, settings: ImportSettings) -> Imported:
     """Join the crystals of {id: structure} with the table, or the props beside them."""
-    stem = split_name(path)[0]
+    stem, table = split_name(path)[0], settings.table
     name = path.resolve().parent.name if stem == "cifs" else stem
     if table is None and "cifs" in stem:
         table = find_archive(path.parent, stem.replace("cifs", "props"))
     if table is None:
         rows, _ = collector.table(path)
-        return assemble(collector.crystals, rows, name=name, skip_bad=skip_bad, units=units)
-    rows = read_table(Path(table), id_column)
+        return assemble(collector.crystals, rows, settings, name=name)
+    rows = read_table(Path(table), settings.id_column)
     by_id = dict(zip(collector.ids, collector.crystals, strict=True))
     crystals, notices = joined(by_id, rows, str(table), lambda _: f"{path.name} has no crystal of this id")
-    return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
+    return assemble(crystals, rows, settings, name=name, notices=notices)
 
 
 def _gather(records: Records, collector: Collector) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ from ...datasets.schema import as_arrow
 from ...errors import CrystalError, CrystalliteError, listing
 from ..reading.known_properties import energy_notices
 from ..reading.table_rows import NOTICES
+from .import_settings import DEFAULTS, ImportSettings
 
 
 @dataclass(frozen=True)
@@ -31,21 +32,29 @@ class Imported:
 def assemble(
     crystals: Sequence[Crystal | CrystalError],
     table: pa.Table,
+    settings: ImportSettings = DEFAULTS,
     *,
     name: str,
-    skip_bad: bool,
     notices: Sequence[str] = (),
-    units: Mapping[str, str] | None = None,
 ) -> Imported:
-    """Join crystals with the rows of `table` (material_id and properties) at the same places.
+    """Join crystals with the rows of a table at the same places.
 
-    A CrystalError stands for a crystal that cannot be used. Raises CrystalliteError listing the first of them
-    and their number, unless skip_bad; then they are left out. `units` override those the table's
-    fields have.
+    Args:
+        crystals: A CrystalError stands for one that cannot be used; with `skip_bad` it is left out.
+        table: Column material_id and the properties, units in the metadata of its fields.
+        settings: Of these `skip_bad` and `units` count.
+        name: What the dataset is called.
+        notices: What was odd so far.
+
+    Returns:
+        The dataset, what was left out, and all that was odd.
+
+    Raises:
+        CrystalliteError: There are no crystals, or some cannot be used; it lists the first and their number.
     """
     bad = [(c.source, c.reason) for c in crystals if isinstance(c, CrystalError)]
     good = [c for c in crystals if isinstance(c, Crystal)]
-    if bad and not (skip_bad and good):
+    if bad and not (settings.skip_bad and good):
         raise CrystalliteError(_report(bad, len(crystals)))
     if not good:
         raise CrystalliteError(f"{name}: no crystals")
@@ -55,7 +64,7 @@ def assemble(
     properties = {column: table[column] for column in table.column_names if column != "material_id"}
     ids = table["material_id"].to_pylist()
     told = (table.schema.metadata or {}).get(NOTICES, b"").decode().splitlines()
-    units = {**_field_units(table), **(units or {})}
+    units = {**_field_units(table), **settings.units}
     metadata = {"source": f"imported from {name}"}
     dataset = Dataset.from_arrays(pack_crystals(good), ids, properties, units, name=name, metadata=metadata)
     return Imported(dataset, bad, [*told, *notices, *energy_notices(dataset.properties)])

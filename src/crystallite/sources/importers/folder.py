@@ -6,7 +6,7 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -25,22 +25,22 @@ from ..reading.structure_files import StructureFile, TakenIds, cifs_in, found_fi
 from ..reading.structures import read_structures
 from ..reading.tables import read_id_values, read_table
 from .assembling import Imported, assemble
+from .import_settings import DEFAULTS, ImportSettings
 
 
-def import_published(
-    folder: str | Path,
-    *,
-    target: str = "target",
-    units: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    workers: int = 1,
-) -> Imported:
+def import_published(folder: str | Path, settings: ImportSettings = DEFAULTS) -> Imported:
     """Import a folder in the layout of the published CGCNN code.
 
-    folder: has id_prop.csv (no header; id and value in every line), ID.cif for every id, and perhaps
-    atom_init.json. target: the name the value gets; an empty value is missing. skip_bad: leave out crystals
-    that cannot be used instead of raising CrystalliteError with a list of them. workers: processes reading
-    CIFs.
+    Args:
+        folder: Has id_prop.csv (no header; id and value in every line, an empty value is missing), ID.cif for
+            every id, and perhaps atom_init.json.
+        settings: All but `table` and `id_column`, which the layout settles.
+
+    Returns:
+        The dataset, what was left out, and what was odd.
+
+    Raises:
+        CrystalliteError: For a file that cannot be read, naming it, and for crystals that cannot be used.
     """
     folder = Path(folder)
     listing = folder / "id_prop.csv"
@@ -48,32 +48,32 @@ def import_published(
     files = with_ids(cifs_in(folder))
     names = _NamesOfFiles([*files, *_below(folder, read.ids)])
     ids = [names.id_of(given) for given in read.ids]
-    found, odd = _read(names, ids, workers)
+    found, odd = _read(names, ids, settings.workers)
     crystals: list[CrystalResult] = []
     for row, name in enumerate(ids):
         problem = read.problems.get(row) or (names.missing(name) if name not in found else "")
         crystals.append(CrystalError(f"{read.places[row]} ({name})", problem) if problem else found[name])
-    table = pa.table({"material_id": pa.array(ids, pa.string()), target: pa.array(read.values, pa.float64())})
+    values = pa.array(read.values, pa.float64())
+    table = pa.table({"material_id": pa.array(ids, pa.string()), settings.target: values})
     extra = unlisted((file.id for file in files), ids, listing.name, "CIFs")
     notices = [*read.notices, *odd, *extra, *_element_notice(folder / "atom_init.json")]
-    return assemble(crystals, table, name=folder.name, skip_bad=skip_bad, notices=notices, units=units)
+    return assemble(crystals, table, settings, name=folder.name, notices=notices)
 
 
-def import_files(
-    source: str | Path,
-    table: str | Path | None = None,
-    *,
-    id_column: str = "material_id",
-    units: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    workers: int = 1,
-) -> Imported:
+def import_files(source: str | Path, settings: ImportSettings = DEFAULTS) -> Imported:
     """Import CIFs or POSCARs with the properties in a table, or files that a pattern matches.
 
-    source: a folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them. table: a CSV
-    or Parquet file whose id_column has the ids of structure_files, or names of files; its other columns
-    become properties. Without a table the crystals come in the order of the files' names, with the properties
-    that their files have. skip_bad and workers as in import_published.
+    Args:
+        source: A folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them.
+        settings: `table` is a CSV or Parquet file whose `id_column` has the ids of structure_files, or names
+            of files; its other columns become properties. Without it the crystals come in the order of the
+            files' names, with the properties that their files have.
+
+    Returns:
+        The dataset, what was left out, and what was odd.
+
+    Raises:
+        CrystalliteError: For a file that cannot be read, naming it, and for crystals that cannot be used.
     """
     paths, notices = found_files(source)
     if not paths:
@@ -82,37 +82,32 @@ def import_files(
         )
     files = with_ids(paths)
     name = Path(source).name if Path(source).is_dir() else Path(source).parent.name or "cifs"
+    table = settings.table
     if table is None:
-        return _without_table(files, name, notices, id_column, units, skip_bad, workers)
+        return _without_table(files, name, notices, settings)
     if not all(file.single for file in files):
         raise CrystalliteError(f"--table {table}: files such as {files[0].path} have properties of their own")
-    rows = read_table(Path(table), id_column)
+    rows = read_table(Path(table), settings.id_column)
     names = _NamesOfFiles(files)
     ids = [names.id_of(given) for given in rows["material_id"].to_pylist()]
     rows = rows.set_column(0, "material_id", pa.array(ids, pa.string()))
-    found, odd = _read(names, ids, workers)
+    found, odd = _read(names, ids, settings.workers)
     crystals, _ = joined(found, rows, str(table), names.missing)
     notices = [*notices, *odd, *unlisted((file.id for file in files), ids, Path(table).name, _plural(files))]
-    return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
+    return assemble(crystals, rows, settings, name=name, notices=notices)
 
 
 def _without_table(
-    files: Sequence[StructureFile],
-    name: str,
-    notices: Sequence[str],
-    id_column: str,
-    units: Mapping[str, str] | None,
-    skip_bad: bool,
-    workers: int,
+    files: Sequence[StructureFile], name: str, notices: Sequence[str], settings: ImportSettings
 ) -> Imported:
     """Import what the files have."""
     collector, taken = Collector(), TakenIds()
     with gathered() as odd:
-        for file, record in _records(files, id_column, workers):
+        for file, record in _records(files, settings.id_column, settings.workers):
             collector.add(taken.of(record.id, file.id), record.crystal, record.properties)
     rows, more = collector.table(name)
     notices = [*notices, *summary(odd), *more]
-    return assemble(collector.crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
+    return assemble(collector.crystals, rows, settings, name=name, notices=notices)
 
 
 class _NamesOfFiles:

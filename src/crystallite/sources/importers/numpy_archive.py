@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,24 +11,25 @@ from ..reading.collecting import joined
 from ..reading.numpy_archive import read_crystals
 from ..reading.tables import read_table
 from .assembling import Imported, assemble
+from .import_settings import DEFAULTS, ImportSettings
 
 
-def import_archive(
-    source: str | Path,
-    table: str | Path | None = None,
-    *,
-    id_column: str = "material_id",
-    units: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-) -> Imported:
+def import_archive(source: str | Path, settings: ImportSettings = DEFAULTS) -> Imported:
     """Import an .npz archive.
 
-    source: the archive, or a folder with structures.npz. It holds `ids (N,)`, `lattice (N, 3, 3)` with rows
-    = lattice vectors in Å, `offsets (N + 1,)`, `numbers (n,)` atomic numbers and `frac (n, 3)` fractional
-    coordinates; crystal k owns the atoms offsets[k] to offsets[k + 1]. table: a CSV or Parquet file with the
-    properties; in a folder props.csv is taken if none is given. Raises CrystalliteError as import_cifs.
+    Args:
+        source: The archive, or a folder with structures.npz. It holds `ids (N,)`, `lattice (N, 3, 3)` with
+            rows = lattice vectors in Å, `offsets (N + 1,)`, `numbers (n,)` atomic numbers and `frac (n, 3)`
+            fractional coordinates; crystal k owns the atoms offsets[k] to offsets[k + 1].
+        settings: In a folder props.csv is taken if no `table` is given.
+
+    Returns:
+        The dataset, what was left out, and what was odd.
+
+    Raises:
+        CrystalliteError: For a file that cannot be read, naming it, and for crystals that cannot be used.
     """
-    path = Path(source)
+    path, table = Path(source), settings.table
     if path.is_dir():
         table = table or _table_beside(path)
         path = path / "structures.npz"
@@ -39,11 +39,11 @@ def import_archive(
         rows = pa.table({"material_id": pa.array(list(found), pa.string())})
         crystals = list(found.values())
     else:
-        rows = read_table(Path(table), id_column)
+        rows = read_table(Path(table), settings.id_column)
         why = f"{path.name} has no crystal of this id"
         crystals, notices = joined(found, rows, str(table), lambda _: why)
     name = path.parent.name if path.stem == "structures" else path.stem
-    return assemble(crystals, rows, name=name, skip_bad=skip_bad, notices=notices, units=units)
+    return assemble(crystals, rows, settings, name=name, notices=notices)
 
 
 def _table_beside(folder: Path) -> Path | None:

@@ -16,6 +16,7 @@ from ...computing.progress import progress_bar
 from ...crystals.crystal import Crystal
 from ...errors import CrystalError, CrystalliteError
 from ..importers.assembling import Imported, assemble
+from ..importers.import_settings import ImportSettings
 from ..reading.collecting import Collector
 from ..reading.optimade_entries import FIELDS, crystal_of_entry
 from .client import ServiceError
@@ -73,9 +74,8 @@ def _assembled(
     rows, more = collector.table(base)
     present = {name: unit for name, unit in units.items() if name in rows.column_names}
     name = base.split("://")[-1]
-    made = assemble(
-        collector.crystals, rows, name=name, skip_bad=skip_bad, notices=[*notices, *more], units=present
-    )
+    settings = ImportSettings(units=present, skip_bad=skip_bad)
+    made = assemble(collector.crystals, rows, settings, name=name, notices=[*notices, *more])
     today = datetime.now(UTC).date().isoformat()
     facts = {"source": f"OPTIMADE, {base}", "query": query, "query_date": today}
     return Imported(made.dataset.with_metadata(facts), made.bad, made.notices)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...crystals.crystal import Crystal
 from ...datasets.dataset import Dataset
@@ -20,12 +22,14 @@ from ...extras import needed
 from ...files.writing import atomic_path
 from ..importers.archives import import_json_or_msgpack
 from ..importers.assembling import Imported, assemble
+from ..importers.import_settings import ImportSettings
 from ..reading.collecting import Collector
 from ..reading.pymatgen_json import crystal_of
 from .public_sets import PUBLIC_SETS, PublicFile, PublicSet
 
 MIRROR = "CRYSTALLITE_MIRROR"
 LONGEST_CELL = 10_000_000  # characters of a CIF in a table
+LARGEST_DOWNLOAD = 1 << 30  # bytes; far beyond the compressed JSON of the largest set, 132,752 crystals
 # Column of a file -> our name and unit; matbench tasks are renamed by sources.archives.
 RENAMED = {
     "castelli_perovskites": {
@@ -49,8 +53,8 @@ def fetch_public(
     """Fetch the set `name` of PUBLIC_SETS.
 
     Writes a dataset to `output` and returns it, or copies files as they are to the folder `output` and
-    returns their paths. cache: folder for downloads. Raises CrystalliteError if a file cannot be had or is
-    not the one whose checksum is known.
+    returns their paths. cache: folder for downloads. Raises CrystalliteError if a file cannot be had, is
+    larger than LARGEST_DOWNLOAD or is not the one whose checksum is known.
     """
     if name not in PUBLIC_SETS:
         raise CrystalliteError(f"no public set {name!r}; there are: {', '.join(PUBLIC_SETS)}")
@@ -94,7 +98,8 @@ def _downloaded(file: PublicFile, address: str, cache: Path, progress: bool) -> 
     downloader = pooch.HTTPDownloader(progressbar=progress and os.isatty(2), timeout=60)
     with atomic_path(path) as temporary:
         try:
-            downloader(address, str(temporary), None)
+            with _LimitedFile(temporary, address) as content:
+                downloader(address, content, None)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
             raise CrystalliteError(
                 f"cannot download {address}: {_reason(error)}. On a machine without internet, put "
@@ -102,6 +107,22 @@ def _downloaded(file: PublicFile, address: str, cache: Path, progress: bool) -> 
             ) from None
         _check(temporary, file, address)
     return path
+
+
+class _LimitedFile(io.BufferedWriter):
+    """A new file that refuses to grow beyond LARGEST_DOWNLOAD."""
+
+    def __init__(self, path: Path, address: str) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self._address, self._size = address, 0
+
+    def write(self, data: Any) -> int:
+        self._size += len(data)
+        if self._size > LARGEST_DOWNLOAD:
+            raise CrystalliteError(
+                f"{self._address} sends more than {LARGEST_DOWNLOAD:,} bytes, as no public set does"
+            )
+        return super().write(data)
 
 
 def _check(path: Path, file: PublicFile, place: str) -> None:
@@ -168,9 +189,8 @@ def _perov5(paths: Sequence[Path]) -> Imported:
             name = row["material_id"]
             collector.add(name, _crystal(row["cif"], f"{path.name}, {name}"), {"split": path.stem, **values})
     rows, notices = collector.table("perov5")
-    return assemble(
-        collector.crystals, rows, name="perov5", skip_bad=False, notices=notices, units=PEROV5_UNITS
-    )
+    settings = ImportSettings(units=PEROV5_UNITS)
+    return assemble(collector.crystals, rows, settings, name="perov5", notices=notices)
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

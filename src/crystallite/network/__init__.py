@@ -2,9 +2,11 @@
 
 It knows nothing of files and datasets. Imports graphs, settings, computing and what is below them.
 
-- model: `CrystalNetwork`, the article's network on weighted, reduced graphs
-- convolution: the gated convolution as one differentiable operation
-- kernels: its compiled loops
+- model: `CrystalNetwork`; embedding, convolutions, pooling on weighted, reduced graphs
+- convolutions: its layers `GatedConvolution`, `PlainConvolution`, `EdgeUpdatingConvolution`
+- gated_messages, edge_messages: two of them as one differentiable operation each, on the CPU
+- kernels, edge_kernels: the compiled loops of these operations
+- bonds: `prepare_bonds`; what the loops need of a batch, made once for all layers
 - batch_norm: `WeightedBatchNorm`; a batch's moments over rows with weights and over all processes
 - batches: `Inputs`, `batch_inputs`, from rows of packed graphs to the inputs of a network
 - targets: `Targets`; names, units and scale of what is predicted

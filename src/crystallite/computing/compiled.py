@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import event
+from numba.core import codegen, event
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.compiler import Compiler
 from numpy.typing import NDArray
@@ -27,6 +27,21 @@ from ..errors import CrystalliteError
 
 _PACKAGE = Path(__file__).parents[1]
 _PATIENCE = 1.0  # seconds of compiling before saying so
+
+
+def _use_whole_vectors() -> None:
+    """Let loops use all 512 bits of AVX-512: for the sake of other programs' clock rate LLVM takes 256.
+
+    Our loops are long enough: a training step's take 0.72 times as long (docs/performance.md). What the user
+    has set for Numba stays.
+    """
+    features = codegen.get_host_cpu_features()
+    is_free = numba.config.CPU_FEATURES is None and numba.config.CPU_NAME is None
+    if is_free and "+avx512f" in features.split(","):
+        numba.config.CPU_FEATURES = f"{features},-prefer-256-bit"
+
+
+_use_whole_vectors()
 
 
 def compiled(function: Callable[..., Any] | None = None, *, shared: bool = False, **options: Any) -> Any:

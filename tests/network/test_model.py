@@ -43,6 +43,8 @@ from crystallite.settings.config import GraphConfig, ModelConfig
 
 SHARED, FIRST = GraphConfig(), GraphConfig(ties="first")
 SMALL = ModelConfig(atom_width=16, hidden_width=24, n_convolutions=3, n_hidden=2)
+# Of sums of 18 numbers near 1, and of differences of such sums.
+ROUNDING = {torch.float64: {"rtol": 1e-12, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-5}}
 EDGES = replace(SMALL, convolution="edge-updating", edge_width=8)
 
 
@@ -225,21 +227,42 @@ def test_the_published_network(formation, energy_model) -> None:
 # ---- parts
 
 
-def test_weighted_batch_norm_is_the_plain_one_on_repeated_rows() -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["plain", "fused"])
+def test_weighted_batch_norm_is_the_plain_one_on_repeated_rows(dtype: torch.dtype) -> None:
+    """In float32 the norm runs in compiled loops."""
     torch.manual_seed(0)
     x = torch.randn(7, 5, dtype=torch.float64)
     repeats = torch.tensor([1, 3, 2, 1, 4, 6, 1])
-    ours, theirs = WeightedBatchNorm(5).double(), nn.BatchNorm1d(5).double()
+    upstream = torch.randn(18, 5, dtype=torch.float64)
+    ours, theirs = WeightedBatchNorm(5).to(dtype), nn.BatchNorm1d(5).double()
     for norm in (ours, theirs):
         nn.init.uniform_(norm.weight.data, 0.5, 2, torch.Generator().manual_seed(1))
+    own, full = (x.detach().to(kind, copy=True).requires_grad_() for kind in (dtype, torch.float64))
     for _ in range(3):
-        repeated = theirs(x.repeat_interleave(repeats, dim=0))
-        torch.testing.assert_close(
-            ours(x, repeats.double(), 18.0).repeat_interleave(repeats, dim=0), repeated
-        )
-    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
-    torch.testing.assert_close(ours.running_var, theirs.running_var)
-    torch.testing.assert_close(ours.eval()(x, repeats.double(), 18.0), theirs.eval()(x))
+        repeated = theirs(full.repeat_interleave(repeats, dim=0))
+        found = ours(own, repeats.to(dtype), 18.0).repeat_interleave(repeats, dim=0)
+        torch.testing.assert_close(found.double(), repeated, **ROUNDING[dtype])
+        (found * upstream.to(dtype)).sum().backward()
+        (repeated * upstream).sum().backward()
+    for mine, other in (
+        (own.grad, full.grad),
+        (ours.weight.grad, theirs.weight.grad),
+        (ours.bias.grad, theirs.bias.grad),
+        (ours.running_mean, theirs.running_mean),
+        (ours.running_var, theirs.running_var),
+        (ours.eval()(own, repeats.to(dtype), 18.0), theirs.eval()(full)),
+    ):
+        torch.testing.assert_close(mine.double(), other, **ROUNDING[dtype])
+
+
+def test_a_batch_norm_without_rows_adds_nothing() -> None:
+    """A process can be left without a part of a batch."""
+    norm = WeightedBatchNorm(3)
+    rows = torch.empty(0, 3, requires_grad=True)
+    norm(rows, torch.empty(0), 5.0).sum().backward()
+    assert rows.grad.shape == (0, 3)
+    assert not norm.weight.grad.any()
+    assert norm.running_mean.isfinite().all()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ several processes. Weighted moments, summed over the processes, are those of the
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..computing.distributed import differentiable_total, n_processes, total
+from . import norm_kernels
 
 
 class Moments(NamedTuple):
@@ -34,6 +35,10 @@ class WeightedBatchNorm(nn.BatchNorm1d):
         if not self.training:
             scale, shift = self.affine_map()
             return x * scale + shift
+        if x.device.type == "cpu" and x.dtype == torch.float32:
+            y, moments = _fused_norm(x, self.weight, self.bias, weights, total_weight, self.eps)
+            self.update(moments, total_weight)
+            return y
         mean, variance = _moments(x, weights, total_weight)
         self.update(Moments(mean.detach(), variance.detach()), total_weight)
         return (x - mean) * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
@@ -69,11 +74,54 @@ def _moments(x: Tensor, weights: Tensor, total_weight: float) -> Moments:
     return Moments(first.to(x.dtype), (second - first.square()).to(x.dtype))
 
 
+def _fused_norm(
+    x: Tensor, gamma: Tensor, beta: Tensor, weights: Tensor, total_weight: float, epsilon: float
+) -> tuple[Tensor, Moments]:
+    """Return the normalised rows and the moments; differentiable in the first three arguments."""
+    y, mean, variance = _FusedNorm.apply(x, gamma, beta, weights, total_weight, epsilon)  # type: ignore[no-untyped-call]
+    return y, Moments(mean, variance)
+
+
+class _FusedNorm(torch.autograd.Function):
+    """The norm and its gradients in compiled loops: the same numbers as by tensor operations, to rounding."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, weights: Tensor, total_weight: float, epsilon: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        rows, of_rows = x.detach().contiguous().numpy(), weights.numpy()
+        means, squares = np.empty((2, 1, rows.shape[1]))
+        norm_kernels.row_moments(rows, of_rows, means[0], squares[0])
+        own_weight = of_rows.sum(dtype=np.float64, keepdims=True)
+        mean, variance = moments_of_blocks(own_weight, total_weight, means, squares)
+        inverse_std = 1 / np.sqrt(variance + np.float32(epsilon))
+        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        scale, shift = gamma.detach().numpy(), beta.detach().numpy()
+        norm_kernels.normalize_rows(rows, mean, inverse_std, scale, shift, y.numpy())
+        ctx.saved = (rows, of_rows, mean, inverse_std, scale, total_weight)
+        moments = torch.from_numpy(mean), torch.from_numpy(variance)
+        ctx.mark_non_differentiable(*moments)
+        return y, *moments
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        rows, weights, mean, inverse_std, gamma, total_weight = ctx.saved
+        upstream, grad_x = grad_y.contiguous().numpy(), torch.empty(rows.shape)
+        grad_beta, grad_gamma = np.empty((2, rows.shape[1]))
+        norm_kernels.norm_sums(rows, upstream, mean, inverse_std, grad_beta, grad_gamma)
+        means = mean_gradients(grad_beta, grad_gamma, total_weight)
+        norm_kernels.norm_gradients_of_rows(
+            rows, upstream, weights, mean, inverse_std, gamma, *means, grad_x.numpy()
+        )
+        of_gamma, of_beta = (torch.from_numpy(array).float() for array in (grad_gamma, grad_beta))
+        return grad_x, of_gamma, of_beta, None, None, None
+
+
 def moments_of_blocks(
     block_weights: NDArray[np.float64],
     total_weight: float,
-    means: NDArray[np.float32],
-    squares: NDArray[np.float32],
+    means: NDArray[np.floating],
+    squares: NDArray[np.floating],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return (mean, variance), (channels,) each, from the blocks of all processes.
 

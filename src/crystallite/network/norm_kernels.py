@@ -1,0 +1,67 @@
+"""Compiled loops of the batch norm of rows with weights: float32, with sums in double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..computing.compiled import compiled
+from .kernels import _FAST
+
+_D0 = np.float64(0)
+
+
+@compiled(fastmath=_FAST)
+def row_moments(x, weights, mean, square):  # type: ignore[no-untyped-def]
+    """Weighted mean of the rows of x (rows, C), and weighted sum of squared deviations from it: (C,) each.
+
+    Both are 0 without rows: a process can be left without a part of a batch.
+    """
+    width = x.shape[1]
+    total = _D0
+    for c in range(width):
+        mean[c] = square[c] = _D0
+    for row in range(len(x)):
+        total += weights[row]
+        for c in range(width):
+            mean[c] += np.float64(weights[row]) * np.float64(x[row, c])
+    inverse = 1.0 / total if total > _D0 else _D0
+    for c in range(width):
+        mean[c] *= inverse
+    for row in range(len(x)):
+        for c in range(width):
+            deviation = np.float64(x[row, c]) - mean[c]
+            square[c] += np.float64(weights[row]) * deviation * deviation
+
+
+@compiled(fastmath=_FAST)
+def normalize_rows(x, mean, inverse_std, gamma, beta, y):  # type: ignore[no-untyped-def]
+    """y = gamma (x - mean) inverse_std + beta."""
+    for row in range(len(x)):
+        for c in range(x.shape[1]):
+            y[row, c] = gamma[c] * ((x[row, c] - mean[c]) * inverse_std[c]) + beta[c]
+
+
+@compiled(fastmath=_FAST)
+def norm_sums(x, grad_y, mean, inverse_std, sums, products):  # type: ignore[no-untyped-def]
+    """Sums over the rows of grad_y, and of grad_y x x_hat: (C,) each."""
+    width = x.shape[1]
+    for c in range(width):
+        sums[c] = products[c] = _D0
+    for row in range(len(x)):
+        for c in range(width):
+            x_hat = (x[row, c] - mean[c]) * inverse_std[c]
+            sums[c] += np.float64(grad_y[row, c])
+            products[c] += np.float64(grad_y[row, c] * x_hat)
+
+
+@compiled(fastmath=_FAST)
+def norm_gradients_of_rows(  # type: ignore[no-untyped-def]
+    x, grad_y, weights, mean, inverse_std, gamma, mean_grad, mean_product, grad_x
+):
+    """grad_x from grad_y; mean_grad, mean_product as in `kernels.edge_gradients`."""
+    for row in range(len(x)):
+        weight = weights[row]
+        for c in range(x.shape[1]):
+            x_hat = (x[row, c] - mean[c]) * inverse_std[c]
+            own = grad_y[row, c] - weight * (mean_grad[c] + x_hat * mean_product[c])
+            grad_x[row, c] = gamma[c] * inverse_std[c] * own

@@ -235,8 +235,8 @@ def test_weighted_batch_norm_is_the_plain_one_on_repeated_rows(dtype: torch.dtyp
     repeats = torch.tensor([1, 3, 2, 1, 4, 6, 1])
     upstream = torch.randn(18, 5, dtype=torch.float64)
     ours, theirs = WeightedBatchNorm(5).to(dtype), nn.BatchNorm1d(5).double()
-    for norm in (ours, theirs):
-        nn.init.uniform_(norm.weight.data, 0.5, 2, torch.Generator().manual_seed(1))
+    nn.init.uniform_(ours.weight, 0.5, 2)
+    theirs.load_state_dict(ours.state_dict())
     own, full = (x.detach().to(kind, copy=True).requires_grad_() for kind in (dtype, torch.float64))
     for _ in range(3):
         repeated = theirs(full.repeat_interleave(repeats, dim=0))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,9 +79,9 @@ def open_store(data: str) -> Measure:
     return measure
 
 
-def training_epoch(data: str) -> Measure:
+def training_epoch(data: str, **model: Any) -> Measure:
     """Seconds of one epoch (SGD, batches of 256, mean square error), graphs ready, gathering included."""
-    trainer = make_trainer(data)
+    trainer = make_trainer(data, **model)
     trainer.run_epoch()
 
     def measure() -> float:
@@ -90,15 +92,15 @@ def training_epoch(data: str) -> Measure:
     return measure
 
 
-def make_trainer(data: str) -> Trainer:
-    """Return our trainer on all crystals of the file, without validation."""
+def make_trainer(data: str, **model: Any) -> Trainer:
+    """Return our trainer on all crystals of the file, without validation; `model`: of its network."""
     dataset = Dataset.read(data)
     name = dataset.properties[0]
     values = dataset.values(name)[:, None]
     nothing = np.empty(0, np.int64)
-    model, training = RECIPES["paper"]
+    of_recipe, training = RECIPES["paper"]
     return Trainer(
-        CrystalNetwork(model),
+        CrystalNetwork(replace(of_recipe, **model)),
         build_graphs(dataset.arrays, GraphConfig()),
         values,
         Split(np.arange(len(dataset)), nothing, nothing),

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from statistics import median
+from typing import Any
 
 from measure import PEER, Row, Settings, Worker, interleaved
 from processes import memory_rows, prediction_rows
 from spread import spread_rows
 
 FLUSHED = f"{PEER}, denormals flushed"
+EDGE_UPDATING = {"convolution": "edge-updating", "n_convolutions": 4}
 
 
 def graph_rows(settings: Settings) -> list[Row]:
@@ -44,7 +46,10 @@ def graph_rows(settings: Settings) -> list[Row]:
 def training_rows(settings: Settings) -> list[Row]:
     """One epoch of training, graphs ready, in batches of 256."""
     with ExitStack() as stack:
-        jobs = {"ours": ("ours.training_epoch", {"data": settings.data}, False)}
+        jobs: dict[str, tuple[str, dict[str, Any], bool]] = {
+            "ours": ("ours.training_epoch", {"data": settings.data}, False),
+            "edges": ("ours.training_epoch", {"data": settings.data, **EDGE_UPDATING}, False),
+        }
         for name, module in ((PEER, "peer"), ("PyG CGConv", "pyg")):
             arguments = {"graphs": settings.graphs}
             jobs[name] = (f"{module}.training_epoch", arguments, False)
@@ -54,9 +59,12 @@ def training_rows(settings: Settings) -> list[Row]:
             for name, (function, arguments, flush) in jobs.items()
         }
         found = interleaved(workers, settings.repeats)
-    ours = found.pop("ours")
+    ours, edges = found.pop("ours"), found.pop("edges")
     goals = {PEER: 25.0, FLUSHED: 8.0}
-    return [Row("training epoch", ours, name, value, "s", goals.get(name)) for name, value in found.items()]
+    return [
+        *(Row("training epoch", ours, name, value, "s", goals.get(name)) for name, value in found.items()),
+        Row("training epoch, 4 edge-updating layers", edges, "3 gated ones", ours, "s"),
+    ]
 
 
 def floor_rows(settings: Settings) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Interrupted trainings go on where they stopped and end in the bits of an uninterrupted one."""
+"""Interrupted training runs resume where they stopped and end bit for bit as uninterrupted ones."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def small_data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def long(data, tmp_path_factory):
-    """The long training, never interrupted."""
+    """The long training run, never interrupted."""
     return train(data, tmp_path_factory.mktemp("runs") / "long", **LONG).folder
 
 
 @pytest.fixture(scope="module")
 def short(small_data, tmp_path_factory):
-    """The short training, never interrupted."""
+    """The short training run, never interrupted."""
     return train(small_data, tmp_path_factory.mktemp("runs") / "short", **SHORT).folder
 
 
@@ -65,7 +65,7 @@ def short(small_data, tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save_and_say_how_to_go_on(number, data, long, tmp_path):
+def test_signals_save_and_say_how_to_resume(number, data, long, tmp_path):
     folder = tmp_path / "run"
     process = start("train", data, "--target", ENERGY, *small_options(**LONG), "--out", folder)
     wait_for_epoch(folder, random.randint(1, 6), process)
@@ -120,7 +120,7 @@ def test_ctrl_c_after_any_step(step, small_data, short, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", ["modern", "paper"])
-def test_dropout_and_momentum_go_on_too(recipe, tmp_path, monkeypatch):
+def test_dropout_and_momentum_resume_too(recipe, tmp_path, monkeypatch):
     dataset = energies(40)
     labelled = dataset.with_property("stable", dataset.values(ENERGY) < -1)
     settings = {

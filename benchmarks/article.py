@@ -1,4 +1,4 @@
-"""The article's targets, under names that speak, from the columns of the development data `mp36k_crysxpp`.
+"""The article's targets, under descriptive names, from the columns of the development data `mp36k_crysxpp`.
 
     crystallite data import mp36k_crysxpp/ -o imported.parquet
     python benchmarks/article.py imported.parquet mp36k.parquet

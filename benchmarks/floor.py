@@ -69,7 +69,7 @@ def work_of(batch: GraphBatch) -> Work:
     elementwise = LAYERS * edges * WIDTH * per_pair + edges * WINDOW * (EXP + 3)
     elementwise += LAYERS * nodes * WIDTH * (2 * SOFTPLUS + 20)
     # Messages are written once and read three times (gate; sums of the gradient; the gradient itself), as a
-    # batch norm needs its sums first; node arrays once each way; Gaussians twice a layer.
+    # batch norm needs its sums first; node arrays once each way; Gaussians twice per layer.
     messages = LAYERS * 4 * edges * CHANNELS
     node_arrays = LAYERS * nodes * (2 * 2 * 2 * CHANNELS + 8 * WIDTH)
     moved = 4.0 * (messages + node_arrays + edges * WINDOW * (1 + 2 * LAYERS))
@@ -77,13 +77,13 @@ def work_of(batch: GraphBatch) -> Work:
 
 
 def gemm_rate(size: int = 2048) -> float:
-    """Operations a second of a large float32 product."""
+    """Operations per second of a large float32 product."""
     a = torch.rand(size, size)
     return 2 * size**3 / _time(lambda: a @ a, 5)
 
 
 def copy_rate(n_bytes: int) -> float:
-    """Bytes a second, read and written, of a copy of an array of n_bytes."""
+    """Bytes per second, read and written, of a copy of an array of n_bytes."""
     source = torch.ones(n_bytes // 4)
     target = torch.empty_like(source)
     return 2 * n_bytes / _time(lambda: target.copy_(source), 50)

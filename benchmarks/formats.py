@@ -3,8 +3,8 @@
     python benchmarks/formats.py DATASET
 
 DATASET is whatever `crystallite data import` reads, or a .parquet file. It is written in every format to a
-temporary folder and read back in fresh processes, files cached by the system. The table has the least of
-three readings, in seconds of the clock and of the processor, and the most memory. See docs/archives.md.
+temporary folder and read back in fresh processes, files cached by the system. The table has the
+shortest of three readings, as wall time and as CPU time, and the largest peak memory. See docs/archives.md.
 """
 
 from __future__ import annotations
@@ -31,14 +31,12 @@ REPEATS = 3
 
 
 def main(source: str) -> None:
-    """Write, read and print a line for every format."""
+    """Write and read the dataset in every format, and print one row for each."""
     with tempfile.TemporaryDirectory() as folder:
         parquet = str(Path(folder) / FORMATS["Parquet"])
         crystals = _in_fresh_process("make", source, parquet)["crystals"]
         print(f"{crystals:,} crystals\n")
-        print(
-            "| format | MB | on disk, MB | read, s | processor, s | memory, MB |\n|---|---|---|---|---|---|"
-        )
+        print("| format | MB | on disk, MB | read, s | CPU, s | memory, MB |\n|---|---|---|---|---|---|")
         for title, name in FORMATS.items():
             path = Path(folder) / name
             path.parent.mkdir(exist_ok=True)
@@ -46,15 +44,15 @@ def main(source: str) -> None:
                 _in_fresh_process("write", parquet, str(path))
             readings = [_in_fresh_process("read", parquet, str(path)) for _ in range(REPEATS)]
             assert all(reading["crystals"] == crystals for reading in readings)
-            seconds, processor = (min(each[key] for each in readings) for key in ("seconds", "processor"))
+            seconds, cpu = (min(each[key] for each in readings) for key in ("seconds", "cpu"))
             memory = max(reading["memory"] for reading in readings)
             size, allocated = _size(path)
-            cells = f"{size / 1e6:.1f} | {allocated / 1e6:.1f} | {seconds:.2f} | {processor:.2f}"
+            cells = f"{size / 1e6:.1f} | {allocated / 1e6:.1f} | {seconds:.2f} | {cpu:.2f}"
             print(f"| {title} | {cells} | {memory / 1e6:.0f} |", flush=True)
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """Bytes of what was written, and bytes of the disk's blocks it takes."""
+    """Bytes written, and bytes of the disk blocks they occupy."""
     if path.is_dir():
         files = list(path.iterdir())
     else:
@@ -86,15 +84,15 @@ def _step(action: str, source: str, path: str) -> dict[str, float]:
         target = data.properties[0] if Path(path).name == "cifs" else None
         formats.export_dataset(data, Path(path), target)
         return {}
-    start, start_processor = time.perf_counter(), time.process_time()
+    start, start_cpu = time.perf_counter(), time.process_time()
     if path.endswith(".parquet"):
         data = Dataset.read(path)
     else:
         data = formats.import_dataset(path, formats.ImportSettings()).dataset
     assert data.arrays.n_crystals
-    seconds, processor = time.perf_counter() - start, time.process_time() - start_processor
+    seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
     memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"crystals": len(data), "seconds": seconds, "processor": processor, "memory": memory}
+    return {"crystals": len(data), "seconds": seconds, "cpu": cpu, "memory": memory}
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def prepare(n_crystals: int, data: str, folders: dict[str, int]) -> Callable[[],
 
 
 def graphs_from_cifs(folder: str) -> Measure:
-    """Seconds a crystal from CIF files to reduced graphs, on one thread."""
+    """Seconds per crystal from CIF files to reduced graphs, on one thread."""
     paths = sorted(Path(folder).glob("*.cif"))
 
     def measure(paths: list[Path] = paths) -> float:
@@ -53,7 +53,7 @@ def graphs_from_cifs(folder: str) -> Measure:
 
 
 def graphs_from_dataset(data: str) -> Measure:
-    """Seconds a crystal from a Parquet file to reduced graphs, on one thread."""
+    """Seconds per crystal from a Parquet file to reduced graphs, on one thread."""
 
     def measure() -> float:
         started = time.perf_counter()
@@ -66,7 +66,7 @@ def graphs_from_dataset(data: str) -> Measure:
 
 
 def open_store(data: str) -> Measure:
-    """Seconds until a second training has its crystals, values and graphs."""
+    """Seconds until a second training run has its crystals, values and graphs."""
 
     def measure() -> float:
         started = time.perf_counter()
@@ -110,7 +110,7 @@ def make_trainer(data: str, **model: Any) -> Trainer:
 
 
 def graphs_of_cells(sizes: list[int]) -> Callable[[], list[tuple[int, float, float]]]:
-    """Atoms, and seconds to build the graph of so large a rock salt cell: perfect, and with atoms moved."""
+    """Atoms, and seconds to build the graph of such a rock salt cell: perfect, and with atoms displaced."""
     rng = np.random.default_rng(0)
 
     def crystal(n_atoms: int, shift: float) -> Crystal:

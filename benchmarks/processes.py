@@ -31,7 +31,7 @@ def prediction_rows(settings: Settings) -> list[Row]:
         return run_process([places.get(word, word) for word in commands[name]], settings)
 
     folders = {folder: len(list(Path(folder).glob("*.cif"))) for folder in (settings.small, settings.cifs)}
-    run("ours", settings.small)  # compiles, once an installation
+    run("ours", settings.small)  # compiles, once per installation
     usages: dict[tuple[str, str], list[Usage]] = {(n, f): [] for f in folders for n in commands}
     for _ in range(settings.repeats):
         for name, folder in usages:
@@ -58,12 +58,12 @@ def prediction_rows(settings: Settings) -> list[Row]:
 
 
 def memory_rows(settings: Settings) -> list[Row]:
-    """Peak memory and time of trainings of two epochs, and the memory of importing PyTorch alone."""
+    """Peak memory and time of two-epoch training runs, and the memory of importing PyTorch alone."""
     train = [*CRYSTALLITE, "train", settings.data, "--epochs", "2", "--batch-size", "256", "--out"]
     peer = [sys.executable, PEER_SCRIPT, "train", settings.cifs, str(settings.work / "peer.pt")]
     runs: dict[str, list[Usage]] = {"ours": [], PEER: [], "torch": []}
     for repeat in range(max(1, settings.repeats // 2)):
-        cache = str(settings.work / f"cache-{repeat}")  # empty: the graphs are built, too
+        cache = str(settings.work / f"cache-{repeat}")  # empty, so that building the graphs is included
         out = str(settings.work / f"run-{repeat}")
         runs["ours"].append(run_process([*train, out], settings, CRYSTALLITE_CACHE=cache))
         runs[PEER].append(run_process(peer, settings))
@@ -92,7 +92,7 @@ def _peer_model() -> str:
 
 
 def _report_agreement(ours: Path, theirs: Path) -> None:
-    """Say how far the two sides' predictions of the same crystals agree."""
+    """Print how closely the two sides' predictions of the same crystals agree."""
     both = []
     for path in (ours, theirs):
         with path.open(newline="") as file:
@@ -100,5 +100,5 @@ def _report_agreement(ours: Path, theirs: Path) -> None:
     if both[0].keys() != both[1].keys():
         raise SystemExit("the two sides predicted different crystals")
     differences = [abs(both[0][name] - both[1][name]) for name in both[0]]
-    share = sum(difference < 1e-4 for difference in differences) / len(differences)
-    print(f"  {share:.1%} of the predictions agree within 1e-4 eV/atom, median {median(differences):.1e}")
+    fraction = sum(difference < 1e-4 for difference in differences) / len(differences)
+    print(f"  {fraction:.1%} of the predictions agree within 1e-4 eV/atom, median {median(differences):.1e}")

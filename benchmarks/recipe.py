@@ -3,7 +3,7 @@
     python benchmarks/recipe.py [--seeds 3] [--epochs 100] [--out recipe.csv]
 
 Every seed has its own split and its own initial weights; a variant is compared with the recipe on the same
-seeds. The test part is never looked at. Rows are kept in the CSV, so an interrupted run goes on.
+seeds. The test set is never looked at. Rows are kept in the CSV, so an interrupted run can be resumed.
 """
 
 from __future__ import annotations

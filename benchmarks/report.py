@@ -1,4 +1,4 @@
-"""What a run says: the machine, the versions and one table, printed or put into a page of the docs."""
+"""The report of a run: machine, versions and one table, printed or written into a page of the docs."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def prepare(settings: Settings, peer_graphs: bool) -> None:
-    """Write the crystals for both sides and, for the training, the peer's graphs."""
+    """Write the crystals for both sides and the peer's graphs for the training measurements."""
     folders = {settings.cifs: settings.n_crystals, settings.small: 128}
     arguments: dict[str, Any] = {"n_crystals": settings.n_crystals, "data": settings.data, "folders": folders}
     with Worker(settings, "ours.prepare", **arguments) as worker:

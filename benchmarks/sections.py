@@ -17,7 +17,7 @@ EDGE_UPDATING = {"convolution": "edge-updating", "n_convolutions": 4}
 
 
 def graph_rows(settings: Settings) -> list[Row]:
-    """Crystal graphs from CIF files and from a stored dataset, and the start of a second training."""
+    """Crystal graphs from CIF files and from a stored dataset, and the start of a second training run."""
     with ExitStack() as stack:
         workers = {
             "cif": Worker(settings, "ours.graphs_from_cifs", folder=settings.cifs),

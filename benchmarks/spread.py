@@ -1,4 +1,4 @@
-"""One training spread over two processes by torchrun, against the same in one process."""
+"""One training run spread over two processes by torchrun, against the same in one process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def spread_rows(settings: Settings) -> list[Row]:
 
 
 def _epoch(program: list[str], folder: Path, batch: int, settings: Settings) -> float:
-    """Median seconds of an epoch, its validation included."""
+    """Median seconds per epoch, validation included."""
     words = [
         "train",
         settings.data,

@@ -1,11 +1,11 @@
-"""Which sampler and which pruner find a good network soonest: all replayed on one table of trainings.
+"""Which sampler and which pruner find a good network soonest: all replayed on one table of training runs.
 
     python benchmarks/tuning.py table elastic.csv --data elastic  train the whole grid once
     python benchmarks/tuning.py replay elastic.csv                search the table many times with each choice
 
-A replayed trial reads its validation errors and its processor time from the table, so all choices meet the
-same trainings and hundreds of searches cost no training. The table is kept: an interrupted one goes on. The
-test part is never looked at.
+A replayed trial reads its validation errors and its CPU time from the table, so all choices see the same
+training runs, and hundreds of searches train nothing. The table is kept, so filling it can be interrupted and
+resumed. The test set is never looked at.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "successive halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=EPOCHS // 4),
     "Hyperband": lambda: optuna.pruners.HyperbandPruner(EPOCHS // 4, EPOCHS),
 }
-BUDGETS = (5, 10, 20, 40)  # in trainings of mean length without pruning
+BUDGETS = (5, 10, 20, 40)  # in training runs of mean length without pruning
 
 
 class Training(NamedTuple):
-    """Validation errors and processor seconds after each epoch; infinite once it has diverged."""
+    """Validation errors and CPU seconds after each epoch; infinite once it has diverged."""
 
     errors: list[float]
     seconds: list[float]
@@ -119,11 +119,11 @@ def print_replay(table: dict[tuple[str, ...], Training], n_searches: int) -> Non
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     final = np.array([min(training.errors) for training in table.values()])
     mean_seconds = float(np.mean([training.seconds[-1] for training in table.values()]))
-    print(f"{len(table)} trainings of {EPOCHS} epochs, mean {mean_seconds:.1f} s; validation error: best")
+    print(f"{len(table)} training runs of {EPOCHS} epochs, mean {mean_seconds:.1f} s; validation error: best")
     print(
         f"{final.min():.4f}, median {np.median(final):.4f}. Excess over the best in %, mean of {n_searches}"
     )
-    print(f"searches ± its standard error, after the time of {', '.join(map(str, BUDGETS))} trainings:\n")
+    print(f"searches ± its standard error, after the time of {', '.join(map(str, BUDGETS))} training runs:\n")
     for sampler, pruner in itertools.product(SAMPLERS, PRUNERS):
         budgets = mean_seconds * np.array(BUDGETS)
         found = np.array(
@@ -141,7 +141,7 @@ def search(
     pruner: optuna.pruners.BasePruner,
     budgets: np.ndarray,
 ) -> list[float]:
-    """Return the smallest validation error of a finished training within each budget."""
+    """Return the smallest validation error of a finished training run within each budget."""
     study = optuna.create_study(sampler=sampler, pruner=pruner)
     spent, best = (
         0.0,

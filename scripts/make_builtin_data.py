@@ -255,9 +255,11 @@ def formula_fits(structure: Crystal, row: Row) -> bool:
     """Whether the structure has the number of atoms and the composition its row says."""
     text = row["formula"]
     stated = ast.literal_eval(text) if text.startswith("{") else Formula(text).count()
-    shares = {atomic_numbers[symbol]: count / sum(stated.values()) for symbol, count in stated.items()}
+    fractions = {atomic_numbers[symbol]: count / sum(stated.values()) for symbol, count in stated.items()}
     found = {number: count / len(structure) for number, count in Counter(structure.numbers.tolist()).items()}
-    same = shares.keys() == found.keys() and all(abs(shares[key] - found[key]) < 1e-9 for key in shares)
+    same = fractions.keys() == found.keys() and all(
+        abs(fractions[key] - found[key]) < 1e-9 for key in fractions
+    )
     return same and len(structure) == int(float(row["nsites"]))
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a newcomer does, on a machine that never saw this project: the README's first command in a clean clone,
 # then a wheel installed elsewhere. Nothing comes from the caller's home, caches or Python packages, and nothing
-# is left behind. pip goes on reading its settings for the whole machine and from the environment.
+# is left behind. pip still reads its settings for the whole machine and from the environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$(command -v "${PYTHON:-python3}")
@@ -36,5 +36,5 @@ crystallite --help
 crystallite train elastic --target log10_bulk_modulus --epochs 2 --out run | tee train.log
 check_training train.log run
 crystallite predict run dielectric -o predictions.csv
-test "$(wc -l < predictions.csv)" -eq 1057 || { echo 'newcomer.sh: not a prediction a crystal' >&2; exit 1; }
+test "$(wc -l < predictions.csv)" -eq 1057 || { echo 'newcomer.sh: not one prediction per crystal' >&2; exit 1; }
 echo '== newcomer.sh: all went well'

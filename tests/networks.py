@@ -71,7 +71,7 @@ def training_step(network: CrystalNetwork, graphs: PackedGraphs, truth: Tensor) 
 
 
 def furthest(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
-    """Largest difference of any entry, as a share of the largest entry of its tensor.
+    """Largest difference of any entry, as a fraction of the largest entry of its tensor.
 
     A tensor a million times smaller than the largest one is zero but for rounding.
     """

@@ -1,4 +1,4 @@
-"""Small trainings, and commands run as a user runs them, for the tests that need either."""
+"""Small training runs, and commands run as a user runs them, for the tests that need either."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def command(*words: Any, **options: Any) -> Finished:
 
 
 def wait_for_epoch(folder: Path, epoch: int, process: subprocess.Popen[str]) -> None:
-    """Wait until a running training has completed an epoch (or has ended)."""
+    """Wait until a training run has completed an epoch (or has ended)."""
     path = folder / "metrics.jsonl"
     while process.poll() is None and not (path.exists() and path.read_text().count("\n") >= epoch):
         time.sleep(0.003)
@@ -166,7 +166,7 @@ def assert_same_run(folder, reference):
 
 
 def after_step(monkeypatch, step, action):
-    """Do something right after a training step, counted over the whole training."""
+    """Do something right after a training step, counted over the whole training run."""
     original = Trainer.train_step
 
     def train_step(self, rows):

@@ -135,7 +135,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
         assert b"Traceback" not in process.stderr.read()
 
 
-# ---- a training, seen from outside
+# ---- a training run, seen from outside
 
 
 def test_the_only_property_needs_no_name(run, tmp_path, monkeypatch):

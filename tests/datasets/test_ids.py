@@ -196,7 +196,7 @@ def test_maps_in_csv(tmp_path):
 # ---- what is written
 
 
-def test_a_training_and_its_predictions(dataset, cifs, tmp_path, capsys):
+def test_a_training_run_and_its_predictions(dataset, cifs, tmp_path, capsys):
     run = train(dataset, tmp_path / "run", epochs=1, batch_size=8, split="11/2/2").folder
     assert column(run / "split.csv") == IDS
     split = read_split(run / "split.csv", IDS)

@@ -44,7 +44,7 @@ def test_two_thirds_of_new_errors_lie_within_one_deviation(draw):
 
 
 @pytest.mark.parametrize("n_values", [1, 3, 10, 40])
-def test_of_few_values_the_share_is_right_or_larger_on_average(n_values):
+def test_of_few_values_the_fraction_is_right_or_larger_on_average(n_values):
     """0.6827 of the ranks 1 to n + 1; of one or two values the largest is as far as it goes."""
     observed = []
     for seed in range(400):

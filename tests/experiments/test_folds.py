@@ -61,7 +61,7 @@ def test_every_crystal_is_tested_once_and_no_material_is_on_both_sides(planted, 
     assert (folder / f"parity_{MODULUS}.png").is_file()
 
 
-def test_every_fold_has_the_scale_of_its_own_training_part(planted, folder):
+def test_every_fold_has_the_scale_of_its_own_training_set(planted, folder):
     values, scales = planted[0].values(MODULUS), set()
     for run in runs_of(folder):
         known = values[part_of_rows(run) == "train"]
@@ -93,7 +93,7 @@ def test_the_confidence_is_students(n_values):
     assert half_width(values) == pytest.approx((high - low) / 2, rel=1e-6)
 
 
-def test_overlapping_training_parts_widen_the_confidence():
+def test_overlapping_training_sets_widen_the_confidence_interval():
     """By hand: variance of 1, 2, 3 is 1; (1/3 + 1/6) of it 0.5; t of 2 degrees of freedom 4.302653."""
     values = np.array([1.0, 2.0, 3.0])
     assert half_width(values, 1 / 6) == pytest.approx(4.302653 * np.sqrt(0.5), rel=1e-6)

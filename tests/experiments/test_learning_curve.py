@@ -1,4 +1,4 @@
-"""Learning curves: growing training parts, one test part, a table, a figure and a power law."""
+"""Learning curves: growing training sets, one test set, a table, a figure and a power law."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def assert_all_end(pids: list[int], seconds: float) -> None:
         time.sleep(0.02)
 
 
-def said_how_to_go_on(stopped: Finished, folder: Path) -> bool:
+def said_how_to_resume(stopped: Finished, folder: Path) -> bool:
     hint = f"the state is saved; resume with: crystallite train --resume {folder}\n"
     return (stopped.status, stopped.out) == (1, "") and stopped.err.endswith(hint)
 
@@ -85,7 +85,7 @@ def test_ctrl_c_one_after_the_other(data, whole, tmp_path):
     process = start(*words(data, folder))
     wait_for_epoch(folder / "member-1", 2, process)
     process.send_signal(signal.SIGINT)
-    assert said_how_to_go_on(Finished(process), folder)
+    assert said_how_to_resume(Finished(process), folder)
     assert 2 <= len(metrics(folder / "member-1")) < LONG["epochs"]
     assert not (folder / "member-2" / "metrics.jsonl").exists()
     experiments.resume_group(folder, progress=False)
@@ -94,7 +94,7 @@ def test_ctrl_c_one_after_the_other(data, whole, tmp_path):
 
 @needs_proc
 def test_side_by_side(data, whole, tmp_path):
-    """Killed, gone on with, stopped by Ctrl-C, and gone on with to the end.
+    """Killed, resumed, stopped by Ctrl-C, and resumed to the end.
 
     Either signal reaches the first process alone; a terminal's Ctrl-C reaches the others as well.
     """
@@ -114,7 +114,7 @@ def test_side_by_side(data, whole, tmp_path):
     pids = children(process.pid)
     assert pids
     process.send_signal(signal.SIGINT)
-    assert said_how_to_go_on(Finished(process), folder)
+    assert said_how_to_resume(Finished(process), folder)
     assert_all_end(pids, seconds=0)
     assert done < len(metrics(second)) < LONG["epochs"]
 
@@ -155,7 +155,7 @@ def test_when_one_fails_the_others_stop_and_no_more_are_started(tmp_path, monkey
     assert own_children() <= before  # those of other tests aside
 
 
-def test_what_a_training_warns_of_is_passed_on(tmp_path, monkeypatch):
+def test_warnings_of_a_training_run_are_passed_on(tmp_path, monkeypatch):
     (tmp_path / "warns.py").write_text("import sys; print('beware', file=sys.stderr)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(side_by_side, "__name__", "warns")
@@ -163,7 +163,7 @@ def test_what_a_training_warns_of_is_passed_on(tmp_path, monkeypatch):
         train_side_by_side([tmp_path / "only"], 2, device="cpu", after_each=lambda: None)
 
 
-def test_a_training_that_fails_says_why(tmp_path, monkeypatch):
+def test_a_training_run_that_fails_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(side_by_side, "_stop_with_parent", lambda: None)
     monkeypatch.setattr("sys.argv", ["-m", str(tmp_path), "cpu"])
     with pytest.raises(SystemExit, match="is not a run folder"):

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only stops a training with an error that says so, and costs nothing.
+"""A disk that is full or read-only stops a training run with an error that says so, and costs nothing.
 
 Each test has a small disk of its own, in memory (tmpfs), which only root may mount.
 """
@@ -60,7 +60,7 @@ def change(place: Path, options: str) -> None:
 
 @pytest.fixture(scope="module")
 def long(energies_file, tmp_path_factory) -> Path:
-    """A training that nothing disturbs."""
+    """A training run that nothing disturbs."""
     return train(energies_file, tmp_path_factory.mktemp("runs") / "long", **LONG).folder
 
 
@@ -72,8 +72,8 @@ def stopped_after(epoch: int, place: Path, data: Path, disturb: Callable[[], Non
     return Finished(process)
 
 
-def assert_goes_on(stopped: Finished, reason: str, folder: Path, reference: Path, mend: Callable[[], None]):
-    """It said why it stopped and how to go on, kept a checkpoint, and goes on when the cause is mended."""
+def assert_resumes(stopped: Finished, reason: str, folder: Path, reference: Path, mend: Callable[[], None]):
+    """It said why it stopped and how to resume, kept a checkpoint, and resumes once the cause is fixed."""
     assert stopped.status == 1, stopped.out + stopped.err
     assert reason in stopped.err
     assert f"crystallite train --resume {folder}" in stopped.err
@@ -101,7 +101,7 @@ def test_a_disk_that_fills_up(energies_file, long, disk):
                 pass
 
     stopped = stopped_after(2, place, energies_file, fill)
-    assert_goes_on(stopped, "No space left on device", place / "run", long, filler.unlink)
+    assert_resumes(stopped, "No space left on device", place / "run", long, filler.unlink)
 
 
 def test_a_disk_that_becomes_read_only(energies_file, long, disk):
@@ -117,7 +117,7 @@ def test_a_disk_that_becomes_read_only(energies_file, long, disk):
         subprocess.run(["umount", folder], check=True)
 
     stopped = stopped_after(2, place, energies_file, protect)
-    assert_goes_on(stopped, "Read-only file system", folder, long, release)
+    assert_resumes(stopped, "Read-only file system", folder, long, release)
 
 
 def test_a_folder_that_cannot_be_made(energies_file, disk):
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_made(energies_file, disk):
 
 
 def test_any_file_may_be_the_one_without_room(energies_file, tmp_path, disk):
-    """Disks of many sizes: each training ends well or says why, and goes on when the disk has grown."""
+    """Disks of many sizes: each run ends well or says why, and resumes once the disk has grown."""
     reference = train(energies_file, tmp_path / "reference", **SHORT).folder
     place, outcomes = disk("size=4k"), set()
     needed = sum(path.stat().st_size for path in reference.iterdir()) // 1024

@@ -31,8 +31,8 @@ def main() -> int:
         good = Path(folder) / "good"
         write_good(good, models=any(TARGETS[name].models for name in names))
         for name in names:
-            share, place = given.seconds / len(names), Path(folder) / "input"
-            for failure in tried(name, given.first, share, good, place, given.count):
+            seconds, place = given.seconds / len(names), Path(folder) / "input"
+            for failure in tried(name, given.first, seconds, good, place, given.count):
                 counts[name] += 1
                 if failure is not None:
                     failures.setdefault(failure.place, []).append(failure)

@@ -92,7 +92,7 @@ def _lines(child: subprocess.Popen[bytes]) -> Iterator[dict[str, object]]:
 
 def _end_of(status: int) -> str:
     if status == -signal.SIGPROF:
-        return f"hangs: more than {SECONDS:g} s of the processor"
+        return f"hangs: more than {SECONDS:g} s of CPU time"
     if status == -signal.SIGKILL:
         return f"hangs: nothing for {PATIENCE:g} s"
     return f"the process ended with status {status}"

@@ -1,7 +1,7 @@
 """A process that tries inputs one after another: `python -m fuzz.child TARGET FIRST GOOD FOLDER`.
 
 It writes a line of JSON for each input: its number and what went wrong, "" if nothing did. One that takes
-more than SECONDS of the processor ends the process (SIGPROF), and so does more than BYTES of memory.
+more than SECONDS of CPU time ends the process (SIGPROF), as does one that takes more than BYTES of memory.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def warm_up(good: Path) -> None:
 
 @contextmanager
 def _limited_time() -> Iterator[None]:
-    """End the process after SECONDS of the processor: compiled code cannot be interrupted otherwise."""
+    """End the process after SECONDS of CPU time: compiled code cannot be interrupted otherwise."""
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield

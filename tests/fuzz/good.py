@@ -71,7 +71,7 @@ JARVIS: list[dict[str, Any]] = [
 
 
 def write_good(folder: Path, *, models: bool = True) -> None:
-    """Write good inputs of every kind to a folder, a folder a kind; models: and a trained run."""
+    """Write good inputs of every kind to a folder, one subfolder each; models: and a trained run."""
     some = small_dataset()
     _write_cifs(folder / "cif", some)
     for name, data in (("poscar/POSCAR", POSCAR), ("table/props.csv", TABLE)):

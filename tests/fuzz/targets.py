@@ -245,7 +245,7 @@ def _read_run(folder: Path) -> None:
     from crystallite.runs.folder import RunConfig
 
     run = folder / "run"
-    if RunConfig.read(run).training.epochs == 1:  # what is damaged may ask for a long training
+    if RunConfig.read(run).training.epochs == 1:  # what is damaged may ask for a long training run
         call(["train", "--resume", str(run)])
     load_model(run).predict([_crystal()])
 

@@ -6,7 +6,7 @@ It runs in the environment that test_materials_project.py makes, not in Crystall
 materials as `world` of that test describes them. The documents are made by the Materials Project's own
 document models and held in mongomock. Real are the routes, their parameters and the replies; the key check
 stands in for the gateway in front of the real server. Prints the port it listens on. Every request's address
-goes to REQUESTS.log, one a line.
+goes to REQUESTS.log, one per line.
 """
 
 import json

@@ -4,7 +4,7 @@
 
 It runs in the environment that test_optimade_server.py makes, not in Crystallite's. ENTRIES.json is a list of
 structures as the server stores them. Prints the port it listens on. Every request's address goes to
-REQUESTS.log, one a line.
+REQUESTS.log, one per line.
 """
 
 import json

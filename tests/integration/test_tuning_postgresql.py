@@ -125,7 +125,7 @@ def killed_while_running(words: list[object], folder: Path) -> None:
     process.communicate()
 
 
-def test_killed_and_restarted_it_goes_on(words, database, tmp_path):
+def test_killed_and_restarted_it_resumes(words, database, tmp_path):
     killed_while_running(words, tmp_path / "out")
     ended = Finished(start(*words, "--trials", 6, "--out", tmp_path / "out"))
     assert ended.status == 0, ended.err

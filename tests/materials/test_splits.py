@@ -62,12 +62,12 @@ GROUPS = st.lists(st.integers(0, 15), min_size=16, max_size=60).map(
 def test_groups_stay_together_and_nothing_is_lost(groups, parts, seed) -> None:
     split = random_split(groups, parts, seed)
     check_disjoint(split, groups)
-    assert sum(sizes(split)) == len(groups)  # the shares add up to all
-    share = parts[1] / sum(parts)
+    assert sum(sizes(split)) == len(groups)  # the parts add up to all
+    fraction = parts[1] / sum(parts)
     for part in split[1:]:
-        assert len(part) <= round(share * len(groups))
+        assert len(part) <= round(fraction * len(groups))
         if np.bincount(groups).max() == 1:
-            assert len(part) == round(share * len(groups))
+            assert len(part) == round(fraction * len(groups))
 
 
 @given(GROUPS, st.integers(0, 9))

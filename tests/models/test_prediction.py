@@ -131,7 +131,7 @@ def test_what_is_no_model_is_refused(name, content, message, tmp_path):
     assert str(path) in str(failure.value)
 
 
-def test_the_state_of_a_training_is_no_model(own_run):
+def test_the_state_of_a_training_run_is_no_model(own_run):
     with pytest.raises(CrystalliteError, match="not a Crystallite model"):
         load_model(own_run.folder / "last.safetensors")
 

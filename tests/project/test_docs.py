@@ -1,9 +1,9 @@
 """The documentation tells the truth: its examples run, and no command or option is missing.
 
-In README.md and docs/*.md, ```python blocks are run in order, one namespace a file, and lines of ```sh blocks
-that begin with `crystallite` go through the command line; both in one empty folder a file. A block after
-`<!-- not run: reason -->` is left out, and so are transcripts (```console): of both, the commands at least
-have to be ones that the command line understands.
+In README.md and docs/*.md, ```python blocks are run in order, one namespace per file, and lines of ```sh
+blocks that begin with `crystallite` are run by the command line; both in one empty folder per file. A block
+after `<!-- not run: reason -->` is left out, and so are transcripts (```console): the commands in both must
+at least be ones that the command line understands.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def test_a_crystal_or_the_project_s_own_error(target: str, good: Path, tmp_path:
 
 
 def test_the_campaign_notices_all_that_can_go_wrong(good: Path, tmp_path: Path, monkeypatch) -> None:
-    """Other errors, hangs and memory; it goes on behind each of them, and no input is tried twice."""
+    """Other errors, hangs and memory; it continues after each of them, and no input is tried twice."""
     monkeypatch.setenv("FUZZ_LIMIT", "0.5")
     found = list(tried("broken", 0, 600, good, tmp_path / "input", most=8))
     failures = [failure for failure in found if failure]

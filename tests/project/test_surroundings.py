@@ -36,7 +36,7 @@ def on_another_device():
 
 @pytest.mark.parametrize("change", [in_double_precision, on_another_device])
 def test_defaults_of_pytorch_change_nothing(change, tmp_path):
-    """Neither a published model nor a training nor a model of it; MACE and matgl set such defaults."""
+    """Neither a published model, nor a training run, nor its model; MACE and matgl set such defaults."""
 
     def results(folder: Path) -> list[np.ndarray]:
         run = train(CRYSTALS, folder, epochs=1, n_convolutions=1, split="16/4/4")

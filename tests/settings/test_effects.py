@@ -65,7 +65,7 @@ def test_a_setting_is_refused_where_it_has_no_effect(condition: Condition, value
 
 
 def weights(data: Any, task: str, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """What a training ends with, whether configure accepts its settings or not."""
+    """What a training run ends with, whether configure accepts its settings or not."""
     base = run_config(data, data, ENERGY if task == "regression" else "stable", task=task)
     parts = {}
     for part in ("graph", "model", "training"):

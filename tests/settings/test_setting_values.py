@@ -176,7 +176,7 @@ def test_a_model_with_an_odd_header_is_none(part, name, value, finished, tmp_pat
         load_model(path)
 
 
-# ---- going on
+# ---- resuming
 
 
 @pytest.mark.parametrize(

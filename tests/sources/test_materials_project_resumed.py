@@ -1,4 +1,4 @@
-"""Fetches from the Materials Project that go on: nothing is asked twice, and the journal they are kept in."""
+"""Resumed fetches from the Materials Project: nothing is asked twice, and the journal they are kept in."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ OXIDES = 'nelements=2 AND elements HAS "O"'
 
 
 class Replay(ThreadingHTTPServer):
-    """A server with the recorded replies. `faults`: what to answer instead, one a request: a status, text."""
+    """A server with the recorded replies. faults: what to answer instead, one per request: a status, text."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -130,7 +130,7 @@ def test_bad_structures_stop_it_unless_skipped(server, tmp_path):
     assert len(server.requests) == asked + 1  # info/structures; all pages were kept
 
 
-def test_an_interrupted_fetch_goes_on(server, tmp_path):
+def test_an_interrupted_fetch_resumes(server, tmp_path):
     server.faults = [None, None, None, *[503] * web.ATTEMPTS]
     with pytest.raises(CrystalliteError, match=r"(?s)503.*run the same command again to resume"):
         fetch(server, tmp_path / "d.parquet", properties=PROPERTIES, skip_bad=True)

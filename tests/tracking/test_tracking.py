@@ -1,4 +1,4 @@
-"""Trackers show a training as it was, each read back by its own reader, and never disturb it."""
+"""Trackers show a training run as it was, each read back by its own reader, and never disturb it."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ def data(place) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(place, data) -> Path:
-    """A training that nothing tracks."""
+    """A training run that nothing tracks."""
     return train(data, place / "plain", TWO).folder
 
 
-# ---- an undisturbed training
+# ---- an undisturbed training run
 
 
 @pytest.fixture(scope="module")
 def tracked(place, data) -> Path:
-    """A training that every tracker shows, and what it did to the process and the network."""
+    """A training run that every tracker shows, and what it did to the process and the network."""
     connections: list[Any] = []
     with pytest.MonkeyPatch.context() as patch, undisturbed():
         patch.setattr(socket.socket, "connect", lambda self, address: connections.append(address))
@@ -111,7 +111,7 @@ def process_state() -> list[Any]:
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
-def test_a_tracker_shows_the_whole_training(tracker, tracked):
+def test_a_tracker_shows_the_whole_training_run(tracker, tracked):
     assert_shown(tracked, tracker)
 
 
@@ -143,11 +143,11 @@ def test_tensorboard_has_a_table_of_settings_and_results(tracked):
     assert found["data.targets"].string_value == json.dumps(TWO)
 
 
-# ---- interrupted trainings
+# ---- interrupted training runs
 
 
 def crashed(place, data) -> Path:
-    """A training that failed inside its third epoch, after its state was saved there, and went on."""
+    """A training run that failed inside its third epoch, after its state was saved there, and was resumed."""
     folder = place / "crashed"
     step = Trainer.train_step
 
@@ -171,7 +171,7 @@ def crashed(place, data) -> Path:
 
 
 def killed(place, data) -> Path:
-    """A training killed after its second epoch was saved, but not yet shown anywhere, and gone on with."""
+    """A training run killed after its second epoch was saved, but not yet shown anywhere, and resumed."""
     folder = place / "killed"
     code = f"""
 import os, signal, sys
@@ -202,7 +202,7 @@ train({str(data)!r}, {TWO!r}, out={str(folder)!r}, progress=False, track={TRACKE
 
 
 @pytest.mark.parametrize("how", [crashed, killed])
-def test_a_resumed_training_shows_every_epoch_once(how, place, data, plain):
+def test_a_resumed_training_run_shows_every_epoch_once(how, place, data, plain):
     folder = how(place, data)
     for tracker in TRACKERS:
         assert_shown(folder, tracker)
@@ -214,7 +214,7 @@ def test_tensorboard_has_one_file(tracked):
     assert len(list((tracked / "tensorboard").iterdir())) == 1
 
 
-def test_a_resume_of_a_finished_training_adds_nothing(place, data):
+def test_resuming_a_finished_training_run_adds_nothing(place, data):
     folder = train(data, place / "finished", TWO, track=TRACKERS).folder
     training.resume(folder, progress=False)
     for tracker in TRACKERS:
@@ -325,7 +325,7 @@ def test_a_missing_package_is_an_error_before_there_is_a_folder(tracker, data, t
     assert not (tmp_path / "run").exists()
 
 
-def test_a_resume_without_the_package_goes_on_without_it(data, plain, tmp_path, monkeypatch, recwarn):
+def test_a_resume_without_the_package_continues_without_it(data, plain, tmp_path, monkeypatch, recwarn):
     folder = train(data, tmp_path / "run", TWO, track="tensorboard").folder
     (folder / "last.safetensors").unlink()
     uninstall("tensorboard", monkeypatch)

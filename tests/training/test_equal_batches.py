@@ -27,7 +27,7 @@ def test_batches_are_as_few_and_as_equal_as_can_be(n_rows, batch_size):
 
 
 @pytest.mark.parametrize(("n_train", "sizes"), [(32, [32]), (33, [17, 16]), (65, [22, 22, 21]), (1, [1])])
-def test_a_training_takes_them(n_train, sizes, monkeypatch):
+def test_a_training_run_takes_them(n_train, sizes, monkeypatch):
     """33 crystals in batches of 32 once meant a last step on one crystal, with full weight."""
     data = energies(100)
     settings = {name: value for name, value in SMALL.items() if name != "progress"}

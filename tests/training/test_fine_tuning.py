@@ -28,12 +28,12 @@ ALL = np.arange(40)
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """The folder of a small training on energies."""
+    """The folder of a small training run on energies."""
     return train(energies(60), tmp_path_factory.mktemp("first") / "run").folder
 
 
 def other_energies():
-    """Crystals the first training has not seen, with other values: another mean and another spread."""
+    """Crystals the first training run has not seen, with other values: another mean and another spread."""
     dataset = energies(140).select(range(100, 140))
     return dataset.with_property(ENERGY, 3 * dataset.values(ENERGY) + 1, "eV/atom")
 

@@ -82,7 +82,7 @@ def test_folds_keep_them_out_too(data, first, tmp_path):
     assert tested == set(parts_of(first.folder)["test"])
 
 
-def test_a_model_tuned_twice_remembers_both_trainings(data, first, tmp_path):
+def test_a_model_tuned_twice_remembers_both_training_runs(data, first, tmp_path):
     other = energies(200).select(range(120, 200))
     second = tuned(other, first, tmp_path / "second")
     with pytest.warns(UserWarning, match="has seen"):

@@ -1,4 +1,4 @@
-"""Folders that version 0.1.0 wrote are read, and gone on with, in today's shape of results.
+"""Folders that version 0.1.0 wrote are read and resumed, with results in today's layout.
 
 data/runs_0_1_0.zip was written by 0.1.0 on 60 crystals of `elastic` (all of them: `single`), the unfinished
 ones stopped after an epoch; figures, and states that nothing reads, are left out to keep it small.
@@ -122,7 +122,7 @@ def test_a_finished_run_is_resumed_and_verified(old, capsys):
 
 
 @pytest.mark.parametrize("tracker", ["tensorboard"])
-def test_a_run_stopped_after_an_epoch_goes_on(tracker, old):
+def test_a_run_stopped_after_an_epoch_resumes(tracker, old):
     """Its first epoch is shown under the names of the second."""
     fold = old / "folds_unfinished" / "fold-2"
     first = old_json_lines(fold)[0]

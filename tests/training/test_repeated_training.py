@@ -1,4 +1,4 @@
-"""The same training again: a seed settles every bit, and nothing but training values counts."""
+"""The same training run again: a seed settles every bit, and nothing but training values counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from crystallite.datasets.dataset import Dataset
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """A training to be repeated, and its dataset as a file."""
+    """A training run to be repeated, and its dataset as a file."""
     folder = tmp_path_factory.mktemp("repeated")
     energies(150).write(folder / "energies.parquet")
     return train(folder / "energies.parquet", folder / "first")

@@ -1,4 +1,4 @@
-"""Interrupted trainings go on where they stopped and end in the bits of an uninterrupted one."""
+"""Interrupted training runs resume where they stopped and end bit for bit as uninterrupted ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def long(energies_file, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def short(small_data, tmp_path_factory):
-    """The short training, never interrupted."""
+    """The short training run, never interrupted."""
     return train(small_data, tmp_path_factory.mktemp("runs") / "short", **SHORT).folder
 
 
@@ -113,7 +113,7 @@ def test_ctrl_c_after_any_step(step, small_data, short, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", ["modern", "paper"])
-def test_dropout_and_momentum_go_on_too(recipe, tmp_path, monkeypatch):
+def test_dropout_and_momentum_resume_too(recipe, tmp_path, monkeypatch):
     dataset = energies(40)
     labelled = dataset.with_property("stable", dataset.values(ENERGY) < -1)
     settings = {

@@ -48,7 +48,7 @@ def test_parts_are_in_row_order_and_say_all_of_the_split():
     assert all((np.diff(part) > 0).all() for part in split)
 
 
-def test_going_on_takes_the_stored_split(tmp_path, monkeypatch):
+def test_resuming_takes_the_stored_split(tmp_path, monkeypatch):
     """Whatever would be drawn today, such as by a version with other groups of materials."""
     reference = train(energies(80), tmp_path / "reference").folder
     folder = stopped(energies(80), tmp_path / "run", monkeypatch)
@@ -124,7 +124,7 @@ def test_folds_that_overlap_are_refused(tmp_path, monkeypatch):
 # ---- one writer
 
 
-def test_a_second_training_in_a_folder_is_refused(tmp_path, monkeypatch):
+def test_a_second_training_run_in_a_folder_is_refused(tmp_path, monkeypatch):
     folder = stopped(energies(40), tmp_path / "run", monkeypatch)
     with FileLock(folder / ".lock"), pytest.raises(CrystalliteError, match="another training run is using"):
         resume(folder, data=energies(40), progress=False)

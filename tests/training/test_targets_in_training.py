@@ -1,4 +1,4 @@
-"""What a training predicts: a number, a class, several targets at once, and values that are missing."""
+"""Targets of training: a number, a class, several at once, and values that are missing."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from crystallite.models.checkpoint import read_model
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A training on 300 crystals, long enough to learn something."""
+    """A training run on 300 crystals, long enough to learn something."""
     return train(energies(), tmp_path_factory.mktemp("runs") / "energy", epochs=10)
 
 

@@ -1,4 +1,4 @@
-"""What cannot be known is said: sets too small for their parts, one value, predictions of no number."""
+"""What cannot be known is said: sets too small to split, a single value, predictions that are not finite."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_training_says_what_it_cannot_know(case: str, tmp_path: Path) -> None:
+def test_a_training_run_says_what_it_cannot_know(case: str, tmp_path: Path) -> None:
     data, task, said = CASES[case]
     with pytest.warns(UserWarning, match=said):
         train(data, tmp_path / "run", task=task, epochs=1, n_convolutions=1)
@@ -80,7 +80,7 @@ def test_enough_of_everything_needs_no_warning(tmp_path: Path) -> None:
         train(energies(60), tmp_path / "run", epochs=1, n_convolutions=1)
 
 
-# ---- predictions that are no numbers
+# ---- predictions that are not finite
 
 
 @pytest.fixture

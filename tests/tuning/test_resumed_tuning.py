@@ -1,4 +1,4 @@
-"""A search that goes on: stopped, killed, shared by processes; and the storages it is kept in."""
+"""A search that is resumed: stopped, killed, shared by processes; and the storages it is kept in."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def found(tmp_path_factory) -> TuneResult:
     return search(tmp_path_factory.mktemp("search"), trials=8)
 
 
-# ---- stopping and going on
+# ---- stopping and resuming
 
 
-def test_a_search_goes_on_where_it_stopped(found, tmp_path):
+def test_a_search_resumes_where_it_stopped(found, tmp_path):
     search(tmp_path, trials=3)
     search(tmp_path, trials=8)
     assert outcomes(tmp_path) == outcomes(found.folder)
@@ -59,7 +59,7 @@ def test_other_targets_may_not_join(tmp_path):
         search(tmp_path, data.with_property(ENERGY, data.values(ENERGY) + 1))
 
 
-def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(tmp_path):
+def test_ctrl_c_writes_what_there_is_and_says_how_to_resume(tmp_path):
     def interrupt(text: str) -> None:
         if text.startswith("trial 2"):
             signal.raise_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The search: what it tries, that it never sees the test part, and trials that go wrong."""
+"""The search: what it tries, that it never sees the test set, and trials that go wrong."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_train_refuses_another_file(text, energies_file, tmp_path):
     assert isinstance(CliRunner().invoke(cli, words).exception, CrystalliteError)
 
 
-# ---- the test part, the split and the graphs
+# ---- the test set, the split and the graphs
 
 
 def test_changing_test_targets_changes_nothing(found, tmp_path):
@@ -127,7 +127,7 @@ def test_rows_of_the_test_part_are_never_gathered(tmp_path, monkeypatch):
     monkeypatch.setattr(batches, "gather_batch", spy_gather)
     search(tmp_path)
     test = splits[0].test
-    assert len(splits) == 6  # before the study, and one a trial
+    assert len(splits) == 6  # one before the study, and one per trial
     assert set(gathered) == {*splits[0].train.tolist(), *splits[0].validation.tolist()}
     assert not set(gathered) & set(test.tolist())
 
@@ -164,7 +164,7 @@ def test_a_diverged_trial_is_counted_and_not_the_best(tmp_path, monkeypatch):
 
     def diverge(self: Any, after_step: Any) -> Any:
         if self.config.learning_rate != 0.01 and self.epoch == 1:
-            raise DivergedError("the training diverged")
+            raise DivergedError("training diverged")
         return run_epoch(self, after_step)
 
     monkeypatch.setattr(trainer.Trainer, "run_epoch", diverge)

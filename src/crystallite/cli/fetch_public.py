@@ -1,4 +1,4 @@
-"""`crystallite data fetch NAME` for the named public sets, a command each."""
+"""`crystallite data fetch NAME` for the named public sets, one command each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training runs say when they have ended."""
+"""What is printed when training runs have ended."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MIN_ATOM_VOLUME = 0.05  # Å³; spheres MIN_DISTANCE wide cannot be packed close
 
 
 class OverlapError(CrystalError):
-    """Two atoms share one place."""
+    """Two atoms overlap or share one site."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,11 @@ class Crystal:
 class CrystalArrays(NamedTuple):
     """Many crystals in four flat arrays, the form compiled code works on.
 
-    lattices: (N, 3, 3) float64, rows are lattice vectors in Å. offsets: (N + 1,) int64; crystal k owns the
-    atoms offsets[k] to offsets[k + 1]. numbers: (atoms,) uint8. frac_coords: (atoms, 3) float64.
+    Attributes:
+        lattices: (N, 3, 3) float64, rows are lattice vectors in Å.
+        offsets: (N + 1,) int64; crystal k owns the atoms offsets[k] to offsets[k + 1].
+        numbers: (atoms,) uint8, atomic numbers.
+        frac_coords: (atoms, 3) float64, fractional coordinates.
     """
 
     lattices: NDArray[np.float64]
@@ -86,6 +89,7 @@ class CrystalArrays(NamedTuple):
 
     @property
     def n_crystals(self) -> int:
+        """Number of crystals, N."""
         return len(self.offsets) - 1
 
 

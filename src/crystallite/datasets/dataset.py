@@ -49,7 +49,7 @@ class Dataset:
     """
 
     def __init__(self, table: pa.Table, name: str = "") -> None:
-        """Wrap a table that sources.schema.checked_table has returned."""
+        """Wrap a table that datasets.schema.checked_table has returned."""
         self._table = table
         self.name = name
 
@@ -59,9 +59,17 @@ class Dataset:
     def read(cls, source: str | Path) -> Dataset:
         """Read a dataset.
 
-        source: a built-in name (`elastic`, `formation`, `dielectric`; `builtin:elastic` whatever the folder
-        holds), a .parquet file or a folder of Parquet parts; crystallite.read_dataset reads more. Raises
-        CrystalliteError for anything else and for a malformed file, naming file, column and row.
+        Args:
+            source: A built-in name (`elastic`, `formation`, `dielectric`; `builtin:elastic` whatever the
+                folder holds), a .parquet file or a folder of Parquet parts; crystallite.read_dataset reads
+                more.
+
+        Returns:
+            The crystals, their ids and their properties, each in the unit that the file states.
+
+        Raises:
+            CrystalliteError: The source is none of these, or a file is malformed; file, column and row are
+                named.
         """
         path = _path_of(source)
         return cls(read_parquet(path), path.stem)
@@ -79,10 +87,23 @@ class Dataset:
     ) -> Dataset:
         """Make a dataset of Crystal, pymatgen Structure or ASE Atoms objects.
 
-        ids: one for each crystal, otherwise "0", "1", ... properties: column name -> one value for each
-        crystal (NaN or None where missing), or a DataFrame whose rows are in the order of the crystals; a
-        column material_id gives the ids. units: column name -> unit. metadata: title, source, licence,
-        description. Raises CrystalError naming the id of a crystal that cannot be used.
+        Args:
+            crystals: N crystals in whatever can be iterated.
+            ids: One for each crystal; by default the column material_id of the properties, or else "0", "1",
+                ...
+            properties: Column name -> N values (NaN or None where missing), or a DataFrame whose rows are in
+                the order of the crystals.
+            units: Column name -> unit.
+            name: Name of the dataset.
+            metadata: Title, source, licence, description.
+
+        Returns:
+            The dataset, its crystals in the given order.
+
+        Raises:
+            CrystalError: One crystal cannot be used; its id is named.
+            CrystalliteError: An id is missing, a column has another length or cannot be read, or a unit is
+                given for what is not a property.
         """
         crystals = list(crystals)
         columns = dict(properties.items()) if properties is not None else {}
@@ -104,7 +125,22 @@ class Dataset:
         name: str = "",
         metadata: Mapping[str, str] | None = None,
     ) -> Dataset:
-        """Make a dataset of CrystalArrays; the other arguments are those of from_crystals."""
+        """Make a dataset of crystals in flat arrays.
+
+        Args:
+            arrays: N crystals as CrystalArrays.
+            ids: One for each crystal.
+            properties: Column name -> N values (NaN or None where missing).
+            units: Column name -> unit.
+            name: Name of the dataset.
+            metadata: Title, source, licence, description.
+
+        Returns:
+            The dataset, its crystals in the given order.
+
+        Raises:
+            CrystalliteError: The crystals, ids or properties are malformed; column and row are named.
+        """
         _check_length("ids", len(ids), arrays.n_crystals)
         columns = [pa.array(_id_texts(ids), pa.string()), *structure_arrays(*arrays)]
         table = pa.table(columns, schema=STRUCTURE)
@@ -215,7 +251,7 @@ class Dataset:
 
     @property
     def label_names(self) -> list[str]:
-        """The names of the text columns, such as a column that says which split a crystal is in."""
+        """The names of the text columns, such as one that says which set of a split a crystal is in."""
         return [field.name for field in self._property_fields() if pa.types.is_string(field.type)]
 
     @property
@@ -232,9 +268,16 @@ class Dataset:
         return {key[len(prefix) :].decode(): value.decode() for key, value in pairs if key.startswith(prefix)}
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """Return a property of every crystal, (N,) float64, NaN where it is missing.
+        """Return a property of every crystal.
 
-        Raises CrystalliteError with close names if there is no such property or it is not a number.
+        Args:
+            name: One of `properties`.
+
+        Returns:
+            (N,) float64 in the unit that `units` has for it, NaN where missing.
+
+        Raises:
+            CrystalliteError: There is no such property (similar names are listed), or it is text.
         """
         if name in self.label_names:
             texts = [text for text in self.labels(name) if text is not None and not is_number_text(text)]
@@ -244,7 +287,17 @@ class Dataset:
         return as_numpy(column).astype(np.float64)
 
     def labels(self, name: str) -> list[str | None]:
-        """Return a column of every crystal as text, None where it is missing."""
+        """Return a column of every crystal as text.
+
+        Args:
+            name: One of `label_names` or `properties`.
+
+        Returns:
+            N texts, None where missing.
+
+        Raises:
+            CrystalliteError: There is no such column; similar names are listed.
+        """
         column = self._column(name, [*self.label_names, *self.properties])
         return [None if value is None else str(value) for value in column.to_pylist()]
 
@@ -257,7 +310,17 @@ class Dataset:
         return CrystalArrays(lattices[0].reshape(-1, 3, 3), numbers[1], numbers[0], coords[0].reshape(-1, 3))
 
     def crystal(self, index: int) -> Crystal:
-        """Return crystal `index` (negative counts from the end), sharing memory."""
+        """Return one crystal, sharing memory with the dataset.
+
+        Args:
+            index: Its row from 0; negative ones count from the end.
+
+        Returns:
+            The crystal.
+
+        Raises:
+            IndexError: There are fewer crystals.
+        """
         if not -len(self) <= index < len(self):
             raise IndexError(f"there is no crystal {index}: {self._title} has {len(self):,} crystals")
         return self.arrays.crystal(index % len(self))
@@ -290,9 +353,19 @@ class Dataset:
         return Dataset(self._table.take(as_arrow(rows, pa.int64())).combine_chunks(), self.name)
 
     def with_property(self, name: str, values: Any, unit: str | None = None) -> Dataset:
-        """Return a dataset with one more property (or another in its place).
+        """Return a dataset with one more property, or with other values of one it has.
 
-        values: N numbers, texts or truth values; NaN and None are missing.
+        Args:
+            name: Name of the property.
+            values: N numbers, texts or truth values; NaN and None are missing.
+            unit: Unit of the values, if they have one.
+
+        Returns:
+            A dataset of the same crystals.
+
+        Raises:
+            CrystalliteError: The name is that of a structure column, the values cannot be read, or there are
+                not N of them.
         """
         if name in STRUCTURE.names:
             raise CrystalliteError(f"{name} describes the crystal itself; give the property another name")
@@ -306,14 +379,29 @@ class Dataset:
         return Dataset(table, self.name)
 
     def with_metadata(self, metadata: Mapping[str, str]) -> Dataset:
-        """Return a dataset with these entries (title, source, licence, description, ...) set."""
+        """Return a dataset with these metadata entries set.
+
+        Args:
+            metadata: Entry -> text, such as title, source, licence and description; other entries are kept.
+
+        Returns:
+            A dataset of the same crystals and properties.
+        """
         known = self._table.schema.metadata or {}
         entries = {**metadata, "format": str(FORMAT_VERSION)}
         added = {f"{METADATA_PREFIX}{key}".encode(): value.encode() for key, value in entries.items()}
         return Dataset(self._table.replace_schema_metadata({**known, **added}), self.name)
 
     def write(self, path: str | Path, level: int = COMPRESSION_LEVEL) -> None:
-        """Write one Parquet file, replacing any old one in a single step. level: zstd's, 1 to 22."""
+        """Write one Parquet file, replacing any old one in a single step.
+
+        Args:
+            path: The file, usually named .parquet.
+            level: Compression level of zstd, 1 to 22.
+
+        Raises:
+            WriteError: The file cannot be written.
+        """
         write_parquet(self.with_metadata({})._table, Path(path), level)
 
     def to_pandas(self) -> pd.DataFrame:

@@ -52,7 +52,15 @@ class Experiment:
 
 
 class Ensemble(EnsemblePredictor, Experiment):
-    """A finished ensemble: predicts with calibrated deviations, and knows its folder and summary."""
+    """A finished ensemble: predicts with calibrated deviations, and knows its folder and summary.
+
+    Attributes:
+        models: the trained members.
+        calibrations: one for each target; it turns the spread of the members into the standard deviation of
+            the error of their mean.
+        folder: holds the summary, tables and figures, and a run folder for each member.
+        summary: what summary.json holds, see docs/training.md.
+    """
 
     def __init__(self, folder: Path, summary: Result) -> None:
         members = load_model(folder)
@@ -70,17 +78,18 @@ def cross_validate(
     """Test every crystal once, by a model that saw none of its material.
 
     Args:
-        data: as for `crystallite.train`, and so is target.
-        folds: at least 3.
-        parallel: training runs side by side; more than one needs data that is on disk.
-        options: those of `crystallite.train` but the split.
+        data: as for `crystallite.train`.
+        target: a property or several, as for `crystallite.train`.
+        folds: number of folds, at least 3.
+        parallel: number of training runs side by side; more than one needs a dataset that is on disk.
+        options: those of `crystallite.train` other than the split.
 
     Returns:
         The finished experiment. `summary["targets"][NAME]` has mean errors over folds, their 95 % confidence
         and, as `pooled_test_mae`, the error of all crystals at once, in the property's unit.
 
     Raises:
-        CrystalliteError: for a bad option, before anything is written.
+        CrystalliteError: if an option is invalid, before anything is written.
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
     return _experiment(data, target, {"folds": folds}, parallel=parallel, **options)
@@ -92,9 +101,10 @@ def train_ensemble(
     """Train the same network from different seeds; its spread, calibrated, is the uncertainty.
 
     Args:
-        data: as for `crystallite.train`, and so is target.
-        members: at least 2.
-        parallel: training runs side by side; more than one needs data that is on disk.
+        data: as for `crystallite.train`.
+        target: a property or several, as for `crystallite.train`.
+        members: number of members, at least 2.
+        parallel: number of training runs side by side; more than one needs a dataset that is on disk.
         options: those of `crystallite.train`.
 
     Returns:
@@ -102,7 +112,7 @@ def train_ensemble(
         standard deviations.
 
     Raises:
-        CrystalliteError: for a bad option, before anything is written.
+        CrystalliteError: if an option is invalid, before anything is written.
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
     ensemble = _experiment(data, target, {"members": members}, parallel=parallel, **options)
@@ -121,9 +131,10 @@ def learning_curve(
     """Measure how the test error falls with the number of training crystals, and fit a power law.
 
     Args:
-        data: as for `crystallite.train`, and so is target: one property.
-        sizes: numbers of training crystals; none: six that double up to all.
-        parallel: training runs side by side; more than one needs data that is on disk.
+        data: as for `crystallite.train`.
+        target: one property, as for `crystallite.train`.
+        sizes: numbers of training crystals; by default six, each twice the one before, up to all.
+        parallel: number of training runs side by side; more than one needs a dataset that is on disk.
         options: those of `crystallite.train`.
 
     Returns:
@@ -131,7 +142,7 @@ def learning_curve(
         exponent of error = factor x size^-exponent, in the property's unit.
 
     Raises:
-        CrystalliteError: for a bad option, before anything is written.
+        CrystalliteError: if an option is invalid, before anything is written.
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
     return _experiment(data, target, {"sizes": list(sizes)}, parallel=parallel, **options)
@@ -151,9 +162,9 @@ def resume(
     Args:
         folder: of a training run, a cross-validation, an ensemble or a learning curve.
         data: only where it was started from a Dataset in memory.
-        parallel: training runs side by side, where there are several.
-        workers: threads that build graphs.
-        device: of the network; another than before is warned of, as bits may differ.
+        parallel: number of training runs side by side, if there are several.
+        workers: number of threads that build graphs.
+        device: of the network; warns if it differs from the one before, as results may differ in rounding.
         progress: whether a bar is shown.
 
     Returns:

@@ -42,7 +42,7 @@ class _Child:
         self.process.stdin.close()
 
     def finish(self) -> None:
-        """Wait for its end; what it said is a warning, or a CrystalliteError if it failed."""
+        """Wait until it ends; its output becomes a warning, or a CrystalliteError if it failed."""
         status = self.process.wait()
         self.errors.seek(0)
         said = self.errors.read().decode(errors="replace").strip()[-2000:]
@@ -90,7 +90,7 @@ def _stop_with_parent() -> None:
 
 
 def main() -> None:
-    """Be one of the processes."""
+    """Run as one of the processes."""
     warnings.showwarning = lambda message, *_, **__: print(message, file=sys.stderr)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:

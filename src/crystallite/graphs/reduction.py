@@ -37,7 +37,7 @@ class Graph(NamedTuple):
 
 
 def full_graph(numbers: NDArray[np.uint8], bonds: Bonds) -> Graph:
-    """Return the graph with a node an atom and an edge a bond."""
+    """Return the graph with one node per atom and one edge per bond."""
     return Graph(
         numbers,
         np.ones(len(numbers), np.int32),

@@ -33,7 +33,7 @@ from ..settings.config import GraphConfig
 from .packed import ALGORITHM_VERSION, PackedGraphs, build_graphs
 
 HEADER = 4096  # bytes in which the header of an .npy file ends
-IN_MEMORY = 64 << 20  # bytes; graphs take some 400 bytes a crystal
+IN_MEMORY = 64 << 20  # bytes; graphs take some 400 bytes per crystal
 
 
 def cache_folder() -> Path:

@@ -86,7 +86,7 @@ class Change:
             "gained": self.gained,
             "mean": float(filled.mean()),
             "mae": float(np.abs(filled).mean()),
-            **{f"{share:.0%}": float(value) for share, value in zip(QUANTILES, quantiles, strict=True)},
+            **{f"{fraction:.0%}": float(value) for fraction, value in zip(QUANTILES, quantiles, strict=True)},
         }
 
 
@@ -184,7 +184,7 @@ def volume_per_atom(dataset: Dataset) -> Values:
 
 
 def write_difference(folder: str | Path, difference: Difference) -> None:
-    """Write to a folder: crystals.csv (a row a crystal), properties.csv (a row a property), NAME.png each."""
+    """Write a folder: crystals.csv and properties.csv, with a row for each, and a NAME.png per property."""
     from ..evaluation.figures import plot_change
 
     folder = Path(folder)

@@ -94,12 +94,12 @@ def _signatures_of_part(graphs: PackedGraphs, first: int, last: int) -> Signatur
     atoms = np.bincount(species, graphs.multiplicities)
     sources = np.repeat(np.arange(len(graphs.numbers)), np.diff(graphs.edge_offsets))
     sorted_lengths = _sorted_lengths(graphs, sources)
-    shares = graphs.multiplicities / atoms[species]
-    columns = [np.bincount(species, shares * column) for column in sorted_lengths.T]
+    fractions = graphs.multiplicities / atoms[species]
+    columns = [np.bincount(species, fractions * column) for column in sorted_lengths.T]
     lengths: NDArray[np.float64] = np.stack(columns, axis=1)
     bounds = np.searchsorted(keys, np.arange(graphs.n_crystals + 1) * 128)
     spans = [slice(first, last) for first, last in pairwise(bounds)]
-    depths = _depths(graphs, crystals, sources, species, shares, sorted_lengths[:, -1], bounds)
+    depths = _depths(graphs, crystals, sources, species, fractions, sorted_lengths[:, -1], bounds)
     return Signatures(
         [_composition(keys[span] % 128, atoms[span]) for span in spans],
         [lengths[span] for span in spans],
@@ -181,7 +181,7 @@ def _depths(
     crystals: Indices,
     sources: Indices,
     species: Indices,
-    shares: NDArray[np.float64],
+    fractions: NDArray[np.float64],
     last: NDArray[np.float64],
     bounds: Indices,
 ) -> list[NDArray[np.float64]]:
@@ -196,7 +196,7 @@ def _depths(
     firsts = np.concatenate([[0], np.cumsum(n_elements**2)])
     row, column = (species[nodes] - bounds[of_edges] for nodes in (sources, others))
     cells = firsts[of_edges] + row * n_elements[of_edges] + column
-    amounts = graphs.weights * shares[sources] * np.maximum(last[sources] - graphs.distances, 0)
+    amounts = graphs.weights * fractions[sources] * np.maximum(last[sources] - graphs.distances, 0)
     flat = np.bincount(cells, amounts, minlength=firsts[-1]).astype(np.float64)
     return [
         flat[first : first + n * n].reshape(n, n) for first, n in zip(firsts[:-1], n_elements, strict=True)

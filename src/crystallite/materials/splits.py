@@ -201,13 +201,13 @@ def _sizes(parts: Parts, n_rows: int) -> tuple[int, int, int]:
     return train, validation, test
 
 
-def _shared_out(shares: Sequence[float], n_rows: int) -> tuple[int, int, int]:
+def _shared_out(fractions: Sequence[float], n_rows: int) -> tuple[int, int, int]:
     """Turn fractions of the rows into numbers; fractions that add up to 1 use every row."""
-    if sum(shares) > 1 + 1e-9:
+    if sum(fractions) > 1 + 1e-9:
         raise CrystalliteError(
-            f"percentages of a split must add up to at most 100 %, not {100 * sum(shares):g} %"
+            f"percentages of a split must add up to at most 100 %, not {100 * sum(fractions):g} %"
         )
-    n_train, n_validation, n_test = (round(share * n_rows) for share in shares)
-    if sum(shares) > 1 - 1e-9:
+    n_train, n_validation, n_test = (round(fraction * n_rows) for fraction in fractions)
+    if sum(fractions) > 1 - 1e-9:
         n_train = n_rows - n_validation - n_test
     return n_train, n_validation, n_test

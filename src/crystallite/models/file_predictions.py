@@ -180,7 +180,7 @@ def _predict_chunk(
 def _finite(
     predictor: Predictor, ids: list[str], predicted: NDArray[np.float64], bad: Callable[[CrystalError], None]
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """Leave out the crystals whose predictions are no numbers."""
+    """Leave out the crystals whose predictions are not finite."""
     is_number = predictor.are_numbers(predicted)
     for row in np.flatnonzero(~is_number):
         bad(CrystalError(ids[row], NO_NUMBER))

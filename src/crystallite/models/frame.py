@@ -35,12 +35,12 @@ def predict(
         inputs: files, folders or patterns of files with structures, or datasets, one or a list of them, as
             the command line takes them; or crystals as `Predictor.predict` takes them.
         skip_bad: leave out files and crystals that cannot be used, with a warning that lists the first.
-        workers: threads that build graphs.
-        device: of a model that is loaded here.
+        workers: number of threads that build graphs.
+        device: of the network, such as `cpu` or `cuda`, for a model that is loaded here.
 
     Returns:
-        A row for each crystal, its index the material_id (0, 1, ... for crystals without one), and a column
-        for each target in its unit, for ensembles its standard deviation as NAME_std too. `attrs["units"]`
+        One row per crystal, indexed by material_id (0, 1, ... for crystals without one), and one float64
+        column per target in its unit, for ensembles also its standard deviation, NAME_std. `attrs["units"]`
         holds the units.
 
     Raises:

@@ -52,7 +52,7 @@ class Predictor:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the numbers `predict_packed` returns for a crystal."""
+        """Names of the columns that `predict_packed` returns: the targets."""
         return self.model.targets.names
 
     def predict(self, crystals: Any, *, workers: int = 1) -> NDArray[np.float64]:
@@ -62,7 +62,7 @@ class Predictor:
             crystals: a Dataset, or one crystal or several in whatever can be iterated: lists, arrays, pandas
                 Series. A crystal is a Crystal, a pymatgen Structure, an ASE Atoms or the path of a file with
                 one crystal.
-            workers: threads that build graphs.
+            workers: number of threads that build graphs.
 
         Returns:
             Values in the targets' units, for classification the probability of class 1, float64; (crystals,)
@@ -101,10 +101,10 @@ class Predictor:
 
         Args:
             crystals: as `predict` takes them.
-            workers: threads that build graphs.
+            workers: number of threads that build graphs.
 
         Returns:
-            What `predict_packed` takes.
+            The graphs, as `predict_packed` takes them.
 
         Raises:
             CrystalError: naming the first crystal that cannot be used.
@@ -119,26 +119,33 @@ class Predictor:
         return build_graphs(converted, self.model.graph, names, workers=workers)
 
     def refuse_no_numbers(self, predicted: NDArray[np.float64]) -> None:
-        """Raise CrystalError naming the first row (crystals, columns) that is no prediction."""
+        """Raise CrystalError if a prediction is not finite, naming the first such crystal.
+
+        Args:
+            predicted: (crystals, columns) float64, from `predict_packed`.
+
+        Raises:
+            CrystalError: naming the first crystal, counted from 0, whose prediction is not finite.
+        """
         is_number = self.are_numbers(predicted)
         if not is_number.all():
             raise CrystalError(f"crystal {is_number.argmin()}", NO_NUMBER)
 
     def are_numbers(self, predicted: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which rows are predictions: finite; a deviation may be unknown.
+        """Tell which rows hold valid predictions: finite values; an unknown deviation (NaN) is allowed.
 
         Args:
-            predicted: (crystals, columns), from `predict_packed`.
+            predicted: (crystals, columns) float64, from `predict_packed`.
 
         Returns:
-            (crystals,) truth values.
+            (crystals,) bool.
         """
         n_targets = len(self.model.targets.names)
         finite = np.isfinite(predicted[:, :n_targets]).all(axis=1)
         return np.asarray(finite & ~np.isinf(predicted).any(axis=1))
 
     def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
-        """Predict properties of crystals whose graphs are there.
+        """Predict properties of crystals from graphs that are already built.
 
         Args:
             graphs: built with the model's settings, see `graphs`.
@@ -153,6 +160,9 @@ class Predictor:
 
         Args:
             ties: `shared` or `first`, see `GraphConfig`.
+
+        Returns:
+            A model with the same weights whose graphs are built by this rule.
         """
         changed = copy(self)
         changed.model = replace(self.model, graph=replace(self.model.graph, ties=ties))
@@ -164,7 +174,9 @@ class EnsemblePredictor(Predictor):
     """Several models of the same targets: their mean, and the calibrated standard deviation of its error.
 
     Attributes:
-        calibrations: of each target, what brings the spread of the models to the size of the mean's error.
+        models: the members.
+        calibrations: one for each target; it turns the spread of the members into the standard deviation of
+            the error of their mean.
     """
 
     def __init__(self, models: Sequence[TrainedModel], calibrations: Sequence[Calibration]) -> None:
@@ -174,11 +186,12 @@ class EnsemblePredictor(Predictor):
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """Names of the columns that `predict_packed` returns: the targets, then NAME_std of each."""
         names = self.model.targets.names
         return (*names, *(f"{name}_std" for name in names))
 
     def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
-        """Predict properties of crystals whose graphs are there.
+        """Predict properties of crystals from graphs that are already built.
 
         Args:
             graphs: built with the model's settings, see `graphs`.
@@ -195,7 +208,7 @@ class EnsemblePredictor(Predictor):
 
         Args:
             crystals: as `predict` takes them.
-            workers: threads that build graphs.
+            workers: number of threads that build graphs.
 
         Returns:
             Means and calibrated standard deviations of their errors, float64 in the targets' units; each
@@ -212,10 +225,10 @@ class EnsemblePredictor(Predictor):
         """Combine the predictions of the members.
 
         Args:
-            members: (members, crystals, targets), in the targets' units.
+            members: (members, crystals, targets) float64 in the targets' units.
 
         Returns:
-            Mean and calibrated standard deviation, each (crystals, targets).
+            Mean and calibrated standard deviation in the targets' units, each (crystals, targets) float64.
         """
         mean = members.mean(axis=0)
         columns = [
@@ -236,7 +249,7 @@ def load_model(path: str | Path, *, ties: Ties | None = None, device: str = "cpu
         device: of the network, such as `cpu` or `cuda`.
 
     Returns:
-        What predicts; an EnsemblePredictor for the folder of an ensemble.
+        The model; an EnsemblePredictor for the folder of an ensemble.
 
     Raises:
         CrystalliteError: if there is no such model or device, or its file is damaged.

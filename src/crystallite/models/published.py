@@ -1,4 +1,4 @@
-"""Checkpoints of the published code (github txie-93/cgcnn): the one file that speaks its names.
+"""Checkpoints of the published code (github txie-93/cgcnn): the only module that uses its names.
 
 They are pickles; only tensors and plain numbers are read from them, never code.
 """

@@ -84,20 +84,42 @@ class Settings:
 
     @classmethod
     def checked(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Return values as the kinds of value the settings have; a whole number will do for a real one.
+        """Return values converted to the types of the settings; an integer is accepted for a float.
 
-        Raises CrystalliteError naming a setting of another kind.
+        Args:
+            values: setting -> value.
+
+        Returns:
+            Setting -> value of the type that the setting declares.
+
+        Raises:
+            CrystalliteError: for a value of another kind; the setting is named.
         """
         hints = _hints(cls)
         return {name: _as_kind(name, value, hints[name]) for name, value in values.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as a dictionary of plain values."""
+        """Return the settings as a dictionary.
+
+        Returns:
+            Setting -> value: numbers, text and tuples of them.
+        """
         return asdict(self)  # type: ignore[call-overload, no-any-return]
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build settings from a dictionary; an unknown name is an error that lists the known ones."""
+        """Build settings from a dictionary.
+
+        Args:
+            values: setting -> value; what is not given has its default.
+
+        Returns:
+            The settings.
+
+        Raises:
+            CrystalliteError: for an unknown name, listing the known ones, and for a value of another kind or
+                outside its limits.
+        """
         if not isinstance(values, dict):
             raise CrystalliteError(f"{cls.__name__} must be a table of settings, not {values!r:.60}")
         known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
@@ -148,7 +170,7 @@ class GraphConfig(Settings):
     """How a crystal becomes a graph (Xie and Grossman 2018; ties as in docs/graphs.md).
 
     Attributes:
-        n_neighbors: bonds of an atom.
+        n_neighbors: bonds per atom.
         cutoff: search radius in Å of `ties="first"`; with `ties="shared"` the radius grows until every atom
             has its neighbours.
         tolerance: distances in Å that differ by less are equal.
@@ -165,7 +187,11 @@ class GraphConfig(Settings):
     ties: Ties = "shared"
 
     def effective(self) -> GraphConfig:
-        """Return the settings with those that have no effect at their defaults: equal for equal graphs."""
+        """Return the settings that decide the graphs.
+
+        Returns:
+            The same settings, those without an effect at their defaults: `cutoff` for `ties="shared"`.
+        """
         return replace(self, cutoff=GraphConfig.cutoff) if self.ties == "shared" else self
 
 
@@ -178,7 +204,7 @@ class ModelConfig(Settings):
         n_convolutions: convolution layers.
         hidden_width: width of the layers after pooling.
         n_hidden: number of the layers after pooling.
-        n_outputs: targets; 2 for classification.
+        n_outputs: number of targets; 2 for classification.
         task: `regression` or `classification`.
         dropout: fraction of the last layer's inputs that training drops, only for classification.
         gaussian_stop: last centre in Å of the Gaussians that a bond length is expanded in; the first is 0.

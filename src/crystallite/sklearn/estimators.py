@@ -31,7 +31,7 @@ SETTINGS = (
 
 
 class _CrystalEstimator(BaseEstimator):  # type: ignore[misc]
-    """What both have in common: parameters, training and a state that pickles."""
+    """What both have in common: parameters, training, and a state that can be pickled."""
 
     def __init__(
         self,
@@ -96,14 +96,14 @@ class _CrystalEstimator(BaseEstimator):  # type: ignore[misc]
         out, is_kept = self.out or folder, bool(self.out)
         try:
             return train_as(data, config, device=self.device, out=out, progress=False, figures=is_kept)
-        except TrainingInterruptedError as error:  # an error would let a search go on with the next fit
+        except TrainingInterruptedError as error:  # an error would let a search continue with the next fit
             raise KeyboardInterrupt("training was stopped") from error
 
     def _split(self) -> str:
-        share = self.validation_fraction
-        if not 0 <= share < 1:
-            raise CrystalliteError(f"validation_fraction must lie in [0, 1), not {share!r}")
-        return f"{1 - share:.12g}/{share:.12g}/0"
+        fraction = self.validation_fraction
+        if not 0 <= fraction < 1:
+            raise CrystalliteError(f"validation_fraction must lie in [0, 1), not {fraction!r}")
+        return f"{1 - fraction:.12g}/{fraction:.12g}/0"
 
     def _seed(self) -> int:
         if isinstance(self.random_state, Integral):
@@ -149,7 +149,7 @@ class CrystalRegressor(RegressorMixin, _CrystalEstimator):  # type: ignore[misc]
     Args:
         recipe: `modern` or `paper`.
         epochs: Epochs of training.
-        batch_size: Crystals in a step.
+        batch_size: Crystals in a batch, at most.
         learning_rate: The largest of the schedule.
         weight_decay: Decay of the weights.
         patience: Epochs without a better validation error before training stops early (0: never).
@@ -188,7 +188,7 @@ class CrystalRegressor(RegressorMixin, _CrystalEstimator):  # type: ignore[misc]
 
         Raises:
             CrystalError: A crystal cannot be used.
-            CrystalliteError: A parameter is out of its limits, or training diverged.
+            CrystalliteError: A parameter is outside its limits, or training diverged.
             ValueError: y or sample_weight do not fit X.
         """
         values = real_targets(y)
@@ -197,15 +197,23 @@ class CrystalRegressor(RegressorMixin, _CrystalEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Return predictions in the unit of y, (N,) for one target and (N, k) for k.
+        """Predict the targets of crystals.
 
-        Raises CrystalError for a crystal that cannot be used.
+        Args:
+            X: N crystals.
+
+        Returns:
+            Values in the unit of y, float64: (N,) for one target, (N, k) for k targets.
+
+        Raises:
+            CrystalError: A crystal cannot be used.
+            NotFittedError: `fit` has not been called.
         """
         return self._predicted(X)
 
 
 class CrystalClassifier(ClassifierMixin, _CrystalEstimator):  # type: ignore[misc]
-    """A crystal graph network that tells crystals of two classes apart, such as metals from insulators.
+    """A crystal graph network that distinguishes two classes of crystals, such as metals from insulators.
 
     Crystals and parameters are those of CrystalRegressor.
 
@@ -233,8 +241,8 @@ class CrystalClassifier(ClassifierMixin, _CrystalEstimator):  # type: ignore[mis
 
         Raises:
             CrystalError: A crystal cannot be used.
-            CrystalliteError: A parameter is out of its limits, or training diverged.
-            ValueError: y has not two classes, or y or sample_weight do not fit X.
+            CrystalliteError: A parameter is outside its limits, or training diverged.
+            ValueError: y does not have two classes, or y or sample_weight do not fit X.
         """
         classes, codes = class_targets(y)
         dataset = as_dataset(X)
@@ -246,17 +254,33 @@ class CrystalClassifier(ClassifierMixin, _CrystalEstimator):  # type: ignore[mis
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return (N, 2) probabilities of the two classes, in the order of `classes_`.
+        """Predict the probabilities of the two classes.
 
-        Raises CrystalError for a crystal that cannot be used.
+        Args:
+            X: N crystals.
+
+        Returns:
+            (N, 2) float64, the classes in the order of `classes_`.
+
+        Raises:
+            CrystalError: A crystal cannot be used.
+            NotFittedError: `fit` has not been called.
         """
         second = self._predicted(X)
         return np.column_stack([1 - second, second])
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return (N,) labels, of the more probable class of each crystal.
+        """Predict the class of crystals.
 
-        Raises CrystalError for a crystal that cannot be used.
+        Args:
+            X: N crystals.
+
+        Returns:
+            (N,) labels, the more probable class of each crystal.
+
+        Raises:
+            CrystalError: A crystal cannot be used.
+            NotFittedError: `fit` has not been called.
         """
         probabilities = self.predict_proba(X)
         labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]

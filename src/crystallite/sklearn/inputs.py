@@ -25,6 +25,9 @@ def as_dataset(X: Any) -> Dataset:
     Args:
         X: A Dataset, or Crystal, pymatgen Structure or ASE Atoms objects in whatever can be iterated.
 
+    Returns:
+        A dataset of N crystals; without ids of their own these are 0, 1, ...
+
     Raises:
         CrystalError: One of them cannot be used; it is named by its place, counted from 0.
         CrystalliteError: X cannot be iterated.
@@ -41,13 +44,17 @@ def material_groups(X: Any) -> NDArray[np.int64]:
     """Return which crystals are the same material, for `GroupKFold` and others that take `groups`.
 
     Folds drawn without them can put one material, under another id or in another cell, into training and
-    test set both, and the error comes out too small.
+    test set both, and the measured error is then too small.
 
     Args:
         X: Crystals, as `fit` takes them.
 
     Returns:
-        (N,) group numbers, equal for crystals of the same material.
+        (N,) int64 group numbers, equal for crystals of the same material.
+
+    Raises:
+        CrystalError: A crystal cannot be used; it is named by its place, counted from 0.
+        CrystalliteError: X cannot be iterated.
     """
     dataset = as_dataset(X)
     return groups.material_groups(dataset.ids, dataset_graphs(dataset, GraphConfig()))

@@ -33,7 +33,7 @@ FILES = (
     run_folder.PREDICTIONS,
     run_folder.SPLIT,
 )
-PATIENCE = 60.0  # seconds that a tracker has for each call
+PATIENCE = 60.0  # seconds, the time limit of each call to a tracker
 
 Numbers = dict[str, float]
 
@@ -56,10 +56,10 @@ class Tracker(Protocol):
         """Take an epoch's numbers; epochs count from 1."""
 
     def finish(self, epoch: int, summary: Numbers, figures: Sequence[Path], files: Sequence[Path]) -> None:
-        """Take what the training run has come to after its last epoch. figures: PNG files."""
+        """Take the results of the training run after its last epoch. figures: PNG files."""
 
     def close(self, finished: bool) -> None:
-        """End it. finished: whether the training run came to its end."""
+        """Close the run. finished: whether the training run reached its end."""
 
 
 def known_trackers(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class Tracking:
         self._each(lambda tracker: tracker.finish(summary["epochs"], numbers, figures, files))
 
     def close(self, finished: bool) -> None:
-        """Close all. finished: whether the training run came to its end."""
+        """Close all. finished: whether the training run reached its end."""
         self._each(lambda tracker: tracker.close(finished))
 
     def _each(self, action: Callable[[Tracker], None]) -> None:

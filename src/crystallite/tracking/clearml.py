@@ -37,7 +37,7 @@ class Tracker:
             project_name=PROJECT,
             task_name=name,
             reuse_last_task_id=identity.get("task_id", False),
-            continue_last_task=0 if identity else False,  # iterations go on from 0: epochs stay what they are
+            continue_last_task=0 if identity else False,  # iterations count from 0: epochs stay what they are
             auto_connect_arg_parser=False,
             auto_connect_frameworks=dict.fromkeys(FRAMEWORKS, False),
             auto_connect_streams=False,

@@ -26,7 +26,7 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """Return the learning rate of a step, counted from 0 over the whole training."""
+    """Return the learning rate of a step, counted from 0 over the whole training run."""
     if config.schedule == "step":
         epoch = step // steps_per_epoch
         return config.learning_rate * 0.1 ** sum(epoch >= milestone for milestone in config.milestones)
@@ -34,10 +34,10 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
         return config.learning_rate
     progress = step / max(config.epochs * steps_per_epoch - 1, 1)
     if progress < config.warmup:
-        share = progress / config.warmup
-        return config.learning_rate * (0.04 + 0.96 * (1 - math.cos(math.pi * share)) / 2)
-    share = (progress - config.warmup) / max(1 - config.warmup, 1e-9)
-    return config.learning_rate * max((1 + math.cos(math.pi * share)) / 2, 1e-4)
+        risen = progress / config.warmup
+        return config.learning_rate * (0.04 + 0.96 * (1 - math.cos(math.pi * risen)) / 2)
+    fallen = (progress - config.warmup) / max(1 - config.warmup, 1e-9)
+    return config.learning_rate * max((1 + math.cos(math.pi * fallen)) / 2, 1e-4)
 
 
 def loss_of(
@@ -66,7 +66,7 @@ def loss_of(
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move the averaged weights and running statistics towards the network's; quickly at first."""
-    share = 1 - min(decay, (1 + step) / (10 + step))
+    weight = 1 - min(decay, (1 + step) / (10 + step))
     ours, theirs = average.state_dict(), network.state_dict()
     floats = [name for name, tensor in ours.items() if tensor.is_floating_point()]
-    torch._foreach_lerp_([ours[name] for name in floats], [theirs[name] for name in floats], share)
+    torch._foreach_lerp_([ours[name] for name in floats], [theirs[name] for name in floats], weight)

@@ -45,7 +45,13 @@ class TrainingInterruptedError(CrystalliteError):
 
 
 class Run(Predictor):
-    """A finished training run: predicts like any model, and knows its folder and summary."""
+    """A finished training run: predicts like any model, and knows its folder and summary.
+
+    Attributes:
+        model: the trained network with its graph settings and targets.
+        folder: the run folder.
+        summary: what summary.json holds, see docs/training.md.
+    """
 
     def __init__(self, model: TrainedModel, folder: Path, summary: Result) -> None:
         super().__init__(model)
@@ -87,7 +93,7 @@ def train(
             material never lie in two of them: where a given split says so, they are left out, with a warning.
         split_column: a column that says train, validation or test, instead of `split`.
         weight_column: sample weights; a crystal of weight 0 is left out.
-        workers: threads that build graphs.
+        workers: number of threads that build graphs.
         device: of the network, such as `cpu` or `cuda`.
         out: the run folder; by default a new one in runs/.
         track: what to show the run in: `tensorboard`, `mlflow`, `clearml`.
@@ -99,7 +105,7 @@ def train(
         of the test set in the property's unit; docs/training.md lists the other figures.
 
     Raises:
-        CrystalliteError: for a bad option.
+        CrystalliteError: if an option is invalid, or the data cannot be used.
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
     track = known_trackers(track)
@@ -168,10 +174,21 @@ def resume(
     device: str = "cpu",
     progress: bool = True,
 ) -> Run:
-    """Resume an interrupted training run where it was saved, and return it finished.
+    """Resume an interrupted training run from its last saved state, and return it finished.
 
-    data: only for a run that was started from a Dataset in memory. Warns on another device than before.
-    Raises CrystalliteError when the folder is not a run or its data has changed.
+    Args:
+        folder: the run folder.
+        data: only for a run that was started from a Dataset in memory.
+        workers: number of threads that build graphs.
+        device: of the network; warns if it differs from the one before, as results may differ in rounding.
+        progress: whether a bar is shown.
+
+    Returns:
+        The finished run; on the same device and software with the same bits as one never interrupted.
+
+    Raises:
+        CrystalliteError: if the folder is not that of a run, or its data has changed.
+        TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving.
     """
     folder = Path(folder)
     config = RunConfig.read(folder)
@@ -211,7 +228,7 @@ def _finish(
     figures: bool = True,
 ) -> Run:
     """Train to the end, then test, summarise and draw."""
-    with _saying_how_to_go_on(folder), open_trackers(folder, config, trainer.history) as trackers:
+    with _saying_how_to_resume(folder), open_trackers(folder, config, trainer.history) as trackers:
         distributed.on_first(lambda: run_folder.write_metrics(folder, trainer.history))
         with stop_requests() as stop, torch.random.fork_rng(devices=[]):
             _train_epochs(trainer, config, folder, stop, progress, trackers)
@@ -237,8 +254,8 @@ def _finish(
 
 
 @contextmanager
-def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
-    """Add it to the errors after which the last checkpoint is intact: a full disk, a lost process."""
+def _saying_how_to_resume(folder: Path) -> Iterator[None]:
+    """Add the command that resumes the run to errors that leave its checkpoint intact."""
     how = f"resume with: crystallite train --resume {folder}"
     try:
         yield

@@ -21,7 +21,14 @@ from .train import TrainingInterruptedError, resume
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a repetition showed: names of weights that differ, the largest difference, other software."""
+    """What a repetition of a training run showed.
+
+    Attributes:
+        different: names of the weights that differ.
+        largest: the largest absolute difference of any weight; infinite where shapes or types differ.
+        changed_environment: name of a piece of software or hardware -> what it was then and is now, where
+            these differ.
+    """
 
     different: list[str]
     largest: float
@@ -29,6 +36,7 @@ class Verdict:
 
     @property
     def same(self) -> bool:
+        """Whether all weights are the same, bit for bit."""
         return not self.different
 
 
@@ -50,7 +58,18 @@ def finished_runs(folder: str | Path) -> list[Path]:
 def verify(run: str | Path, *, workers: int = 1, device: str = "cpu", progress: bool = True) -> Verdict:
     """Repeat a finished run from its config.toml in a temporary folder and compare the weights.
 
-    Raises CrystalliteError if the run is not finished, its data has changed, or on Ctrl-C.
+    Args:
+        run: the folder of one training run.
+        workers: number of threads that build graphs.
+        device: of the network, such as `cpu` or `cuda`.
+        progress: whether a bar is shown.
+
+    Returns:
+        What the repetition showed: `same` is whether all weights have the same bits, `different` names those
+        that do not, `largest` is the largest difference, `changed_environment` says what has changed since.
+
+    Raises:
+        CrystalliteError: if the run is not finished, its data has changed, or on Ctrl-C.
     """
     run = Path(run)
     finished_runs(run)

@@ -36,11 +36,18 @@ _ERRORS = ("validation_error", "validation_mae", "validation_auc")
 
 @dataclass(frozen=True)
 class TuneResult:
-    """The end of a search.
+    """The outcome of a search.
 
-    config: the complete settings of the best trial. best, default: validation error of the best trial and of
-    the recipe's values of what is searched (None if these have not finished or lie outside the space), as
-    `measure` says. fixed: what the space fixes for all trials, the default one included.
+    Attributes:
+        folder: holds best.toml, trials.csv, history.png and importance.png.
+        config: the complete settings of the best trial.
+        trial: its number.
+        n_finished: trials that were trained to their end, were pruned or diverged.
+        best: validation error of the best trial, of the kind and in the unit that `measure` says.
+        default: the same of the trial with the recipe's values of the searched settings; None if it was not
+            completed or they lie outside the space.
+        measure: what `best` and `default` are, such as `validation MAE, eV/atom` or `validation AUC`.
+        fixed: setting -> value that the space fixes for all trials, the default one included.
     """
 
     folder: Path
@@ -151,8 +158,8 @@ def importances(study: Study) -> dict[str, float]:
     if n_trials < LEAST_FOR_IMPORTANCE:
         return {}
     # At least five trials count as the best, as the method advises; at most half of all.
-    share = min(max(0.1, 5 / n_trials), 0.5)
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
+    quantile = min(max(0.1, 5 / n_trials), 0.5)
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
     with warnings.catch_warnings(action="ignore"):  # of few trials; the figure says how many there were
         values: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
     seen = {name: {trial.params.get(name) for trial in complete(study)} for name in values}
@@ -175,7 +182,7 @@ def _write_best(path: Path, study: Study, result: TuneResult) -> None:
 
 
 def _write_table(path: Path, study: Study) -> None:
-    """Write one line a trial: what came out, and its settings."""
+    """Write one row per trial: its outcome and its settings."""
     trials = study.get_trials(deepcopy=False)
     names = sorted({name for trial in trials for name in trial.params})
     outcomes = [_outcome(trial) for trial in trials]

@@ -68,15 +68,21 @@ def tune(
     """Search for the settings with the smallest validation error; the test set is never seen.
 
     Args:
-        data: as of `crystallite.train`, and so are target, task, split, split_column, workers and device.
+        data: as for `crystallite.train`.
+        target: a property or several, as for `crystallite.train`.
         trials: how many finish in total, in this process and others with the same storage.
-        epochs: of each trial; by default the recipe's.
+        epochs: number of epochs of each trial; by default the recipe's.
         space: a SearchSpace, or a TOML file of one; by default that of `crystallite tune --print-space`.
         storage: a journal file (by default study.journal in the folder) or a database's URL such as
             postgresql://USER@HOST/NAME.
         study: its name in the storage.
         out: the folder of the results; by default one in runs/, named after data and target.
         seed: of split, training runs and search.
+        task: `regression` or `classification`.
+        split: training, validation and test set as percentages, fractions or numbers of crystals.
+        split_column: a column that says train, validation or test, instead of `split`.
+        workers: number of threads that build graphs.
+        device: of the networks, such as `cpu` or `cuda`.
         say: called with each line of progress.
 
     Returns:
@@ -84,7 +90,7 @@ def tune(
         holds best.toml, trials.csv, history.png and importance.png.
 
     Raises:
-        CrystalliteError: for a bad option.
+        CrystalliteError: if an option is invalid, or no trial was completed.
         SearchInterruptedError: on Ctrl-C or SIGTERM, after writing the results so far.
     """
     import_optuna()
@@ -230,7 +236,7 @@ class Search:
 
 @contextmanager
 def _noted(trial: Trial, trainer: Trainer, started: float) -> Iterator[None]:
-    """Keep with the trial what came out, however the training ends."""
+    """Store a trial's time, epochs and best epoch with it, however its training run ends."""
     try:
         yield
     finally:

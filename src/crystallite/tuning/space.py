@@ -36,7 +36,14 @@ _OF_THE_STUDY = {"epochs": "--epochs", "seed": "--seed"}
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, both included; evenly spread over their logarithms or in steps."""
+    """Numbers from low to high, both included.
+
+    Attributes:
+        low: the smallest.
+        high: the largest.
+        log: whether they are drawn evenly on a logarithmic scale.
+        step: distance from one to the next; None: any number in between.
+    """
 
     low: float
     high: float
@@ -51,20 +58,43 @@ class Range:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Settings of graph, network and training that a search varies, and those it fixes."""
+    """Settings of graph, network and training that a search varies, and those it fixes.
+
+    Attributes:
+        searched: setting -> the range of its values, or a tuple of choices.
+        fixed: setting -> its value in all trials.
+    """
 
     searched: dict[str, Range | tuple[Any, ...]]
     fixed: dict[str, Any]
 
     @classmethod
     def default(cls, task: Task = "regression") -> Self:
-        """Return the documented space, as far as it has an effect: classification has no choice of a loss."""
+        """Return the space that `crystallite tune --print-space` prints.
+
+        Args:
+            task: `regression` or `classification`; settings that have no effect on it, such as the loss in
+                classification, are left out.
+
+        Returns:
+            The default space.
+        """
         space = cls.parse(DEFAULT_SPACE, "the default space")
         return cls(with_effect(space.searched, _defaults(task)), {})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a TOML file; raises CrystalliteError that says what is wrong in it."""
+        """Read a space from a TOML file.
+
+        Args:
+            path: the file, laid out as `crystallite tune --print-space` prints it.
+
+        Returns:
+            The space.
+
+        Raises:
+            CrystalliteError: if the file cannot be read, or for a mistake in it, saying which.
+        """
         try:
             return cls.parse(Path(path).read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError) as error:
@@ -72,7 +102,18 @@ class SearchSpace:
 
     @classmethod
     def parse(cls, text: str, source: str) -> Self:
-        """Read TOML; `source` names it in errors."""
+        """Read a space from TOML text.
+
+        Args:
+            text: laid out as `crystallite tune --print-space` prints it.
+            source: what errors call it.
+
+        Returns:
+            The space.
+
+        Raises:
+            CrystalliteError: for a mistake in the text, saying which.
+        """
         try:
             table = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # ValueError: TOML's own, and numbers too long to read
@@ -84,7 +125,18 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Self:
-        """Build a space from settings and their ranges, choices or values."""
+        """Build a space from a dictionary.
+
+        Args:
+            table: setting -> {"low": ..., "high": ...} with "log" or "step", a list of choices, or one value
+                for all trials.
+
+        Returns:
+            The space.
+
+        Raises:
+            CrystalliteError: for an unknown setting, a value outside its limits, or if nothing is searched.
+        """
         searched: dict[str, Range | tuple[Any, ...]] = {}
         fixed: dict[str, Any] = {}
         for name, entry in table.items():
@@ -102,7 +154,12 @@ class SearchSpace:
         return cls(searched, fixed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the space as plain values, the same for equal spaces."""
+        """Return the space as a dictionary.
+
+        Returns:
+            {"searched": setting -> choices or [low, high, log, step], "fixed": setting -> value}; equal for
+            equal spaces.
+        """
         plain = {
             name: list(where) if isinstance(where, tuple) else [where.low, where.high, where.log, where.step]
             for name, where in self.searched.items()
@@ -110,7 +167,14 @@ class SearchSpace:
         return {"searched": plain, "fixed": self.fixed}
 
     def check(self, task: Task) -> None:
-        """Raise CrystalliteError naming a setting that has no effect anywhere in the space."""
+        """Check that every setting has an effect somewhere in the space.
+
+        Args:
+            task: `regression` or `classification`.
+
+        Raises:
+            CrystalliteError: if one has none; it is named.
+        """
         values = {**_defaults(task), **self.fixed}
         for condition in CONDITIONS:
             name, where = condition.setting, self.searched.get(condition.needs)
@@ -119,12 +183,26 @@ class SearchSpace:
                 raise CrystalliteError(f"{condition}, which no trial here has: leave {name} out of the space")
 
     def start(self, task: Task) -> dict[str, Any]:
-        """Return the recipe's values of the searched settings; none if they lie outside the space."""
+        """Return the recipe's values of the searched settings, which the first trial takes.
+
+        Args:
+            task: `regression` or `classification`.
+
+        Returns:
+            Setting -> value; empty if one of them lies outside the space.
+        """
         recipe = self._recipe(task)
         return {} if self.outside(task) else recipe
 
     def outside(self, task: Task) -> dict[str, Any]:
-        """Return the recipe's values that lie outside the space."""
+        """Return the recipe's values that lie outside the space.
+
+        Args:
+            task: `regression` or `classification`.
+
+        Returns:
+            Setting -> value; empty if all lie inside.
+        """
         return {name: value for name, value in self._recipe(task).items() if value not in self.searched[name]}
 
     def _recipe(self, task: Task) -> dict[str, Any]:
@@ -132,12 +210,25 @@ class SearchSpace:
         return with_effect({name: recipe[name] for name in self.searched}, {**recipe, **self.fixed})
 
     def settings(self, params: dict[str, Any], task: Task) -> dict[str, Any]:
-        """Return what a trial with these values of searched settings departs from the recipe in."""
+        """Return the settings in which a trial departs from the recipe.
+
+        Args:
+            params: searched setting -> the trial's value.
+            task: `regression` or `classification`.
+
+        Returns:
+            Setting -> value, searched and fixed ones, without those that have no effect.
+        """
         chosen = {**self.fixed, **params}
         return with_effect(chosen, {**_defaults(task), **chosen})
 
     def sample(self, trial: BaseTrial, task: Task) -> None:
-        """Suggest a trial's value of every searched setting that has an effect beside its others."""
+        """Draw a trial's value of every searched setting that has an effect given its other settings.
+
+        Args:
+            trial: an Optuna trial, which keeps the values.
+            task: `regression` or `classification`.
+        """
         values = {**_defaults(task), **self.fixed}
         conditional = {condition.setting for condition in CONDITIONS}
         for name in sorted(self.searched, key=conditional.__contains__):  # after what they depend on

@@ -187,8 +187,8 @@ def _check_same(study: Study, search: dict[str, Any]) -> None:
 def _sampler(seed: int) -> BaseSampler:
     """Return the sampler chosen in docs/tuning.md; it draws by seed and number of the trial.
 
-    So a search that goes on does not repeat what it drew before, nor do two processes draw the same. In
-    groups, as trials have only those settings that have an effect beside their others.
+    So a resumed search does not repeat what it drew before, nor do two processes draw the same. Settings are
+    sampled in groups, as a trial has only those that have an effect beside its others.
     """
     from optuna.samplers import TPESampler
 

@@ -30,7 +30,7 @@ NOT_TEXT = {"t", "f", "true", "false", "nan", "inf", "infinity"}  # what ASE rea
 
 
 def export_extxyz(dataset: Dataset, path: Path) -> list[str]:
-    """Write an extended XYZ file, one frame a crystal, with ids, properties and units in the comment lines.
+    """Write an extended XYZ file, one frame per crystal, with ids, properties and units in the comment lines.
 
     Missing values are left out. Raises CrystalliteError for properties whose names mean something else there.
     """

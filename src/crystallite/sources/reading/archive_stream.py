@@ -34,7 +34,7 @@ _SPACES = re.compile(r"[ \t\n\r]*")
 class ArchiveReader(Protocol):
     """A value read from its start: take it whole, or go through its members or elements in turn.
 
-    What `members` and `elements` stop at must be taken with one of the three methods before going on.
+    What `members` and `elements` stop at must be taken with one of the three methods before reading on.
     is_json: whether `is_map`, `is_list` and `at_end` can be asked anywhere and take nothing.
     """
 
@@ -123,7 +123,7 @@ def _unpacking(path: Path) -> Iterator[io.BufferedReader]:
 
 
 class _Limited(io.RawIOBase):
-    """A stream that refuses to go on after `most` bytes."""
+    """A stream that refuses to be read beyond `most` bytes."""
 
     def __init__(self, source: Any, most: int) -> None:
         self._source = source

@@ -74,10 +74,12 @@ def _species_numbers(species: Any, names: set[Any], source: str) -> dict[Any, in
         if not isinstance(kind, dict) or kind.get("name") not in names:
             continue
         listed = kind.get("chemical_symbols") or []
-        shares = kind.get("concentration") or [1.0] * len(listed)
-        present = [(symbol, share) for symbol, share in zip(listed, shares, strict=False) if share > 0]
+        concentrations = kind.get("concentration") or [1.0] * len(listed)
+        present = [
+            (symbol, amount) for symbol, amount in zip(listed, concentrations, strict=False) if amount > 0
+        ]
         if len(present) != 1 or abs(present[0][1] - 1) > FULL:
-            held = ", ".join(f"{symbol} {share:g}" for symbol, share in present) or "nothing"
+            held = ", ".join(f"{symbol} {amount:g}" for symbol, amount in present) or "nothing"
             raise CrystalError(source, f"partial occupancy: species {kind['name']} is {held}")
         if kind.get("attached"):
             raise CrystalError(source, f"species {kind['name']} stands for a group of atoms")

@@ -36,7 +36,7 @@ KINDS = {
     ".db": "database",
     ".npz": "arrays",
 }
-SINGLE = {"cif", "poscar"}  # with one structure a file as a rule
+SINGLE = {"cif", "poscar"}  # with one structure per file as a rule
 TEXTS = {"cif", "poscar", "xyz"}  # which may be compressed
 # how to make others readable, by a pattern of the name
 OTHERS = {
@@ -65,7 +65,7 @@ class StructureFile(NamedTuple):
 
     @property
     def single(self) -> bool:
-        """Whether the file is of a kind with one structure a file, whose id is the file's."""
+        """Whether the file is of a kind with one structure per file, whose id is the file's."""
         return self.kind in SINGLE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-NOTICES = b"notices"  # key in a table's metadata: what whoever imports it should be told, a line each
+NOTICES = b"notices"  # key in a table's metadata: what whoever imports it should be told, one notice per line
 LINES = b"lines"  # key in a table's metadata: the line of the file of every row, int64
 
 

@@ -50,7 +50,7 @@ class IdValues(NamedTuple):
 
 
 def read_id_values(path: Path) -> IdValues:
-    """Read a table without a header, an id and a number a line; raises CrystalliteError if it is empty."""
+    """Read a table without a header, id and number per line; raises CrystalliteError if it is empty."""
     table = read_text_table(path)
     if not table.rows:
         raise CrystalliteError(f"{path}: empty; every line needs an id and a value")

@@ -23,7 +23,7 @@ from .client import ServiceError
 from .journal import Journal
 from .optimade_client import OptimadeClient, base_address
 
-PAGE = 100  # structures a request; servers with a lower limit are asked for what they give
+PAGE = 100  # structures per request; servers with a lower limit are asked for what they give
 NO_UNIT = {"", "dimensionless", "inapplicable", "none", "1"}
 
 

@@ -69,7 +69,7 @@ def iter_by_id(
     parameters: Mapping[str, str],
     on_batch: Callable[[int], object] | None = None,
 ) -> Iterator[tuple[Document, str]]:
-    """Yield (document, day it was received) of the ids `numbers`, a batch a request.
+    """Yield (document, day it was received) of the ids `numbers`, one batch per request.
 
     id_parameter: `task_ids` or `material_ids`. on_batch: called with the number of ids of each batch done.
     """

@@ -175,7 +175,7 @@ def whole(data, tmp_path_factory):
     return folder
 
 
-def test_a_killed_process_is_started_again_and_the_run_goes_on(data, whole, tmp_path):
+def test_a_killed_process_is_started_again_and_the_run_resumes(data, whole, tmp_path):
     agent = ("--standalone", "--nproc-per-node", 2, "--max-restarts", 1, "--monitor-interval", 0.1)
     process = torchrun(*training_words(data, tmp_path / "run", epochs=40), agent=agent)
     wait_for_epoch(tmp_path / "run", 3, process)
@@ -190,7 +190,7 @@ def test_a_killed_process_is_started_again_and_the_run_goes_on(data, whole, tmp_
     assert same_weights(tmp_path / "run", whole)
 
 
-def test_a_stopped_training_goes_on_in_one_process(data, whole, tmp_path):
+def test_a_stopped_run_resumes_in_one_process(data, whole, tmp_path):
     process = torchrun(*training_words(data, tmp_path / "run", epochs=40))
     wait_for_epoch(tmp_path / "run", 2, process)
     process.send_signal(signal.SIGTERM)

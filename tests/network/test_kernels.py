@@ -152,9 +152,23 @@ def test_few_gaussians_take_the_plain_path(graphs) -> None:
     np.testing.assert_allclose(found, predictions(network.double(), graphs), atol=2e-5)
 
 
-def test_no_gradient_in_evaluation_mode(graphs) -> None:
+@pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
+def test_no_gradient_in_evaluation_mode(graphs, convolution) -> None:
     with pytest.raises(RuntimeError, match=r"torch\.no_grad"):
-        outputs(random_network().eval(), graphs)
+        outputs(random_network(ModelConfig(convolution=convolution)).eval(), graphs)
+
+
+@pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
+def test_no_part_of_a_batch(graphs, convolution) -> None:
+    """What a process computes for a batch of fewer crystals than there are processes: nothing, not NaN."""
+    network = random_network(ModelConfig(convolution=convolution)).train()
+    inputs = batch_inputs(network, graphs, np.empty(0, np.int64))._replace(n_atoms=4.0, n_bonds=48.0)
+    found = network(inputs)
+    assert found.shape == (0, 1)
+    found.sum().backward()
+    for name, parameter in network.named_parameters():
+        assert not parameter.grad.any(), name
+    assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
 
 
 def kernel_results(graphs: PackedGraphs) -> list[np.ndarray]:

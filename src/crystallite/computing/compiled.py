@@ -32,7 +32,7 @@ _PATIENCE = 1.0  # seconds of compiling before saying so
 def _use_whole_vectors() -> None:
     """Let loops use all 512 bits of AVX-512: for the sake of other programs' clock rate LLVM takes 256.
 
-    Our loops are long enough: a training step's take 0.72 times as long (docs/performance.md). What the user
+    Our loops are long enough: a training step's take 0.76 times as long (docs/performance.md). What the user
     has set for Numba stays.
     """
     features = codegen.get_host_cpu_features()
@@ -111,7 +111,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         try:
             super().save_overload(signature, result)
         except OSError:
-            self.disable()  # no room: this process goes on with what it has compiled
+            self.disable()  # no room: this process continues with what it has compiled
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from ..errors import CrystalliteError, first_line
 
 @contextmanager
 def standard_tensors() -> Iterator[None]:
-    """Make new tensors in single precision on the processor, whatever torch's defaults are set to."""
+    """Make new tensors in single precision on the CPU, whatever torch's defaults are set to."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:

@@ -68,8 +68,11 @@ def for_ranges(loop: Callable[..., None], n_items: int, *arguments: Any) -> None
 
 
 def _pool(n_threads: int) -> ThreadPoolExecutor:
+    """Return threads in which a product by PyTorch takes one thread, not one for each core."""
     if n_threads not in _pools:
-        _pools[n_threads] = ThreadPoolExecutor(n_threads - 1, "crystallite")
+        _pools[n_threads] = ThreadPoolExecutor(
+            n_threads - 1, "crystallite", initializer=torch.set_num_threads, initargs=(1,)
+        )
     return _pools[n_threads]
 
 

@@ -35,7 +35,7 @@ class Bonds(NamedTuple):
     @property
     def most_edges(self) -> int:
         """Edges of the largest block."""
-        return max(last - first for first, last in pairwise(self.first_edges))
+        return max((last - first for first, last in pairwise(self.first_edges)), default=0)
 
     def edges(self, block: int) -> slice:
         """The edges of a block."""

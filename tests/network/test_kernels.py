@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from numba import njit
 
 from crystallite.computing.threads import for_ranges, own_threads
 from crystallite.graphs.packed import PackedGraphs, build_graphs, gather_batch
+from crystallite.models.inference import network_outputs
 from crystallite.network import kernels
 from crystallite.network.batches import batch_inputs
 from crystallite.network.bonds import prepare_bonds
@@ -32,6 +34,15 @@ STEP, N_CENTERS = np.float32(0.2), 41
 @pytest.fixture(scope="module")
 def graphs(formation) -> PackedGraphs:
     return build_graphs(list(formation.select(range(0, 3938, 40))), GraphConfig())
+
+
+@contextmanager
+def double_by_default() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture
@@ -171,6 +182,36 @@ def test_no_part_of_a_batch(graphs, convolution) -> None:
     assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
 
 
+SURROUNDINGS = {
+    "inference mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "double precision": double_by_default,
+}
+
+
+@pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+@pytest.mark.usefixtures("two_threads")
+def test_surroundings_change_no_bit(graphs, surroundings, convolution) -> None:
+    torch.set_num_threads(2)
+    network, rows = random_network(ModelConfig(convolution=convolution)), np.arange(graphs.n_crystals)
+    expected = network_outputs(network, graphs, rows)
+    with SURROUNDINGS[surroundings]():
+        np.testing.assert_array_equal(network_outputs(network, graphs, rows), expected)
+
+
+@pytest.mark.parametrize("width", [1, 64, 256])
+@pytest.mark.parametrize("edge_width", [1, 32, 512])
+@pytest.mark.parametrize("n_convolutions", [1, 4])
+def test_a_network_has_the_weights_of_its_shape(width, edge_width, n_convolutions) -> None:
+    """Files with fewer are refused: the count must never be more than there is."""
+    config = ModelConfig(
+        convolution="edge-updating", atom_width=width, edge_width=edge_width, n_convolutions=n_convolutions
+    )
+    matrices = sum(p.numel() for p in random_network(config).parameters() if p.ndim > 1)
+    assert 0.9 * matrices - 100 * width < config.n_weights <= matrices
+
+
 def kernel_results(graphs: PackedGraphs) -> list[np.ndarray]:
     """Everything the kernels compute of a batch, forward and backward, from the same random numbers."""
     batch = gather_batch(graphs, np.arange(graphs.n_crystals))
@@ -194,7 +235,8 @@ def kernel_results(graphs: PackedGraphs) -> list[np.ndarray]:
     for_ranges(kernels.gated_sums, n_blocks, z, random(width), random(width), bonds.topology, messages)
     mean, inverse_std, gamma, beta = random(4, width)
     halves = [
-        a.reshape(*a.shape[:-1], 2, -1) for a in (z, mean, inverse_std, gamma, beta, grad_y, total, products)
+        a.reshape(*a.shape[:-1], 2, a.shape[-1] // 2)
+        for a in (z, mean, inverse_std, gamma, beta, grad_y, total, products)
     ]
     for_ranges(
         kernels.gate_gradients, n_blocks,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
 from numpy.typing import NDArray
 
+_KEPT_BYTES = 2**29
 _KEPT = 16  # free arrays kept; a step of 8 layers needs no more at once
 _SLACK = 1.25  # room to spare, as the next batch may be larger
 _free: list[NDArray[np.float32]] = []
@@ -32,3 +34,15 @@ def give(array: NDArray[np.float32]) -> None:
         _free.append(whole)
         _free.sort(key=len)
         del _free[:-_KEPT]
+        while sum(array.nbytes for array in _free) > _KEPT_BYTES:
+            del _free[0]
+
+
+def _start_empty() -> None:
+    """In a forked child: another thread of the parent may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _free.clear()
+
+
+os.register_at_fork(after_in_child=_start_empty)

@@ -34,7 +34,10 @@ _inside = _Inside()
 
 @contextmanager
 def own_threads() -> Iterator[None]:
-    """Give the threads of PyTorch to `for_ranges` while inside; also a decorator."""
+    """Give the threads of PyTorch to `for_ranges` while inside; also a decorator.
+
+    Numbers keep their precision inside, whatever `torch.autocast` says outside.
+    """
     global _users, _n_threads
     if _inside.now:
         yield
@@ -46,7 +49,8 @@ def own_threads() -> Iterator[None]:
     _inside.now = True
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.autocast("cpu", enabled=False):
+            yield
     finally:
         torch.set_num_threads(_n_threads)
         _inside.now = False
@@ -61,10 +65,19 @@ def for_ranges(loop: Callable[..., None], n_items: int, *arguments: Any) -> None
     """
     n_threads = max(1, min(_n_threads if _inside.now else torch.get_num_threads(), n_items))
     cuts = [n_items * thread // n_threads for thread in range(n_threads + 1)]
-    others = [_pool(n_threads).submit(loop, *cuts[k : k + 2], *arguments) for k in range(1, n_threads)]
+    inference = torch.is_inference_mode_enabled()  # of this thread: the others must write to its tensors
+    others = [
+        _pool(n_threads).submit(_run, inference, loop, *cuts[k : k + 2], *arguments)
+        for k in range(1, n_threads)
+    ]
     loop(*cuts[:2], *arguments)
     for other in others:
         other.result()
+
+
+def _run(inference: bool, loop: Callable[..., None], *arguments: Any) -> None:
+    with torch.inference_mode(inference):
+        loop(*arguments)
 
 
 def _pool(n_threads: int) -> ThreadPoolExecutor:

@@ -98,20 +98,22 @@ class _FusedNorm(torch.autograd.Function):
         y = torch.empty_like(x, memory_format=torch.contiguous_format)
         scale, shift = gamma.detach().numpy(), beta.detach().numpy()
         norm_kernels.normalize_rows(rows, mean, inverse_std, scale, shift, y.numpy())
-        ctx.saved = (rows, of_rows, mean, inverse_std, scale, total_weight)
+        ctx.save_for_backward(x, gamma)
+        ctx.saved = (of_rows, mean, inverse_std, total_weight)
         moments = torch.from_numpy(mean), torch.from_numpy(variance)
         ctx.mark_non_differentiable(*moments)
         return y, *moments
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        rows, weights, mean, inverse_std, gamma, total_weight = ctx.saved
-        upstream, grad_x = grad_y.contiguous().numpy(), torch.empty(rows.shape)
-        grad_beta, grad_gamma = np.empty((2, rows.shape[1]))
-        norm_kernels.norm_sums(rows, upstream, mean, inverse_std, grad_beta, grad_gamma)
+        x, gamma = (tensor.detach().contiguous().numpy() for tensor in ctx.saved_tensors)
+        weights, mean, inverse_std, total_weight = ctx.saved
+        upstream, grad_x = grad_y.contiguous().numpy(), grad_y.new_empty(grad_y.shape)
+        grad_beta, grad_gamma = np.empty((2, x.shape[1]))
+        norm_kernels.norm_sums(x, upstream, mean, inverse_std, grad_beta, grad_gamma)
         means = mean_gradients(grad_beta, grad_gamma, total_weight)
         norm_kernels.norm_gradients_of_rows(
-            rows, upstream, weights, mean, inverse_std, gamma, *means, grad_x.numpy()
+            x, upstream, weights, mean, inverse_std, gamma, *means, grad_x.numpy()
         )
         of_gamma, of_beta = (torch.from_numpy(array).float() for array in (grad_gamma, grad_beta))
         return grad_x, of_gamma, of_beta, None, None, None

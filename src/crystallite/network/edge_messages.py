@@ -74,7 +74,7 @@ class _FirstStates(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bonds: Bonds) -> Tensor:  # type: ignore[override]
         ctx.bonds, ctx.n_centers = bonds, weight.shape[1]
-        states = torch.empty(len(bonds.first), len(weight))
+        states = weight.new_empty(len(bonds.first), len(weight))
         by_center = weight.detach().T.contiguous().numpy()
         gaussians = (bonds.topology, bonds.first, bonds.values)
         for_ranges(kernels.first_states, bonds.n_blocks, *gaussians, by_center, states.numpy())
@@ -100,7 +100,7 @@ class _Normalized(NamedTuple):
     beta: NDArray[np.float32]
 
     def in_halves(self) -> list[NDArray[np.float32]]:
-        return [array.reshape(*array.shape[:-1], 2, -1) for array in self]
+        return [array.reshape(*array.shape[:-1], 2, array.shape[-1] // 2) for array in self]
 
 
 class _EdgeMessages(torch.autograd.Function):
@@ -120,11 +120,11 @@ class _EdgeMessages(torch.autograd.Function):
         z, node_weight, means, squares = _edge_inputs(nodes, states, weight, bonds)
         mean, variance = moments_of_blocks(bonds.block_weights, n_bonds, means, squares)
         inverse_std = 1 / np.sqrt(variance + np.float32(epsilon))
-        normalized = _Normalized(z, mean, inverse_std, gamma.detach().numpy(), beta.detach().numpy())
-        scale = normalized.gamma * inverse_std
-        sums, updated = _apply_gate(z, scale, normalized.beta - mean * scale, bonds, states, update)
-        ctx.save_for_backward(nodes, states, weight, update, node_weight)
-        ctx.saved = (bonds, n_bonds, normalized)
+        scale = gamma.detach().numpy() * inverse_std
+        shift = beta.detach().numpy() - mean * scale
+        sums, updated = _apply_gate(z, scale, shift, bonds, states, update)
+        ctx.save_for_backward(nodes, states, weight, update, gamma, beta, node_weight)
+        ctx.saved = (bonds, n_bonds, z, mean, inverse_std)
         statistics = torch.from_numpy(mean), torch.from_numpy(variance)
         ctx.mark_non_differentiable(*statistics)
         return sums, updated, *statistics
@@ -133,8 +133,9 @@ class _EdgeMessages(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: Any, grad_sums: Tensor, grad_states: Tensor, *_: Any
     ) -> tuple[Tensor | None, ...]:
-        nodes, states, weight, update, node_weight = ctx.saved_tensors
-        bonds, n_bonds, normalized = ctx.saved
+        nodes, states, weight, update, gamma, beta, node_weight = ctx.saved_tensors
+        bonds, n_bonds, *of_batch = ctx.saved
+        normalized = _Normalized(*of_batch, gamma.detach().numpy(), beta.detach().numpy())
         width = nodes.shape[1]
         grad_states = grad_states.contiguous()
         grad_y, grad_beta, grad_gamma, grad_update = _message_gradients(
@@ -196,7 +197,7 @@ def _apply_gate(
 ) -> tuple[Tensor, Tensor]:
     """Return the sums of messages (nodes, F) and the states after them (edges, E)."""
     width, states = z.shape[1] // 2, states.detach()
-    sums = torch.empty(len(bonds.topology[-1]), width)
+    sums = states.new_empty(len(bonds.topology[-1]), width)
     updated = states if update is None else torch.empty_like(states)
     by_channel = None if update is None else update.detach().T.contiguous()
 
@@ -226,7 +227,7 @@ def _message_gradients(
     grad_y = buffers.take(len(grad_states), 2 * width)
     sums, products = np.empty((2, n_blocks, 2, width), np.float32)
     halves, grad_halves = normalized.in_halves(), grad_y.reshape(-1, 2, width)
-    of_blocks = None if update is None else torch.empty(n_blocks, *update.shape)
+    of_blocks = None if update is None else update.new_empty(n_blocks, *update.shape)
     matrix = None if update is None else update.detach()
 
     def gate_blocks(begin: int, end: int) -> None:
@@ -263,7 +264,7 @@ def _input_gradients(
     z, mean, inverse_std, gamma, _ = normalized
     states, matrix = states.detach(), edge_weight.detach().contiguous()
     grad_nodes = buffers.take(len(bonds.topology[-1]), 2 * z.shape[1])
-    grad_inputs, of_blocks = torch.empty_like(states), torch.empty(bonds.n_blocks, *matrix.shape)
+    grad_inputs, of_blocks = torch.empty_like(states), matrix.new_empty(bonds.n_blocks, *matrix.shape)
     gradient, scale = torch.from_numpy(grad_y), gamma * inverse_std
 
     def inputs_of_blocks(begin: int, end: int) -> None:

@@ -82,7 +82,7 @@ class _GatedMessages(torch.autograd.Function):
         grad_y = buffers.take(*z.shape)
         sums, products = np.empty((2, n_blocks, width), np.float32)
         in_halves = [
-            array.reshape(*array.shape[:-1], 2, -1)
+            array.reshape(*array.shape[:-1], 2, array.shape[-1] // 2)
             for array in (z, mean, inverse_std, gamma, beta, grad_y, sums, products)
         ]
         upstream = grad_messages.contiguous().numpy()

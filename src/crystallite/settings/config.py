@@ -261,7 +261,10 @@ class ModelConfig(Settings):
         }[self.convolution]
         last = self.hidden_width if pooled else width
         hidden = (width + (self.n_hidden - 1) * last) * last if pooled else 0
-        return self.n_convolutions * layer + hidden + last * self.n_outputs
+        weights = self.n_convolutions * layer + hidden + last * self.n_outputs
+        if self.convolution == "edge-updating":  # states begin from the Gaussians; the last are not updated
+            weights += self.edge_width * (self.n_centers - width)
+        return weights
 
 
 Optimizer = Literal["adamw", "sgd"]

@@ -134,8 +134,8 @@ class _EdgeMessages(torch.autograd.Function):
         ctx: Any, grad_sums: Tensor, grad_states: Tensor, *_: Any
     ) -> tuple[Tensor | None, ...]:
         nodes, states, weight, update, gamma, beta, node_weight = ctx.saved_tensors
-        bonds, n_bonds, *of_batch = ctx.saved
-        normalized = _Normalized(*of_batch, gamma.detach().numpy(), beta.detach().numpy())
+        bonds, n_bonds, z, mean, inverse_std = ctx.saved
+        normalized = _Normalized(z, mean, inverse_std, gamma.detach().numpy(), beta.detach().numpy())
         width = nodes.shape[1]
         grad_states = grad_states.contiguous()
         grad_y, grad_beta, grad_gamma, grad_update = _message_gradients(

@@ -25,6 +25,7 @@ OTHER: dict[str, tuple[Any, Any]] = {
     "cutoff": (3.0, 6.0),
     "dropout": (0.0, 0.8),
     "loss": ("mse", "huber"),
+    "edge_width": (4, 16),
     "hidden_width": (4, 16),
     "n_hidden": (2, 3),
     "momentum": (0.0, 0.5),
@@ -33,6 +34,7 @@ OTHER: dict[str, tuple[Any, Any]] = {
 }
 VALUES = {
     "ties": ("shared", "first"), "task": ("regression", "classification"), "readout": ("pooled", "per-atom"),
+    "convolution": ("gated", "plain", "edge-updating"),
     "optimizer": ("adamw", "sgd"), "schedule": ("one-cycle", "step", "constant"),
 }  # fmt: skip
 PAIRS = [(condition, value) for condition in CONDITIONS for value in VALUES[condition.needs]]

@@ -176,7 +176,8 @@ def whole(data, tmp_path_factory):
 
 
 def test_a_killed_process_is_started_again_and_the_run_resumes(data, whole, tmp_path):
-    agent = ("--standalone", "--nproc-per-node", 2, "--max-restarts", 1, "--monitor-interval", 0.1)
+    # The agent looks every 5 s and then stops the other process, which by then has said why it ended.
+    agent = ("--standalone", "--nproc-per-node", 2, "--max-restarts", 1, "--monitor-interval", 5)
     process = torchrun(*training_words(data, tmp_path / "run", epochs=40), agent=agent)
     wait_for_epoch(tmp_path / "run", 3, process)
     (second,) = filter(is_second, children(process.pid))
@@ -184,6 +185,7 @@ def test_a_killed_process_is_started_again_and_the_run_resumes(data, whole, tmp_
     finished = Finished(process)
     assert finished.status == 0, finished.err
     assert "exitcode: -9" in finished.err  # it was hit before the end
+    assert "Error: another process was lost" in finished.err
     assert "Traceback" not in finished.err
     assert [epoch["epoch"] for epoch in metrics(tmp_path / "run")] == list(range(1, 41))
     assert same_weights(tmp_path / "run", whole)

@@ -176,8 +176,7 @@ def whole(data, tmp_path_factory):
 
 
 def test_a_killed_process_is_started_again_and_the_run_resumes(data, whole, tmp_path):
-    # The agent looks every 5 s and then stops the other process, which by then has said why it ended.
-    agent = ("--standalone", "--nproc-per-node", 2, "--max-restarts", 1, "--monitor-interval", 5)
+    agent = ("--standalone", "--nproc-per-node", 2, "--max-restarts", 1, "--monitor-interval", 0.1)
     process = torchrun(*training_words(data, tmp_path / "run", epochs=40), agent=agent)
     wait_for_epoch(tmp_path / "run", 3, process)
     (second,) = filter(is_second, children(process.pid))

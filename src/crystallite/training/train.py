@@ -338,9 +338,15 @@ def stop_requests() -> Iterator[threading.Event]:
         yield stop
         return
     signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    previous: dict[signal.Signals, Any] = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in signals
+    }
     try:
         yield stop
+    except RuntimeError as error:
+        if distributed.is_loss(error):  # torchrun stops those that are left: this one says first why it ends
+            previous[signal.SIGTERM] = signal.SIG_IGN
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -23,7 +23,7 @@ from crystallite.graphs.packed import PackedGraphs, build_graphs, gather_batch
 from crystallite.models.inference import network_outputs
 from crystallite.network import kernels
 from crystallite.network.batches import batch_inputs
-from crystallite.network.bonds import prepare_bonds
+from crystallite.network.bonds import bonds_of_atoms, prepare_bonds
 from crystallite.network.kernels import WINDOW, _exp_negative, _log1p_unit, _sigmoid, _softplus
 from crystallite.settings.config import GraphConfig, ModelConfig
 
@@ -215,7 +215,7 @@ def test_a_network_has_the_weights_of_its_shape(width, edge_width, n_convolution
 def kernel_results(graphs: PackedGraphs) -> list[np.ndarray]:
     """Everything the kernels compute of a batch, forward and backward, from the same random numbers."""
     batch = gather_batch(graphs, np.arange(graphs.n_crystals))
-    bonds = prepare_bonds(batch, STEP, N_CENTERS)
+    bonds = prepare_bonds(batch, bonds_of_atoms(batch), STEP, N_CENTERS)
     rng = np.random.default_rng(0)
 
     def random(*shape: int) -> np.ndarray:

@@ -5,6 +5,7 @@ It knows nothing of files and datasets. Imports graphs, settings, computing and 
 - model: `CrystalNetwork`; embedding, convolutions, pooling on weighted, reduced graphs
 - convolutions: its layers `GatedConvolution`, `PlainConvolution`, `EdgeUpdatingConvolution`
 - gated_messages, edge_messages: two of them as one differentiable operation each, on the CPU
+- factorized: their linear map, taken apart into products per node and per edge
 - kernels, edge_kernels, norm_kernels: the compiled loops of these operations and of the batch norm
 - bonds: `prepare_bonds`; what the loops need of a batch, made once for all layers
 - batch_norm: `WeightedBatchNorm`; a batch's moments over rows with weights and over all processes

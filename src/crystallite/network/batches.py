@@ -14,7 +14,7 @@ from torch import Tensor
 from ..computing.distributed import total
 from ..graphs.packed import GraphBatch, Indices, PackedGraphs, gather_batch
 from ..settings.config import ModelConfig
-from .bonds import Bonds, prepare_bonds
+from .bonds import Bonds, bonds_of_atoms, prepare_bonds
 from .kernels import WINDOW
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def inputs_of(batch: GraphBatch, config: ModelConfig, like: Tensor) -> Inputs:
     sources = node_counts.new_empty(0) if fused else torch.repeat_interleave(edge_counts)
     floats = (torch.from_numpy(a) for a in (batch.multiplicities, batch.distances, batch.weights))
     multiplicities, distances, weights = (a.to(like.device, like.dtype) for a in floats)
-    bonds_of_nodes = np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64)
+    of_atoms, step = bonds_of_atoms(batch), config.gaussian_step
     return Inputs(
         n_crystals=len(node_counts),
         n_atoms=float(batch.multiplicities.sum(dtype=np.float64)),
-        n_bonds=float(bonds_of_nodes @ batch.multiplicities),
+        n_bonds=float(of_atoms @ batch.multiplicities),
         numbers=torch.from_numpy(batch.numbers).to(like.device),
         multiplicities=multiplicities,
         crystals=crystals.to(like.device),
@@ -69,7 +69,7 @@ def inputs_of(batch: GraphBatch, config: ModelConfig, like: Tensor) -> Inputs:
         neighbors=torch.from_numpy(batch.neighbors).to(like.device),
         distances=distances,
         weights=weights,
-        bonds=prepare_bonds(batch, config.gaussian_step, config.n_centers) if fused else None,
+        bonds=prepare_bonds(batch, of_atoms, step, config.n_centers) if fused else None,
     )
 
 

@@ -42,14 +42,21 @@ class Bonds(NamedTuple):
         return slice(self.first_edges[block], self.first_edges[block + 1])
 
 
-def prepare_bonds(batch: GraphBatch, step: float, n_centers: int) -> Bonds:
-    """Expand the bonds of a batch in Gaussians of width `step` (Å) at 0, step, 2 step, ..."""
+def bonds_of_atoms(batch: GraphBatch) -> NDArray[np.float64]:
+    """Return (nodes,): the number of bonds of an atom of each node, that is the sum of their weights."""
+    sums: NDArray[np.float64] = np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64)
+    return sums
+
+
+def prepare_bonds(batch: GraphBatch, of_atoms: NDArray[np.float64], step: float, n_centers: int) -> Bonds:
+    """Expand the bonds of a batch in Gaussians of width `step` (Å) at 0, step, 2 step, ...
+
+    of_atoms: from `bonds_of_atoms`.
+    """
     first = np.empty(len(batch.distances), np.int32)
     values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
     for_ranges(kernels.gaussians, len(first), batch.distances, np.float32(step), n_centers, first, values)
     topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
-    of_nodes = (
-        np.add.reduceat(batch.weights, batch.edge_offsets[:-1], dtype=np.float64) * batch.multiplicities
-    )
+    block_weights = np.add.reduceat(of_atoms * batch.multiplicities, batch.blocks[:-1])
     first_edges = batch.edge_offsets[batch.blocks].tolist()
-    return Bonds(topology, first, values, np.add.reduceat(of_nodes, batch.blocks[:-1]), first_edges)
+    return Bonds(topology, first, values, block_weights, first_edges)

@@ -1,7 +1,7 @@
 """The edge-updating convolution as one differentiable operation on the CPU, around its compiled loops.
 
-As in `gated_messages` the linear map W [v_i, v_j, e_ij] is W_i v_i + W_j v_j + W_e e_ij. Everything is done
-block by block, so that a block's arrays stay in the cache between its products and its loops.
+The linear map is taken apart as in `factorized`. Everything is done block by block, so that a block's arrays
+stay in the cache between its products and its loops.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..computing.threads import for_ranges
 from . import edge_kernels as kernels
 from .batch_norm import Moments, mean_gradients, moments_of_blocks
 from .bonds import Bonds
+from .factorized import in_halves, node_and_edge_weights, weight_gradient
 
 
 def first_states(weight: Tensor, bonds: Bonds) -> Tensor:
@@ -99,9 +100,6 @@ class _Normalized(NamedTuple):
     gamma: NDArray[np.float32]
     beta: NDArray[np.float32]
 
-    def in_halves(self) -> list[NDArray[np.float32]]:
-        return [array.reshape(*array.shape[:-1], 2, array.shape[-1] // 2) for array in self]
-
 
 class _EdgeMessages(torch.autograd.Function):
     @staticmethod
@@ -146,8 +144,6 @@ class _EdgeMessages(torch.autograd.Function):
             states, grad_states, weight[:, 2 * width :],
         )  # fmt: skip
         grad_product = torch.from_numpy(grad_inputs)
-        grad_node_weight = grad_product.T @ nodes
-        of_source, of_neighbor = grad_node_weight[: 2 * width], grad_node_weight[2 * width :]
         grad_nodes = grad_product @ node_weight
         for array in (normalized.z, grad_y, grad_inputs):
             buffers.give(array)
@@ -155,7 +151,7 @@ class _EdgeMessages(torch.autograd.Function):
         return (
             grad_nodes,
             grad_states,
-            torch.cat((of_source, of_neighbor, grad_edge_weight), dim=1),
+            weight_gradient(grad_product, nodes, grad_edge_weight),
             grad_update,
             torch.from_numpy(grad_gamma.astype(np.float32)),
             torch.from_numpy(grad_beta.astype(np.float32)),
@@ -169,9 +165,8 @@ def _edge_inputs(
     nodes: Tensor, states: Tensor, weight: Tensor, bonds: Bonds
 ) -> tuple[NDArray[np.float32], Tensor, NDArray[np.float32], NDArray[np.float32]]:
     """Return z (edges, 2F), the stacked node weights (4F, F) and each block's mean and squared deviations."""
-    width, states, weight = nodes.shape[1], states.detach(), weight.detach()
-    node_weight = torch.cat((weight[:, :width], weight[:, width : 2 * width]))
-    edge_weight = weight[:, 2 * width :].T.contiguous()
+    width, states = nodes.shape[1], states.detach()
+    node_weight, edge_weight = node_and_edge_weights(weight, width)
     node_product = (nodes.detach() @ node_weight.T).numpy()
     z = buffers.take(len(states), 2 * width)
     means, squares = np.empty((2, bonds.n_blocks, 2 * width), np.float32)
@@ -226,7 +221,7 @@ def _message_gradients(
     n_blocks, width = bonds.n_blocks, grad_sums.shape[1]
     grad_y = buffers.take(len(grad_states), 2 * width)
     sums, products = np.empty((2, n_blocks, 2, width), np.float32)
-    halves, grad_halves = normalized.in_halves(), grad_y.reshape(-1, 2, width)
+    *halves, grad_halves = in_halves(*normalized, grad_y)
     of_blocks = None if update is None else update.new_empty(n_blocks, *update.shape)
     matrix = None if update is None else update.detach()
 

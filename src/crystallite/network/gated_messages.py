@@ -1,7 +1,7 @@
 """The gated convolution as one differentiable operation on the CPU, around the compiled loops of `kernels`.
 
-The linear map W [v_i, v_j, u_ij] is W_i v_i + W_j v_j + W_u u_ij: two products a node and a short one an
-edge. Its bias is left out, as the batch norm that follows takes any constant away.
+The linear map is taken apart as in `factorized`. Its bias is left out, as the batch norm that follows takes
+any constant away.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..computing.threads import for_ranges
 from . import kernels
 from .batch_norm import Moments, mean_gradients, moments_of_blocks
 from .bonds import Bonds
+from .factorized import in_halves, node_and_edge_weights, weight_gradient
 
 
 def gated_messages(
@@ -81,14 +82,11 @@ class _GatedMessages(torch.autograd.Function):
         n_blocks, width = bonds.n_blocks, z.shape[1]
         grad_y = buffers.take(*z.shape)
         sums, products = np.empty((2, n_blocks, width), np.float32)
-        in_halves = [
-            array.reshape(*array.shape[:-1], 2, array.shape[-1] // 2)
-            for array in (z, mean, inverse_std, gamma, beta, grad_y, sums, products)
-        ]
+        halves = in_halves(z, mean, inverse_std, gamma, beta, grad_y, sums, products)
         upstream = grad_messages.contiguous().numpy()
         for_ranges(
             kernels.gate_gradients, n_blocks,
-            *in_halves[:5], bonds.topology, upstream, *in_halves[5:],
+            *halves[:5], bonds.topology, upstream, *halves[5:],
         )  # fmt: skip
         grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
         mean_grad, mean_product = mean_gradients(grad_beta, grad_gamma, n_bonds)
@@ -100,15 +98,8 @@ class _GatedMessages(torch.autograd.Function):
             bonds.topology, bonds.first, bonds.values, grad_node_product, grad_bonds,
         )  # fmt: skip
         grad_product = torch.from_numpy(grad_node_product)
-        grad_node_weight = grad_product.T @ nodes
-        grad_weight = torch.cat(
-            (
-                grad_node_weight[:width],
-                grad_node_weight[width:],
-                torch.from_numpy(grad_bonds.sum(0, dtype=np.float32)).T,
-            ),
-            dim=1,
-        )
+        grad_bond_weight = torch.from_numpy(grad_bonds.sum(0, dtype=np.float32)).T
+        grad_weight = weight_gradient(grad_product, nodes, grad_bond_weight)
         grad_nodes = grad_product @ node_weight
         for array in (z, grad_y, grad_node_product):
             buffers.give(array)
@@ -127,9 +118,7 @@ class _GatedMessages(torch.autograd.Function):
 def _edge_inputs(nodes: Tensor, weight: Tensor, bonds: Bonds) -> tuple[NDArray[np.float32], Tensor, Any, Any]:
     """Return z (edges, 2F), the stacked node weights (4F, F) and each block's mean and squared deviations."""
     width = nodes.shape[1]
-    weight = weight.detach()
-    node_weight = torch.cat((weight[:, :width], weight[:, width : 2 * width]))
-    bond_weight = weight[:, 2 * width :].T.contiguous()
+    node_weight, bond_weight = node_and_edge_weights(weight, width)
     node_product = nodes.detach() @ node_weight.T
     z = buffers.take(len(bonds.first), 2 * width)
     means, squares = np.empty((2, bonds.n_blocks, 2 * width), np.float32)

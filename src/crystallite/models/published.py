@@ -140,6 +140,7 @@ def _model_config(state: dict[str, Tensor], task: Task) -> ModelConfig:
         n_outputs=state["fc_out.weight"].shape[0],
         task=task,
         gaussian_stop=(n_centers - 1) * 0.2,
+        convolution="gated",
     )
 
 

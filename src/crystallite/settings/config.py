@@ -220,7 +220,7 @@ class ModelConfig(Settings):
     """
 
     atom_width: int = 64
-    n_convolutions: int = 3
+    n_convolutions: int = 4
     hidden_width: int = 128
     n_hidden: int = 1
     n_outputs: int = 1
@@ -228,7 +228,7 @@ class ModelConfig(Settings):
     dropout: float = 0.5
     gaussian_stop: float = 8.0
     gaussian_step: float = 0.2
-    convolution: Convolution = "gated"
+    convolution: Convolution = "edge-updating"
     edge_width: int = 32
     readout: Readout = "pooled"
 
@@ -299,9 +299,9 @@ class TrainConfig(Settings):
     """
 
     epochs: int = 100
-    batch_size: int = 256
+    batch_size: int = 64
     optimizer: Optimizer = "adamw"
-    learning_rate: float = 1e-2
+    learning_rate: float = 4e-3
     momentum: float = 0.9
     weight_decay: float = 1e-2
     schedule: Schedule = "one-cycle"

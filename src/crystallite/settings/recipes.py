@@ -14,7 +14,7 @@ from .effects import refuse_without_effect, warn_of_late
 RECIPES: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "modern": (ModelConfig(), TrainConfig()),
     "paper": (
-        ModelConfig(),
+        ModelConfig(convolution="gated", n_convolutions=3),
         TrainConfig(
             epochs=30,
             batch_size=256,

@@ -89,8 +89,11 @@ def _find(  # type: ignore[no-untyped-def]
         first_radius = (volume_of_neighbors * 0.75 / np.pi) ** (1.0 / 3.0)
         members, starts = _binned(first_radius, heights, wrapped, start, stop, n_bins)
         candidates = members.copy()
+        longest = 0.0
         for atom in range(max(start, done), stop):
             radius = min(first_radius, cutoff)
+            if longest > 0.0:
+                radius = min(radius, 1.02 * longest)
             while True:
                 n_candidates = _candidates(
                     radius, heights, wrapped[atom], n_bins, members, starts, candidates
@@ -109,6 +112,7 @@ def _find(  # type: ignore[no-untyped-def]
                         near[missing], near_distances[missing] = 0, cutoff + 1.0
                     last = near_distances[n_neighbors - 1]
                     if last + tolerance < radius:
+                        longest = max(longest, last + max(tolerance, 0.0))
                         break
                 radius = min(radius * _RADIUS_GROWTH, cutoff)
             n_bonds = n_neighbors

@@ -21,6 +21,7 @@ Where this differs from pymatgen on purpose:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ from .symmetry import find_group
 from .text import read_blocks
 
 MAX_BYTES = 100_000_000  # of a file; those of proteins have a tenth of this
+_CHUNK = 1 << 16  # bytes read at once
 
 __all__ = ["parse_cif", "parse_cifs", "read_cif", "read_cifs"]
 
@@ -112,8 +114,7 @@ def _text(path: str) -> str:
     if reason:
         raise CrystalError(path, f"cannot read the file: {reason}")
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (Path.open is slower, and this runs for every file)
-            data = file.read(MAX_BYTES + 1)
+        data = _bytes(path)
     except OSError as error:
         raise CrystalError(path, f"cannot read the file: {error.strerror or error}") from None
     if len(data) > MAX_BYTES:
@@ -122,6 +123,20 @@ def _text(path: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def _bytes(path: str) -> bytes:
+    """The bytes of a file, more than MAX_BYTES if it has more; in few system calls, as this runs for every file."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        chunks = [os.read(descriptor, _CHUNK)]
+        room = MAX_BYTES - len(chunks[0])
+        while chunks[-1] and room >= 0:
+            chunks.append(os.read(descriptor, _CHUNK))
+            room -= len(chunks[-1])
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)
 
 
 def _structure_blocks(text: str, source: str) -> tuple[list[Block], str]:

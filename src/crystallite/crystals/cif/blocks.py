@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gemmi import cif
 
 _LONGEST = 300  # characters of a reason; what it quotes may be a megabyte
 UNKNOWN = {"?", ".", ""}
+_NONE: list[str] = []
 _SPELLINGS = str.maketrans({".": "_", "-": "_", "[": None, "]": None})
 _DECISIVE = re.compile(
     "_(cell_(length|angle|modulation)|symmetry|space_group|magnetic_space_group"
@@ -35,6 +36,13 @@ class Loop(Protocol):
 
     @property
     def values(self) -> list[str]: ...
+
+
+class Rows(NamedTuple):
+    """A loop as lists."""
+
+    tags: list[str]
+    values: list[str]
 
 
 @lru_cache(maxsize=8192)
@@ -84,6 +92,9 @@ class Block:
 
     def value(self, tag: str) -> str:
         """Return the one raw value of a tag, "?" if there is none; two different ones are an error."""
+        found = self._single.get(tag, _NONE)
+        if len(found) == 1 and found[0] not in UNKNOWN and tag not in self._loops:
+            return found[0]
         known = self.values(tag)
         if len(known) > 1 and len(set(known)) > 1:
             raise UnreadableError(f"not a valid CIF: duplicate tag {tag} ({' and '.join(known[:2])})")
@@ -99,7 +110,7 @@ class Block:
 
     def texts(self, tag: str) -> list[str]:
         """Return the known values of a tag without quotes, in one line each."""
-        return [" ".join(unquoted(value).split()) for value in self.values(tag)]
+        return texts(self.values(tag))
 
     def columns(self, tag: str) -> dict[str, list[str]]:
         """Return the raw columns of the loop that has `tag`, by tag; empty if there is none.
@@ -116,6 +127,11 @@ class Block:
         return {}
 
 
+def texts(values: Iterable[str]) -> list[str]:
+    """Return raw values without their quotes, in one line each."""
+    return [" ".join(unquoted(value).split()) for value in values]
+
+
 def unquoted(value: str) -> str:
     """Return a raw value without its quotes, also one whose closing quote is missing."""
     try:
@@ -126,6 +142,10 @@ def unquoted(value: str) -> str:
 
 def number(text: str, what: str) -> float:
     """The number in a CIF value such as 0.25, '0.25' or 0.2503(4)."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
     try:
         return float(text.strip("'\"").partition("(")[0])
     except ValueError:

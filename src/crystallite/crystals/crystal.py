@@ -137,9 +137,8 @@ def check_crystal(crystal: Crystal, source: str) -> None:
         raise CrystalError(source, f"more than {MAX_ATOMS:,} atoms")
     if crystal.lattice.shape != (3, 3) or crystal.frac_coords.shape != (n_atoms, 3):
         raise CrystalError(source, "lattice must be 3 x 3 and every atom needs three coordinates")
-    lowest, highest, is_finite = _looked_over(
-        np.array(crystal.numbers, np.int64), np.array(crystal.frac_coords, np.float64, order="C")
-    )
+    coordinates = np.array(crystal.frac_coords, np.float64, order="C")
+    lowest, highest, is_finite = _looked_over(np.array(crystal.numbers, np.int64), coordinates)
     if lowest < 1 or highest > MAX_ATOMIC_NUMBER:
         raise CrystalError(
             source, f"an element is outside the table, atomic numbers 1 to {MAX_ATOMIC_NUMBER}"

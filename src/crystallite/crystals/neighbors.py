@@ -2,7 +2,8 @@
 
 Cutting a shell of equally distant neighbours at the twelfth atom makes a graph depend on how a crystal is
 written down. Here the bonds tied with the last one share what is left of the neighbour count, so that the
-graph depends on the crystal alone. Cost: quadratic in the atoms of a cell, constant in its volume.
+graph depends on the crystal alone. Cost: grows with the atoms of a cell, and not with its volume: atoms of
+large cells are looked for in the bins around an atom alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .crystal import Crystal, CrystalArrays
 from .overlaps import cell_heights
 
 _OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
+_NEXT_RADIUS = 1.02  # first look of the next atom, over the longest bond of those before
 _RADIUS_GROWTH = 1.3  # how much wider to look when too few neighbours were found
 _FEW_ATOMS = 64  # cells with fewer are not divided into bins
 _ROUNDING = 1e-6  # of a bin; far more than coordinates and reaches are rounded by
@@ -93,7 +95,7 @@ def _find(  # type: ignore[no-untyped-def]
         for atom in range(max(start, done), stop):
             radius = min(first_radius, cutoff)
             if longest > 0.0:
-                radius = min(radius, 1.02 * longest)
+                radius = min(radius, _NEXT_RADIUS * longest)
             while True:
                 n_candidates = _candidates(
                     radius, heights, wrapped[atom], n_bins, members, starts, candidates
@@ -115,20 +117,45 @@ def _find(  # type: ignore[no-untyped-def]
                         longest = max(longest, last + max(tolerance, 0.0))
                         break
                 radius = min(radius * _RADIUS_GROWTH, cutoff)
-            n_bonds = n_neighbors
-            while n_bonds < count and near_distances[n_bonds] <= last + tolerance:
-                n_bonds += 1
-            first = offsets[atom]
-            if first + n_bonds > len(neighbors):
+            if not _add_bonds(
+                atom,
+                near,
+                near_distances,
+                count,
+                n_neighbors,
+                tolerance,
+                offsets,
+                neighbors,
+                distances,
+                weights,
+            ):
                 return atom
-            offsets[atom + 1] = first + n_bonds
-            n_sure = 0
-            for k in range(n_bonds):
-                neighbors[first + k], distances[first + k] = near[k], near_distances[k]
-                n_sure += near_distances[k] < last - tolerance
-            for k in range(n_bonds):
-                weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
     return len(wrapped)
+
+
+@compiled
+def _add_bonds(  # type: ignore[no-untyped-def]
+    atom, near, near_distances, count, n_neighbors, tolerance, offsets, neighbors, distances, weights
+):
+    """Add the nearest of `count` sorted neighbours of an atom to its bonds, those tied with the last as well.
+
+    Returns whether there is room for them.
+    """
+    last = near_distances[n_neighbors - 1]
+    n_bonds = n_neighbors
+    while n_bonds < count and near_distances[n_bonds] <= last + tolerance:
+        n_bonds += 1
+    first = offsets[atom]
+    if first + n_bonds > len(neighbors):
+        return False
+    offsets[atom + 1] = first + n_bonds
+    n_sure = 0
+    for k in range(n_bonds):
+        neighbors[first + k], distances[first + k] = near[k], near_distances[k]
+        n_sure += near_distances[k] < last - tolerance
+    for k in range(n_bonds):
+        weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
+    return True
 
 
 @compiled
@@ -161,8 +188,10 @@ def _binned(width, heights, wrapped, start, stop, n_bins):  # type: ignore[no-un
 
 
 @compiled
-def _candidates(radius, heights, position, n_bins, members, starts, candidates):  # type: ignore[no-untyped-def]
-    """Fill `candidates` with the atoms of all bins within `radius` of a position (3,); return their number."""
+def _candidates(  # type: ignore[no-untyped-def]
+    radius, heights, position, n_bins, members, starts, candidates
+):
+    """Fill in the atoms of all bins within `radius` of a position (3,); return their number."""
     if len(starts) == 2:
         return len(members)
     first_a, end_a = _bins_within(radius / heights[0], position[0], n_bins[0])

@@ -90,6 +90,10 @@ class Block:
     def __contains__(self, tag: str) -> bool:
         return tag in self._single or tag in self._loops
 
+    def isdisjoint(self, tags: Iterable[str]) -> bool:
+        """Return whether the block has none of the tags."""
+        return self._single.keys().isdisjoint(tags) and self._loops.keys().isdisjoint(tags)
+
     def value(self, tag: str) -> str:
         """Return the one raw value of a tag, "?" if there is none; two different ones are an error."""
         found = self._single.get(tag, _NONE)
@@ -102,7 +106,7 @@ class Block:
 
     def values(self, tag: str) -> list[str]:
         """Return the known raw values of a tag, in a loop or alone."""
-        found = self._single.get(tag, [])
+        found = self._single.get(tag, _NONE)
         if tag in self._loops:
             loop, column = self._loops[tag]
             found = found + loop.values[column :: len(loop.tags)]
@@ -119,8 +123,8 @@ class Block:
         """
         if tag in self._loops:
             loop, _ = self._loops[tag]
-            values, width = loop.values, len(loop.tags)
-            return {normalized(name): values[column::width] for column, name in enumerate(loop.tags)}
+            tags, values = loop.tags, loop.values
+            return {normalized(name): values[column :: len(tags)] for column, name in enumerate(tags)}
         if tag in self._single:
             category = tag[: tag.index("_", tag.index("_", 1) + 1)]  # _atom_site of _atom_site_fract_x
             return {name: values[:1] for name, values in self._single.items() if name.startswith(category)}

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from .blocks import Block, Rows
 
+_SHORT = 10_000  # characters of values that are kept: symmetry operations, which many files have in common
 _BLANK = r"[ \t\n]"
 _CHARACTERS = r"!%&(-:<-Z\\^`a-~"  # those of words that need no second look: no quotes, and no _ as in loop_
 _QUOTED = r"'[ -&(-~\t]*'|\"[ !#-~\t]*\""
@@ -40,7 +41,7 @@ def read_plain(text: str) -> Block | None:
             block.add(tag, value)
         elif header:
             body, ends_well = _cut(body, text[position : position + 1])
-            tags, values = header.split(), _words(body) if "'" in body or '"' in body else body.split()
+            tags, values = header.split(), _words(body)
             if not ends_well or not values or len(values) % len(tags):
                 return None
             block.add_loop(Rows(tags, values))
@@ -55,7 +56,15 @@ def _cut(body: str, following: str) -> tuple[str, bool]:
     return body, not following or (following in "_#" and body[-1:] in (" ", "\t", "\n"))
 
 
-@lru_cache(maxsize=512)
 def _words(text: str) -> list[str]:
-    """The words of values some of which are quoted, such as symmetry operations; none if a quote is odd."""
-    return _WORD.findall(text) if _WORDS.fullmatch(text.strip()) else []
+    """The words of a loop's values; none if a quote is odd."""
+    if "'" not in text and '"' not in text:
+        return text.split()
+    return list(_short_words(text) if len(text) < _SHORT else _quoted_words(text))
+
+
+def _quoted_words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text)) if _WORDS.fullmatch(text.strip()) else ()
+
+
+_short_words = lru_cache(maxsize=512)(_quoted_words)

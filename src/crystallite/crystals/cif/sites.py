@@ -71,7 +71,8 @@ def _atomic_numbers(symbols: list[str], names: list[str], formula: frozenset[str
     """The atomic number of each site, from its symbol, or from its name where the symbol is unknown."""
     if UNKNOWN.isdisjoint(symbols):
         known = {
-            symbol: atomic_number(symbol, is_label=False, formula=formula) for symbol in dict.fromkeys(symbols)
+            symbol: atomic_number(symbol, is_label=False, formula=formula)
+            for symbol in dict.fromkeys(symbols)
         }
         return [known[symbol] for symbol in symbols]
     return [

@@ -116,7 +116,7 @@ def _part_of_said(tag: str) -> str:
 
 def _refuse_modulated(block: Block, tags: list[str]) -> None:
     """Raise UnreadableError for a structure in superspace."""
-    for tag in (*_MODULATED_TAGS, *(tag for tag in tags if "_ssg_" in tag)):
+    for tag in (*_MODULATED_TAGS, *[tag for tag in tags if "_ssg_" in tag]):
         if tag in block and any(value != "0" for value in block.values(tag)):
             raise UnreadableError(
                 f"a modulated structure ({tag}): its cell does not repeat in three dimensions"

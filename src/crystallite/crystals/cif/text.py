@@ -46,7 +46,7 @@ def read_blocks(text: str) -> tuple[list[Block], str]:
     if plain is not None:
         return [plain], ""
     try:
-        return [_of_gemmi(block) for block in cif.read_string(text, 0)], ""
+        return [of_gemmi(block) for block in cif.read_string(text, 0)], ""
     except (ValueError, RuntimeError) as error:
         reason = _syntax_reason(error)
     blocks = _read_word_by_word(text.replace("\x1a", " "), reason)  # the end of DOS files
@@ -56,7 +56,8 @@ def read_blocks(text: str) -> tuple[list[Block], str]:
     return blocks, reason
 
 
-def _of_gemmi(found: Any) -> Block:
+def of_gemmi(found: Any) -> Block:
+    """Return the block of one of gemmi's: raw values, in its order."""
     block = Block(found.name)
     for item in found:
         pair = item.pair

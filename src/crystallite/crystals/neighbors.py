@@ -90,8 +90,7 @@ def _find(  # type: ignore[no-untyped-def]
         volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * cell_heights(lattice, heights) / (stop - start)
         first_radius = (volume_of_neighbors * 0.75 / np.pi) ** (1.0 / 3.0)
         members, starts = _binned(first_radius, heights, wrapped, start, stop, n_bins)
-        candidates = members.copy()
-        longest = 0.0
+        candidates, longest = np.empty(stop - start, np.int64), 0.0
         for atom in range(max(start, done), stop):
             radius = min(first_radius, cutoff)
             if longest > 0.0:
@@ -167,23 +166,17 @@ def _binned(width, heights, wrapped, start, stop, n_bins):  # type: ignore[no-un
     for axis in range(3):
         n_bins[axis] = max(1, int(heights[axis] / width)) if stop - start > _FEW_ATOMS else 1
     starts = np.zeros(n_bins[0] * n_bins[1] * n_bins[2] + 1, np.int64)
-    members = np.empty(stop - start, np.int64)
-    if len(starts) == 2:
-        starts[1] = len(members)
-        for slot in range(len(members)):
-            members[slot] = start + slot
-        return members, starts
-    bin_of = np.zeros(len(members), np.int64)
+    members, bin_of = np.empty(stop - start, np.int64), np.zeros(stop - start, np.int64)
     for slot in range(len(members)):
         for axis in range(3):
             place = min(int(wrapped[start + slot, axis] * n_bins[axis]), n_bins[axis] - 1)
             bin_of[slot] = bin_of[slot] * n_bins[axis] + place
-        starts[bin_of[slot] + 1] += 1
-    starts[:] = np.cumsum(starts)
-    filled = starts.copy()
-    for slot in range(len(members)):
-        members[filled[bin_of[slot]]] = start + slot
-        filled[bin_of[slot]] += 1
+        starts[bin_of[slot]] += 1
+    for place in range(1, len(starts)):
+        starts[place] += starts[place - 1]  # so far where a bin ends
+    for slot in range(len(members) - 1, -1, -1):
+        starts[bin_of[slot]] -= 1
+        members[starts[bin_of[slot]]] = start + slot
     return members, starts
 
 
@@ -192,8 +185,6 @@ def _candidates(  # type: ignore[no-untyped-def]
     radius, heights, position, n_bins, members, starts, candidates
 ):
     """Fill in the atoms of all bins within `radius` of a position (3,); return their number."""
-    if len(starts) == 2:
-        return len(members)
     first_a, end_a = _bins_within(radius / heights[0], position[0], n_bins[0])
     first_b, end_b = _bins_within(radius / heights[1], position[1], n_bins[1])
     first_c, end_c = _bins_within(radius / heights[2], position[2], n_bins[2])

@@ -30,11 +30,11 @@ run = crystallite.train(data, "log10_bulk_modulus", epochs=1, out=sys.argv[1], p
 assert np.isfinite(run.predict(data.crystal(0))).all()
 assert len(crystallite.load_model({str(MODEL)!r}).predict(data)) == 40
 
-from crystallite.crystals import neighbors, overlaps
+from crystallite.crystals import crystal, neighbors, overlaps
 from crystallite.crystals.cif import images
 from crystallite.graphs import packed, reduction
 from crystallite.network import kernels
-for module in (neighbors, overlaps, images, packed, reduction, kernels):
+for module in (crystal, neighbors, overlaps, images, packed, reduction, kernels):
     for name, loop in vars(module).items():
         if hasattr(loop, "signatures") and len(loop.signatures) > 1:
             print(module.__name__, name, len(loop.signatures))

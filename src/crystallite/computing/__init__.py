@@ -3,6 +3,7 @@
 It knows nothing of crystals and networks. Imports errors, extras and files.
 
 - compiled: `compiled`, the decorator of all compiled loops, and their cache
+- sorting: `ascending`, for compiled loops
 - progress: `progress_bar`
 - threads: `own_threads`, compiled loops over blocks on as many threads as PyTorch is set to use
 - buffers: working arrays used again from step to step

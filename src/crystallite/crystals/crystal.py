@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..computing.compiled import compiled
 from ..errors import CrystalError
 from .elements import PROPERTIES, feature_table, symbols
 from .overlaps import distance_below
@@ -136,28 +137,47 @@ def check_crystal(crystal: Crystal, source: str) -> None:
         raise CrystalError(source, f"more than {MAX_ATOMS:,} atoms")
     if crystal.lattice.shape != (3, 3) or crystal.frac_coords.shape != (n_atoms, 3):
         raise CrystalError(source, "lattice must be 3 x 3 and every atom needs three coordinates")
-    if crystal.numbers.min() < 1 or crystal.numbers.max() > MAX_ATOMIC_NUMBER:
+    coordinates = np.array(crystal.frac_coords, np.float64, order="C")
+    lowest, highest, is_finite = _looked_over(np.array(crystal.numbers, np.int64), coordinates)
+    if lowest < 1 or highest > MAX_ATOMIC_NUMBER:
         raise CrystalError(
             source, f"an element is outside the table, atomic numbers 1 to {MAX_ATOMIC_NUMBER}"
         )
     a, b, c = crystal.lattice.tolist()
     lengths = hypot(*a), hypot(*b), hypot(*c)
-    if not (isfinite(sum(lengths)) and np.isfinite(crystal.frac_coords).all()):
+    if not (isfinite(sum(lengths)) and is_finite):
         raise CrystalError(source, "lattice or coordinates are not finite numbers")
     if max(lengths) > MAX_EDGE:
         raise CrystalError(
             source, f"the unit cell is impossible: an edge of {max(lengths):.3g} Å (at most {MAX_EDGE:,.0f})"
         )
-    volume = crystal.volume
-    if volume < 1e-3 * max(prod(lengths), 1.0):
-        raise CrystalError(source, f"the cell has no volume ({volume:.2g} Å³)")
+    volume, box = _volume(a, b, c), prod(lengths)
+    if volume < 1e-3 * max(box, 1.0):
+        raise CrystalError(source, f"the cell has no volume ({crystal.volume:.2g} Å³)")
     if volume < MIN_ATOM_VOLUME * n_atoms:
         raise CrystalError(source, f"{n_atoms:,} atoms do not fit into {volume:.2g} Å³")
-    if volume < MAX_SKEW * prod(lengths) and _n_images(crystal) > MAX_IMAGES:
+    if volume < MAX_SKEW * box and _n_images(crystal) > MAX_IMAGES:
         raise CrystalError(source, "the cell is too skewed to find neighbours in; reduce it first (Niggli)")
     distance = distance_below(MIN_DISTANCE, crystal.lattice, crystal.frac_coords)
     if distance < MIN_DISTANCE:
         raise OverlapError(source, f"two atoms are {distance:.3f} Å apart; they overlap or share one site")
+
+
+@compiled
+def _looked_over(numbers, frac_coords):  # type: ignore[no-untyped-def]
+    """The lowest and the highest atomic number, and whether all coordinates are finite."""
+    lowest, highest, is_finite = numbers[0], numbers[0], True
+    for atom in range(len(numbers)):
+        lowest, highest = min(lowest, numbers[atom]), max(highest, numbers[atom])
+        for axis in range(3):
+            is_finite &= np.isfinite(frac_coords[atom, axis])
+    return lowest, highest, is_finite
+
+
+def _volume(a: list[float], b: list[float], c: list[float]) -> float:
+    """The volume in Å³ of the cell of three vectors; in plain numbers, as this runs for every crystal."""
+    x, y, z = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+    return abs(x * c[0] + y * c[1] + z * c[2])
 
 
 def _n_images(crystal: Crystal) -> float:

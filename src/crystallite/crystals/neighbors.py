@@ -2,7 +2,8 @@
 
 Cutting a shell of equally distant neighbours at the twelfth atom makes a graph depend on how a crystal is
 written down. Here the bonds tied with the last one share what is left of the neighbour count, so that the
-graph depends on the crystal alone. Cost: quadratic in the atoms of a cell, constant in its volume.
+graph depends on the crystal alone. Cost: grows with the atoms of a cell, and not with its volume: atoms of
+large cells are looked for in the bins around an atom alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from .crystal import Crystal, CrystalArrays
 from .overlaps import cell_heights
 
 _OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
+_NEXT_RADIUS = 1.02  # first look of the next atom, over the longest bond of those before
 _RADIUS_GROWTH = 1.3  # how much wider to look when too few neighbours were found
+_FEW_ATOMS = 64  # cells with fewer are not divided into bins
+_ROUNDING = 1e-6  # of a bin; far more than coordinates and reaches are rounded by
 _RUN = 32  # entries that are sorted by insertion before they are merged
 _RADIUS_MARGIN = 2.2  # first look: the sphere that holds this many times the neighbours at mean density
 
@@ -72,23 +76,33 @@ def _find(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Fill the fields of Bonds from atom `done` on, as far as there is room; return the atoms done.
 
-    wrapped: (atoms, 3) fractional coordinates in [0, 1). Looks no further than `cutoff`, which may be
+    wrapped: (atoms, 3) fractional coordinates in [0, 1]. Looks no further than `cutoff`, which may be
     infinite; with a tolerance of -inf no bonds are tied.
     """
     tolerance *= _OFF_GRID
     near, spare = np.empty(64 + 8 * n_neighbors, np.int32), np.empty(64 + 8 * n_neighbors, np.int32)
     near_distances, spare_distances = np.empty(len(near), np.float64), np.empty(len(near), np.float64)
-    heights = np.empty(3, np.float64)
+    heights, n_bins = np.empty(3, np.float64), np.empty(3, np.int64)
     for crystal in range(len(lattices)):
         lattice, start, stop = lattices[crystal], atom_offsets[crystal], atom_offsets[crystal + 1]
+        if stop <= done:
+            continue
         volume_of_neighbors = _RADIUS_MARGIN * n_neighbors * cell_heights(lattice, heights) / (stop - start)
         first_radius = (volume_of_neighbors * 0.75 / np.pi) ** (1.0 / 3.0)
+        members, starts = _binned(first_radius, heights, wrapped, start, stop, n_bins)
+        candidates, longest = np.empty(stop - start, np.int64), 0.0
         for atom in range(max(start, done), stop):
             radius = min(first_radius, cutoff)
+            if longest > 0.0:
+                radius = min(radius, _NEXT_RADIUS * longest)
             while True:
-                count = _atoms_within(
-                    radius, lattice, heights, wrapped, start, stop, atom, near, near_distances
+                n_candidates = _candidates(
+                    radius, heights, wrapped[atom], n_bins, members, starts, candidates
                 )
+                count = _atoms_within(
+                    radius, lattice, heights, wrapped, start, atom, candidates, n_candidates,
+                    near, near_distances,
+                )  # fmt: skip
                 if count > len(near):
                     near, near_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
                     spare, spare_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
@@ -99,36 +113,115 @@ def _find(  # type: ignore[no-untyped-def]
                         near[missing], near_distances[missing] = 0, cutoff + 1.0
                     last = near_distances[n_neighbors - 1]
                     if last + tolerance < radius:
+                        longest = max(longest, last + max(tolerance, 0.0))
                         break
                 radius = min(radius * _RADIUS_GROWTH, cutoff)
-            n_bonds = n_neighbors
-            while n_bonds < count and near_distances[n_bonds] <= last + tolerance:
-                n_bonds += 1
-            first = offsets[atom]
-            if first + n_bonds > len(neighbors):
+            if not _add_bonds(
+                atom,
+                near,
+                near_distances,
+                count,
+                n_neighbors,
+                tolerance,
+                offsets,
+                neighbors,
+                distances,
+                weights,
+            ):
                 return atom
-            offsets[atom + 1] = first + n_bonds
-            n_sure = 0
-            for k in range(n_bonds):
-                neighbors[first + k], distances[first + k] = near[k], near_distances[k]
-                n_sure += near_distances[k] < last - tolerance
-            for k in range(n_bonds):
-                weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
     return len(wrapped)
+
+
+@compiled
+def _add_bonds(  # type: ignore[no-untyped-def]
+    atom, near, near_distances, count, n_neighbors, tolerance, offsets, neighbors, distances, weights
+):
+    """Add the nearest of `count` sorted neighbours of an atom to its bonds, those tied with the last as well.
+
+    Returns whether there is room for them.
+    """
+    last = near_distances[n_neighbors - 1]
+    n_bonds = n_neighbors
+    while n_bonds < count and near_distances[n_bonds] <= last + tolerance:
+        n_bonds += 1
+    first = offsets[atom]
+    if first + n_bonds > len(neighbors):
+        return False
+    offsets[atom + 1] = first + n_bonds
+    n_sure = 0
+    for k in range(n_bonds):
+        neighbors[first + k], distances[first + k] = near[k], near_distances[k]
+        n_sure += near_distances[k] < last - tolerance
+    for k in range(n_bonds):
+        weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
+    return True
+
+
+@compiled
+def _binned(width, heights, wrapped, start, stop, n_bins):  # type: ignore[no-untyped-def]
+    """Sort the atoms start to stop into bins, `width` Å or wider, that divide the cell along its axes.
+
+    Fills `n_bins` (3,). Returns the atoms bin after bin, and the slot at which each bin starts.
+    """
+    for axis in range(3):
+        n_bins[axis] = max(1, int(heights[axis] / width)) if stop - start > _FEW_ATOMS else 1
+    starts = np.zeros(n_bins[0] * n_bins[1] * n_bins[2] + 1, np.int64)
+    members, bin_of = np.empty(stop - start, np.int64), np.zeros(stop - start, np.int64)
+    for slot in range(len(members)):
+        for axis in range(3):
+            place = min(int(wrapped[start + slot, axis] * n_bins[axis]), n_bins[axis] - 1)
+            bin_of[slot] = bin_of[slot] * n_bins[axis] + place
+        starts[bin_of[slot]] += 1
+    for place in range(1, len(starts)):
+        starts[place] += starts[place - 1]  # so far where a bin ends
+    for slot in range(len(members) - 1, -1, -1):
+        starts[bin_of[slot]] -= 1
+        members[starts[bin_of[slot]]] = start + slot
+    return members, starts
+
+
+@compiled
+def _candidates(  # type: ignore[no-untyped-def]
+    radius, heights, position, n_bins, members, starts, candidates
+):
+    """Fill in the atoms of all bins within `radius` of a position (3,); return their number."""
+    first_a, end_a = _bins_within(radius / heights[0], position[0], n_bins[0])
+    first_b, end_b = _bins_within(radius / heights[1], position[1], n_bins[1])
+    first_c, end_c = _bins_within(radius / heights[2], position[2], n_bins[2])
+    count = 0
+    for bin_a in range(first_a, end_a):
+        for bin_b in range(first_b, end_b):
+            row = (bin_a % n_bins[0] * n_bins[1] + bin_b % n_bins[1]) * n_bins[2]
+            for bin_c in range(first_c, end_c):
+                place = row + bin_c % n_bins[2]
+                for slot in range(starts[place], starts[place + 1]):
+                    candidates[count] = members[slot]
+                    count += 1
+    return count
+
+
+@compiled
+def _bins_within(reach, position, n_bins):  # type: ignore[no-untyped-def]
+    """The first and the end of the bins along an axis within `reach` of `position`, each once, unwrapped."""
+    first = int(np.floor((position - reach) * n_bins - _ROUNDING))
+    last = int(np.floor((position + reach) * n_bins + _ROUNDING))
+    return first, min(last + 1, first + n_bins)
 
 
 @compiled(fastmath={"contract"})
 def _atoms_within(  # type: ignore[no-untyped-def]
-    radius, lattice, heights, wrapped, start, stop, atom, near, near_distances
+    radius, lattice, heights, wrapped, start, atom, candidates, n_candidates, near, near_distances
 ):
-    """Collect (unsorted) all images of atoms start to stop within `radius` of `atom`, itself left out.
+    """Collect (unsorted) all images of the candidates within `radius` of `atom`, itself left out.
 
-    Returns their number; those for which the two buffers have no room are counted only.
+    start: the first atom of the crystal. Returns their number; those for which the two buffers have no room
+    are counted only.
     """
     count = 0
     reach_a, reach_b, reach_c = radius / heights[0], radius / heights[1], radius / heights[2]
     square = radius * radius
-    for other in range(start, stop):
+    for candidate in range(n_candidates):
+        other = candidates[candidate]
         delta_a = wrapped[other, 0] - wrapped[atom, 0]
         delta_b = wrapped[other, 1] - wrapped[atom, 1]
         delta_c = wrapped[other, 2] - wrapped[atom, 2]
@@ -156,10 +249,16 @@ def _atoms_within(  # type: ignore[no-untyped-def]
 
 @compiled
 def _sort_by_distance(near, near_distances, spare, spare_distances, count):  # type: ignore[no-untyped-def]
-    """Sort the first `count` entries by distance, equal ones as they come: a merge sort of sorted runs."""
+    """Sort the first `count` entries by distance, then by atom, images of one atom as they come.
+
+    A merge sort of sorted runs.
+    """
     for position in range(1, count):
         atom, distance, slot = near[position], near_distances[position], position
-        while slot % _RUN > 0 and near_distances[slot - 1] > distance:
+        while slot % _RUN > 0 and (
+            near_distances[slot - 1] > distance
+            or (near_distances[slot - 1] == distance and near[slot - 1] > atom)
+        ):
             near[slot], near_distances[slot] = near[slot - 1], near_distances[slot - 1]
             slot -= 1
         near[slot], near_distances[slot] = atom, distance
@@ -171,7 +270,13 @@ def _sort_by_distance(near, near_distances, spare, spare_distances, count):  # t
             left, middle = begin, min(begin + width, count)
             right, end = middle, min(begin + 2 * width, count)
             for slot in range(begin, end):
-                if right == end or (left < middle and spare_distances[left] <= spare_distances[right]):
+                if right == end or (
+                    left < middle
+                    and (
+                        spare_distances[left] < spare_distances[right]
+                        or (spare_distances[left] == spare_distances[right] and spare[left] <= spare[right])
+                    )
+                ):
                     near[slot], near_distances[slot] = spare[left], spare_distances[left]
                     left += 1
                 else:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..computing.compiled import compiled
+from ..computing.sorting import ascending
 
 
 def distance_below(limit: float, lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]) -> float:
@@ -13,9 +14,8 @@ def distance_below(limit: float, lattice: NDArray[np.float64], frac_coords: NDAr
 
     lattice: (3, 3), rows in Å. frac_coords: (n, 3). Cost: that of sorting, but for crowded cells.
     """
-    wrapped = np.ascontiguousarray(frac_coords - np.floor(frac_coords))
-    orders = np.argsort(wrapped, axis=0)
-    return float(_distance_below(float(limit), np.array(lattice), wrapped, orders, np.empty(3)))
+    cell, coordinates = np.array(lattice, np.float64), np.array(frac_coords, np.float64, order="C")
+    return float(_distance_below(float(limit), cell, coordinates))
 
 
 @compiled
@@ -33,18 +33,25 @@ def cell_heights(lattice, heights):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _distance_below(limit, lattice, wrapped, orders, heights):  # type: ignore[no-untyped-def]
+def _distance_below(limit, lattice, wrapped):  # type: ignore[no-untyped-def]
     """The first distance below `limit` along the axis that spreads the atoms best; infinity if there is none.
 
-    orders: (n, 3), the atoms in the order of each of their coordinates.
+    wrapped: (n, 3) fractional coordinates, which are moved into the cell.
     """
     n_atoms = len(wrapped)
+    heights, orders = np.empty(3, np.float64), np.empty((3, n_atoms), np.int32)
     cell_heights(lattice, heights)
+    scratch, coordinates = np.empty(n_atoms, np.int32), np.empty(n_atoms, np.float64)
+    for k in range(3):
+        for atom in range(n_atoms):
+            wrapped[atom, k] -= np.floor(wrapped[atom, k])
+            coordinates[atom] = wrapped[atom, k]
+        ascending(coordinates.view(np.uint64), 0, n_atoms, orders[k], scratch)  # the bits of positive numbers
     axis, most = 0, -1
     for k in range(3):
         slabs, last = 0, -1.0
         for position in range(n_atoms):
-            slab = np.floor(wrapped[orders[position, k], k] * heights[k] / limit)
+            slab = np.floor(wrapped[orders[k, position], k] * heights[k] / limit)
             slabs += slab != last
             last = slab
         if slabs > most:
@@ -52,9 +59,9 @@ def _distance_below(limit, lattice, wrapped, orders, heights):  # type: ignore[n
     b_axis, c_axis = (axis + 1) % 3, (axis + 2) % 3
     reach_b, reach_c = limit / heights[b_axis], limit / heights[c_axis]
     for position in range(n_atoms):
-        atom, slot, image = orders[position, axis], position, 0
+        atom, slot, image = orders[axis, position], position, 0
         while True:
-            other = orders[slot, axis]
+            other = orders[axis, slot]
             a = wrapped[other, axis] - wrapped[atom, axis] + image
             if a * heights[axis] > limit:
                 break

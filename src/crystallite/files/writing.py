@@ -40,13 +40,16 @@ def irregular(path: str | Path) -> str:
 
     Reading another kind of file could wait for ever.
     """
+    return not_regular(path) or ("" if os.access(path, os.R_OK) else os.strerror(errno.EACCES))
+
+
+def not_regular(path: str | Path) -> str:
+    """Return why `path` is no regular file, nor a link to one; "" if it is, and may be opened."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 (runs for every CIF)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         return getattr(error, "strerror", None) or str(error)
-    if not stat.S_ISREG(mode):
-        return f"{_kind(mode)}, not a regular file"
-    return "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+    return "" if stat.S_ISREG(mode) else f"{_kind(mode)}, not a regular file"
 
 
 def refuse_unreadable(path: str | Path) -> None:

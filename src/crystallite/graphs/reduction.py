@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..computing.compiled import compiled
+from ..computing.sorting import ascending
 from ..crystals.neighbors import Bonds
 
 
@@ -181,31 +182,6 @@ def _merge(  # type: ignore[no-untyped-def]
             edge_distances[n_edges - 1] = moment / weight
             edge_weights[n_edges - 1] = weight / multiplicities[node]
     return n_edges
-
-
-@compiled
-def ascending(keys, start, stop, order, scratch):  # type: ignore[no-untyped-def]
-    """Fill `order` with the positions start to stop, from the smallest key to the largest.
-
-    A merge sort: equal keys stay in their order.
-    """
-    for position in range(start, stop):
-        order[position] = position
-    width = 1
-    while width < stop - start:
-        for begin in range(start, stop, 2 * width):
-            left, middle = begin, min(begin + width, stop)
-            right, end = middle, min(begin + 2 * width, stop)
-            for slot in range(begin, end):
-                if right == end or (left < middle and keys[order[left]] <= keys[order[right]]):
-                    scratch[slot] = order[left]
-                    left += 1
-                else:
-                    scratch[slot] = order[right]
-                    right += 1
-        for position in range(start, stop):
-            order[position] = scratch[position]
-        width *= 2
 
 
 @compiled

@@ -21,13 +21,14 @@ Where this differs from pymatgen on purpose:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CrystalError
-from ...files.writing import irregular
+from ...files.writing import not_regular
 from ..crystal import MAX_ATOMS, Crystal, OverlapError, check_crystal
 from ..notices import CrystalNotice, notify
 from .blocks import Block, UnreadableError
@@ -39,6 +40,8 @@ from .symmetry import find_group
 from .text import read_blocks
 
 MAX_BYTES = 100_000_000  # of a file; those of proteins have a tenth of this
+_CHUNK = 1 << 14  # bytes read at once: most CIFs are smaller
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # on Windows alone there is another way to read
 
 __all__ = ["parse_cif", "parse_cifs", "read_cif", "read_cifs"]
 
@@ -108,12 +111,11 @@ def parse_cifs(text: str, source: str) -> list[tuple[str, Crystal | CrystalError
 
 
 def _text(path: str) -> str:
-    reason = irregular(path)
+    reason = not_regular(path)
     if reason:
         raise CrystalError(path, f"cannot read the file: {reason}")
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (Path.open is slower, and this runs for every file)
-            data = file.read(MAX_BYTES + 1)
+        data = _bytes(path)
     except OSError as error:
         raise CrystalError(path, f"cannot read the file: {error.strerror or error}") from None
     if len(data) > MAX_BYTES:
@@ -124,6 +126,20 @@ def _text(path: str) -> str:
         return data.decode("latin-1")
 
 
+def _bytes(path: str) -> bytes:
+    """The bytes of a file, more than MAX_BYTES if it has more; in few calls: it runs for every file."""
+    descriptor = os.open(path, _READ)
+    try:
+        chunks = [os.read(descriptor, _CHUNK)]
+        room = MAX_BYTES - len(chunks[0])
+        while chunks[-1] and room >= 0:
+            chunks.append(os.read(descriptor, _CHUNK))
+            room -= len(chunks[-1])
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)
+
+
 def _structure_blocks(text: str, source: str) -> tuple[list[Block], str]:
     """The data blocks with a cell and atoms, and why gemmi refuses the text ("" if it does not)."""
     try:
@@ -131,7 +147,7 @@ def _structure_blocks(text: str, source: str) -> tuple[list[Block], str]:
     except UnreadableError as problem:
         raise CrystalError(source, str(problem)) from None
     with_atoms = [block for block in blocks if FRACTIONAL_TAGS[0] in block or CARTESIAN_TAGS[0] in block]
-    found = [block for block in with_atoms if any(tag in block for tag in LENGTH_TAGS)]
+    found = [block for block in with_atoms if not block.isdisjoint(LENGTH_TAGS)]
     if not found:
         missing = "no unit cell" if with_atoms else "no atoms (no loop of _atom_site_fract_x)"
         raise CrystalError(source, reason or missing)

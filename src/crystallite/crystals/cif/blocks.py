@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gemmi import cif
 
 _LONGEST = 300  # characters of a reason; what it quotes may be a megabyte
 UNKNOWN = {"?", ".", ""}
+_NONE: list[str] = []
 _SPELLINGS = str.maketrans({".": "_", "-": "_", "[": None, "]": None})
 _DECISIVE = re.compile(
     "_(cell_(length|angle|modulation)|symmetry|space_group|magnetic_space_group"
@@ -35,6 +36,13 @@ class Loop(Protocol):
 
     @property
     def values(self) -> list[str]: ...
+
+
+class Rows(NamedTuple):
+    """A loop as lists."""
+
+    tags: list[str]
+    values: list[str]
 
 
 @lru_cache(maxsize=8192)
@@ -82,8 +90,15 @@ class Block:
     def __contains__(self, tag: str) -> bool:
         return tag in self._single or tag in self._loops
 
+    def isdisjoint(self, tags: Iterable[str]) -> bool:
+        """Return whether the block has none of the tags."""
+        return self._single.keys().isdisjoint(tags) and self._loops.keys().isdisjoint(tags)
+
     def value(self, tag: str) -> str:
         """Return the one raw value of a tag, "?" if there is none; two different ones are an error."""
+        found = self._single.get(tag, _NONE)
+        if len(found) == 1 and found[0] not in UNKNOWN and tag not in self._loops:
+            return found[0]
         known = self.values(tag)
         if len(known) > 1 and len(set(known)) > 1:
             raise UnreadableError(f"not a valid CIF: duplicate tag {tag} ({' and '.join(known[:2])})")
@@ -91,7 +106,7 @@ class Block:
 
     def values(self, tag: str) -> list[str]:
         """Return the known raw values of a tag, in a loop or alone."""
-        found = self._single.get(tag, [])
+        found = self._single.get(tag, _NONE)
         if tag in self._loops:
             loop, column = self._loops[tag]
             found = found + loop.values[column :: len(loop.tags)]
@@ -99,7 +114,7 @@ class Block:
 
     def texts(self, tag: str) -> list[str]:
         """Return the known values of a tag without quotes, in one line each."""
-        return [" ".join(unquoted(value).split()) for value in self.values(tag)]
+        return texts(self.values(tag))
 
     def columns(self, tag: str) -> dict[str, list[str]]:
         """Return the raw columns of the loop that has `tag`, by tag; empty if there is none.
@@ -108,12 +123,17 @@ class Block:
         """
         if tag in self._loops:
             loop, _ = self._loops[tag]
-            values, width = loop.values, len(loop.tags)
-            return {normalized(name): values[column::width] for column, name in enumerate(loop.tags)}
+            tags, values = loop.tags, loop.values
+            return {normalized(name): values[column :: len(tags)] for column, name in enumerate(tags)}
         if tag in self._single:
             category = tag[: tag.index("_", tag.index("_", 1) + 1)]  # _atom_site of _atom_site_fract_x
             return {name: values[:1] for name, values in self._single.items() if name.startswith(category)}
         return {}
+
+
+def texts(values: Iterable[str]) -> list[str]:
+    """Return raw values without their quotes, in one line each."""
+    return [" ".join(unquoted(value).split()) for value in values]
 
 
 def unquoted(value: str) -> str:
@@ -126,6 +146,10 @@ def unquoted(value: str) -> str:
 
 def number(text: str, what: str) -> float:
     """The number in a CIF value such as 0.25, '0.25' or 0.2503(4)."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
     try:
         return float(text.strip("'\"").partition("(")[0])
     except ValueError:

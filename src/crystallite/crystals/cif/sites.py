@@ -60,20 +60,27 @@ def read_sites(
     names = symbols if labels is None else labels
     if names is None:
         raise UnreadableError("the atoms have neither _atom_site_type_symbol nor _atom_site_label")
-    pairs = zip(symbols or ["?"] * len(names), names, strict=True)
-    numbers = np.array(
-        [
-            atomic_number(name, is_label=True, formula=formula)
-            if symbol in UNKNOWN
-            else atomic_number(symbol, is_label=False, formula=formula)
-            for symbol, name in pairs
-        ],
-        np.uint8,
-    )
+    numbers = np.array(_atomic_numbers(symbols or ["?"] * len(names), names, formula), np.uint8)
     coordinates = _coordinates(columns, tags, names)
     if tags is CARTESIAN_TAGS:
         coordinates = _fractional(block, coordinates, lattice)
     return numbers, coordinates
+
+
+def _atomic_numbers(symbols: list[str], names: list[str], formula: frozenset[str]) -> list[int]:
+    """The atomic number of each site, from its symbol, or from its name where the symbol is unknown."""
+    if UNKNOWN.isdisjoint(symbols):
+        known = {
+            symbol: atomic_number(symbol, is_label=False, formula=formula)
+            for symbol in dict.fromkeys(symbols)
+        }
+        return [known[symbol] for symbol in symbols]
+    return [
+        atomic_number(name, is_label=True, formula=formula)
+        if symbol in UNKNOWN
+        else atomic_number(symbol, is_label=False, formula=formula)
+        for symbol, name in zip(symbols, names, strict=True)
+    ]
 
 
 def _coordinates(

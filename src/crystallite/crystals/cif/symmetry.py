@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import Block, UnreadableError
+from .blocks import Block, UnreadableError, texts
 from .groups import Said, settings
 from .operations import Group, group_number, listed_group
 
@@ -53,9 +53,9 @@ def find_group(block: Block, lattice: NDArray[np.float64]) -> tuple[Group, str]:
     """
     symmetry = [tag for tag in block.tags if tag.startswith(("_sym", "_spa", "_mag"))]
     _refuse_modulated(block, symmetry)
-    said = _said(block, symmetry)
+    said = _said(tuple([(tag, *block.values(tag)) for tag in symmetry if _part_of_said(tag)]))
     for tag in _OPERATION_TAGS:
-        listed = tuple(block.values(tag))
+        listed = tuple(block.values(tag)) if tag in block else ()
         if listed:
             centerings = tuple(block.values(_CENTERING_TAG))
             group, difference = _listed(listed, centerings, said)
@@ -98,16 +98,15 @@ def _listed(listed: tuple[str, ...], centerings: tuple[str, ...], said: Said) ->
     return group, f"named {said} with {min(counts)} operations, but {len(group)}{of} listed"
 
 
-def _said(block: Block, tags: list[str]) -> Said:
-    """What the block says about its group in words and numbers."""
+@lru_cache(maxsize=2048)
+def _said(rows: tuple[tuple[str, ...], ...]) -> Said:
+    """What a block says about its group in words and numbers, from such tags, each with its raw values."""
     found: dict[str, dict[str, None]] = {part: {} for part in _SAID}
-    for tag in tags:
-        part = _part_of_said(tag)
-        if part:
-            found[part] |= dict.fromkeys(block.texts(tag))
+    for tag, *values in rows:
+        found[_part_of_said(tag)] |= dict.fromkeys(texts(values))
     references = found.pop("references")  # not the setting of the file, if it says that too
     found["names"] = found["names"] or references
-    return Said(**{part: tuple(texts)[:_MOST_SAID] for part, texts in found.items()})
+    return Said(**{part: tuple(said)[:_MOST_SAID] for part, said in found.items()})
 
 
 @lru_cache(maxsize=4096)
@@ -117,7 +116,7 @@ def _part_of_said(tag: str) -> str:
 
 def _refuse_modulated(block: Block, tags: list[str]) -> None:
     """Raise UnreadableError for a structure in superspace."""
-    for tag in (*_MODULATED_TAGS, *(tag for tag in tags if "_ssg_" in tag)):
+    for tag in (*_MODULATED_TAGS, *[tag for tag in tags if "_ssg_" in tag]):
         if tag in block and any(value != "0" for value in block.values(tag)):
             raise UnreadableError(
                 f"a modulated structure ({tag}): its cell does not repeat in three dimensions"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from gemmi import cif
 
-from .blocks import Block, UnreadableError, normalized
+from .blocks import Block, Rows, UnreadableError, normalized
+from .plain import read_plain
 
 _FIELD = r"^;(?s:.*?)(?:^;|\Z)|\#.*"
 _QUOTED = r"'[^'\n]*+(?:'(?!\s|\Z)[^'\n]*+)*+'(?=\s|\Z)"
@@ -41,8 +42,11 @@ def read_blocks(text: str) -> tuple[list[Block], str]:
         raise UnreadableError("the file is empty")
     if "\0" in text:
         raise UnreadableError("not a text file in UTF-8; save it as UTF-8")
+    plain = read_plain(text)
+    if plain is not None:
+        return [plain], ""
     try:
-        return [_of_gemmi(block) for block in cif.read_string(text, 0)], ""
+        return [of_gemmi(block) for block in cif.read_string(text, 0)], ""
     except (ValueError, RuntimeError) as error:
         reason = _syntax_reason(error)
     blocks = _read_word_by_word(text.replace("\x1a", " "), reason)  # the end of DOS files
@@ -52,7 +56,8 @@ def read_blocks(text: str) -> tuple[list[Block], str]:
     return blocks, reason
 
 
-def _of_gemmi(found: Any) -> Block:
+def of_gemmi(found: Any) -> Block:
+    """Return the block of one of gemmi's: raw values, in its order."""
     block = Block(found.name)
     for item in found:
         pair = item.pair
@@ -68,18 +73,13 @@ def _syntax_reason(error: Exception) -> str:
     return f"not a valid CIF, line {found[1]}: {found[2]}" if found else f"not a valid CIF: {error}"
 
 
-class _Loop(NamedTuple):
-    tags: list[str]
-    values: list[str]
-
-
 def _read_word_by_word(text: str, reason: str) -> list[Block]:
     """Read a text that breaks the rules; tags of which something is missing get the fault `reason`.
 
     Words that follow a value on its line belong to it, others that have no tag are passed over.
     """
     blocks: list[Block] = []
-    loop: _Loop | None = None
+    loop: Rows | None = None
     tag, value = "", ""
     for word, is_plain, same_line in _words(text):
         lowered = word[:7].lower() if is_plain else ""
@@ -93,7 +93,7 @@ def _read_word_by_word(text: str, reason: str) -> list[Block]:
         elif not blocks:
             continue
         elif lowered.startswith("loop_"):
-            loop = _Loop([], [])
+            loop = Rows([], [])
         elif in_header and loop is not None:
             loop.tags.append(word)
         elif lowered.startswith("_"):
@@ -113,7 +113,7 @@ def _read_word_by_word(text: str, reason: str) -> list[Block]:
     return blocks
 
 
-def _finish(block: Block, loop: _Loop | None, tag: str, value: str, reason: str) -> None:
+def _finish(block: Block, loop: Rows | None, tag: str, value: str, reason: str) -> None:
     """Add the loop or the value that has come to its end."""
     if loop is not None and loop.tags:
         block.add_loop(loop)
@@ -126,7 +126,7 @@ def _finish(block: Block, loop: _Loop | None, tag: str, value: str, reason: str)
             block.add_fault(tag, reason)
 
 
-def _is_cut_at_header(loop: _Loop) -> bool:
+def _is_cut_at_header(loop: Rows) -> bool:
     """Whether the last tag of a loop that has no values yet is of another category: a value of its own."""
     first, last = loop.tags[:1], loop.tags[1:][-1:]
     return not loop.values and bool(last) and re.split("[_.]", first[0])[1] != re.split("[_.]", last[0])[1]

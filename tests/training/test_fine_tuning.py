@@ -14,7 +14,7 @@ from training_runs import ENERGY, after_step, assert_same_run, energies, one_thr
 
 from crystallite import load_model
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import read_model, read_tensors
+from crystallite.models.checkpoint import read_model, read_arrays
 from crystallite.models.predictor import read_any_model
 from crystallite.runs.folder import RunConfig
 from crystallite.training.preparation import prepare
@@ -155,7 +155,7 @@ def train_without_shape(data, out, target=ENERGY, **settings):
 
 def parameters(folder, name="best"):
     """Weights of a run without running statistics, by name."""
-    tensors, _ = read_tensors(folder / f"{name}.safetensors")
+    tensors, _ = read_arrays(folder / f"{name}.safetensors")
     return {
         key.removeprefix("network."): tensor
         for key, tensor in tensors.items()

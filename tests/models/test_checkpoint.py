@@ -20,8 +20,8 @@ from crystallite.errors import CrystalliteError
 from crystallite.graphs.packed import PackedGraphs, build_graphs
 from crystallite.models.checkpoint import (
     TrainedModel,
-    read_model,
     read_arrays,
+    read_model,
     same_arrays,
     save_model,
     write_arrays,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN
-from networks import furthest, outputs, predictions, random_network, training_step
+from networks import furthest, predictions, random_network, training_step
 from numba import njit
 
 from crystallite.computing.threads import for_ranges, own_threads

@@ -73,7 +73,7 @@ class TrainedModel:
 
         Its tensors lie in the memory of `weights`, as long as it is not moved or converted.
         """
-        needed("torch", "this", "crystallite[train]")
+        needed("torch", "a network in PyTorch", "crystallite[train]")
         from .torch_networks import network_of
 
         return network_of(self.config, self.weights)
@@ -148,7 +148,8 @@ def read_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, An
 
 
 _DAMAGED = (
-    SafetensorError, ValueError, TypeError, AttributeError, OSError, RecursionError, MemoryError, OverflowError,
+    SafetensorError, ValueError, TypeError, AttributeError, OSError, RecursionError, MemoryError,
+    OverflowError,
 )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ..errors import CrystalliteError
 from ..graphs.packed import GraphBatch, Indices, PackedGraphs, gather_batch
 from ..network.evaluation import EvaluationNetwork
+from ..network.weights import Weights
+from ..settings.config import ModelConfig
 from .checkpoint import TrainedModel
 
 if TYPE_CHECKING:
@@ -29,10 +31,8 @@ def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices
     from .torch_networks import evaluated, is_single_on_cpu, weights_of
 
     if is_single_on_cpu(network):
-        evaluate = EvaluationNetwork(network.config, weights_of(network)).outputs
-    else:
-        evaluate = evaluated(network)
-    return _of_batches(evaluate, network.config.n_outputs, graphs, rows)
+        return _evaluated(network.config, weights_of(network), graphs, rows)
+    return _of_batches(evaluated(network), network.config.n_outputs, graphs, rows)
 
 
 def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float64]:
@@ -46,9 +46,7 @@ def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.
             "contributions of atoms need a model with readout = per-atom and without log10"
         )
     rows, network = np.arange(graphs.n_crystals), EvaluationNetwork(model.config, model.weights)
-    parts = [
-        network.contributions(gather_batch(graphs, rows[batch])) for batch in _batches(graphs, rows)
-    ]
+    parts = [network.contributions(gather_batch(graphs, rows[batch])) for batch in _batches(graphs, rows)]
     return model.targets.from_outputs(np.concatenate(parts))
 
 
@@ -58,11 +56,15 @@ def predict_graphs(
     """Return (rows, targets) predictions in the targets' units, of all crystals unless `rows` are given."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
     if model.device == "cpu":
-        evaluate = EvaluationNetwork(model.config, model.weights).outputs
-        outputs = _of_batches(evaluate, model.config.n_outputs, graphs, rows)
+        outputs = _evaluated(model.config, model.weights, graphs, rows)
     else:
         outputs = network_outputs(model.network.to(model.device), graphs, rows)
     return model.targets.from_outputs(outputs)
+
+
+def _evaluated(config: ModelConfig, weights: Weights, graphs: PackedGraphs, rows: Indices) -> Floats:
+    """Return (rows, outputs) on the CPU."""
+    return _of_batches(EvaluationNetwork(config, weights).outputs, config.n_outputs, graphs, rows)
 
 
 def _of_batches(

@@ -1,4 +1,4 @@
-"""A model's network in PyTorch: for training, and for predictions on a GPU. Only this file of models needs it."""
+"""A model's network in PyTorch: to train it further, and for predictions on a GPU."""
 
 from __future__ import annotations
 

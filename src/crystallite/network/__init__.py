@@ -1,7 +1,7 @@
 """Network: from a batch of graphs to predictions, with gradients.
 
-It knows nothing of files and datasets. Imports graphs, settings, computing and what is below them. Evaluation on
-the CPU (evaluation, evaluation_kernels, weights, targets) imports no PyTorch.
+It knows nothing of files and datasets. Imports graphs, settings, computing and what is below them. What
+predictions on the CPU need (evaluation, its loops, weights, targets) imports no PyTorch.
 
 - evaluation: `EvaluationNetwork`; the forward pass of predictions, by the loops of evaluation_kernels
 - weights: `weight_shapes`, `checked_weights`; names and shapes of a network's arrays

@@ -1,7 +1,7 @@
 """The layers of a network, each from the vectors of nodes and the states of edges to the next ones.
 
 Each computes in plain tensor operations (any device, any precision), and all but `plain` in fused operations
-where a batch has `bonds`: in training on the CPU in float32. Evaluation there has loops of its own (`evaluation`).
+where a batch has `bonds`: in training on the CPU in float32. Evaluation there is that of `evaluation`.
 """
 
 from __future__ import annotations

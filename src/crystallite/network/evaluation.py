@@ -160,16 +160,19 @@ def _mapped(x: Floats, layer: tuple[Floats, Floats]) -> Floats:
 def _mean_over_atoms(nodes: Floats, batch: GraphBatch) -> Floats:
     """(nodes, channels) -> (crystals, channels): the mean over each crystal's atoms."""
     counts = np.add.reduceat(batch.multiplicities, batch.node_offsets[:-1])
-    sums: Floats = np.add.reduceat(nodes * batch.multiplicities[:, None], batch.node_offsets[:-1])
-    return sums / counts[:, None]
+    means: Floats = np.add.reduceat(nodes * batch.multiplicities[:, None], batch.node_offsets[:-1])
+    means /= counts[:, None]
+    return means
 
 
 def _softplus(x: Floats) -> Floats:
-    return np.logaddexp(x, np.float32(0))
+    y: Floats = np.logaddexp(x, np.float32(0))
+    return y
 
 
 def _silu(x: Floats) -> Floats:
-    return x / (1 + np.exp(-x))
+    y: Floats = x / (1 + np.exp(-x))
+    return y
 
 
 def _log_softmax(x: Floats) -> Floats:

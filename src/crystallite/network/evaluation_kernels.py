@@ -1,12 +1,13 @@
-"""Compiled loops of networks in evaluation, on the CPU in float32: all convolutions of a block of crystals at once.
+"""Compiled loops of networks in evaluation, on the CPU in float32: all convolutions of a block of crystals.
 
-A trained batch norm is an affine map, so that no layer looks beyond a crystal: a block of whole crystals passes
-through all layers while its arrays stay in the cache. Every number is a sum in an order of its own crystal
-alone, and so does not depend on the other crystals, on blocks or on threads.
+A trained batch norm is an affine map, so that no layer looks beyond a crystal: a block of whole crystals
+passes through all layers while its arrays stay in the cache. Every number is a sum in the order of its own
+crystal, and so depends neither on the other crystals nor on blocks and threads. For that reason products are
+loops too: a library's sums depend on the shape of a matrix.
 
 Each loop takes the first and the last of its blocks, the vectors of the nodes (nodes, F), which it replaces,
-the batch (blocks, edge_offsets, neighbors, distances, weights) and arrays of weights stacked over the layers L.
-Channels C = 2F are filter and core.
+the batch (blocks, edge_offsets, neighbors, distances, weights), the width of the Gaussians in Å and arrays of
+weights stacked over the layers L. Channels C = 2F are filter and core.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def gated_layers(  # type: ignore[no-untyped-def]
 ):
     """v <- softplus(v + scale sum_j w_ij sigmoid(y_filter) softplus(y_core) + shift) in each layer.
 
-    y = W_i v_i + W_j v_j + W_u u_ij + shift. node_weights: (L, F, 2C), W_i beside W_j; edge_weights: (L, centres,
-    C); shifts: (L, C); node_scales, node_shifts: (L, F). step: width of the Gaussians u_ij in Å.
+    y = W_i v_i + W_j v_j + W_u u_ij + shift. node_weights: (L, F, 2C), W_i beside W_j; edge_weights:
+    (L, centres, C); shifts: (L, C); node_scales, node_shifts: (L, F).
     """
     blocks, edge_offsets, neighbors, distances, weights = batch
     most_nodes, most_edges = _largest(begin, end, blocks, edge_offsets)
@@ -58,9 +59,7 @@ def gated_layers(  # type: ignore[no-untyped-def]
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
-        gaussians(
-            0, last_edge - first_edge, distances[first_edge:last_edge], step, n_centers, first, values
-        )
+        gaussians(0, last_edge - first_edge, distances[first_edge:last_edge], step, n_centers, first, values)
         for layer in range(len(node_weights)):
             edge_weight = edge_weights[layer]
             _node_products(nodes[start:stop], node_weights[layer], shifts[layer], products)
@@ -127,7 +126,7 @@ def edge_updating_layers(  # type: ignore[no-untyped-def]
     """v <- v + MLP(sum_j w_ij m_ij) and e <- e + D m_ij in each layer, m_ij = sigmoid(y_filter) silu(y_core).
 
     y = W_i v_i + W_j v_j + W_e e_ij + shift; states e (E) begin as silu(first_weight u_ij). first_weight:
-    (centres, E); node_weights: (L, F, 2C); edge_weights: (L, E, C); shifts: (L, C); updates: (L - 1, F, E), D.
+    (centres, E); node_weights: (L, F, 2C); edge_weights: (L, E, C); shifts: (L, C); updates: (L - 1, F, E).
     hidden_weights, output_weights: (L, F, F), the batch norm of the sums in the former; biases: (L, F).
     """
     blocks, edge_offsets, neighbors, distances, weights = batch

@@ -46,7 +46,7 @@ def checked_weights(weights: Weights, config: ModelConfig) -> Weights:
     checked: Weights = {}
     for name, shape in shapes.items():
         kind = np.int64 if name.endswith(_COUNT) else np.float32
-        array = np.array(weights[name], kind, order="C")
+        array: NDArray[Any] = np.array(weights[name], kind, order="C")
         if array.shape != shape:
             raise CrystalliteError(f"its weights {name} have the shape {array.shape}, not {shape}")
         if not np.isfinite(array).all() or (name.endswith("running_var") and (array < 0).any()):

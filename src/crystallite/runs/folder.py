@@ -44,7 +44,6 @@ from .names import SPLIT as SPLIT
 from .names import SUMMARY as SUMMARY
 
 
-
 @dataclass(frozen=True)
 class DataConfig(Settings):
     """What a run was trained on.

@@ -3,7 +3,7 @@
 It knows nothing of files and datasets. Imports graphs, settings, computing and what is below them. What
 predictions on the CPU need (evaluation, its loops, weights, targets) imports no PyTorch.
 
-- evaluation: `EvaluationNetwork`; the forward pass of predictions, by the loops of evaluation_kernels
+- evaluation, evaluation_kernels: `EvaluationNetwork`; the forward pass of predictions, and its loops
 - weights: `weight_shapes`, `checked_weights`; names and shapes of a network's arrays
 - model: `CrystalNetwork`; embedding, convolutions, pooling on weighted, reduced graphs
 - convolutions: its layers `GatedConvolution`, `PlainConvolution`, `EdgeUpdatingConvolution`

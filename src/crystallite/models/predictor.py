@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ..computing.devices import usable_device
 from ..crystals.crystal import Crystal, as_crystal
-from ..datasets.dataset import Dataset
 from ..errors import CrystalError, CrystalliteError
 from ..evaluation.calibration import Calibration
 from ..extras import needed
@@ -109,6 +108,8 @@ class Predictor:
         Raises:
             CrystalError: naming the first crystal that cannot be used.
         """
+        from ..datasets.dataset import Dataset
+
         if isinstance(crystals, Dataset):
             return build_graphs(crystals.arrays, self.model.graph, crystals.ids, workers=workers)
         items = [crystals] if _is_one(crystals) else list(crystals)

@@ -59,7 +59,7 @@ def gated_layers(  # type: ignore[no-untyped-def]
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
-        gaussians(0, last_edge - first_edge, distances[first_edge:last_edge], step, n_centers, first, values)
+        _expand(distances[first_edge:last_edge], step, n_centers, first, values)
         for layer in range(len(node_weights)):
             edge_weight = edge_weights[layer]
             _node_products(nodes[start:stop], node_weights[layer], shifts[layer], products)
@@ -97,9 +97,7 @@ def plain_layers(  # type: ignore[no-untyped-def]
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
-        gaussians(
-            0, last_edge - first_edge, distances[first_edge:last_edge], step, length - width, first, values
-        )
+        _expand(distances[first_edge:last_edge], step, length - width, first, values)
         for layer in range(len(biases)):
             sums[:] = _F0
             for node in range(start, stop):
@@ -140,9 +138,7 @@ def edge_updating_layers(  # type: ignore[no-untyped-def]
         start, stop = blocks[block], blocks[block + 1]
         first_edge, n_edges = edge_offsets[start], edge_offsets[stop] - edge_offsets[start]
         n_nodes = stop - start
-        gaussians(
-            0, n_edges, distances[first_edge : first_edge + n_edges], step, len(first_weight), first, values
-        )
+        _expand(distances[first_edge : first_edge + n_edges], step, len(first_weight), first, values)
         _first_states(n_edges, first, values, first_weight, states)
         for layer in range(len(shifts)):
             _node_products(nodes[start:stop], node_weights[layer], shifts[layer], products)
@@ -181,6 +177,13 @@ def _largest(begin, end, blocks, edge_offsets):  # type: ignore[no-untyped-def]
         most_nodes = max(most_nodes, stop - start)
         most_edges = max(most_edges, edge_offsets[stop] - edge_offsets[start])
     return most_nodes, most_edges
+
+
+@compiled(fastmath=_FAST)
+def _expand(distances, step, n_centers, first, values):  # type: ignore[no-untyped-def]
+    """The Gaussians of the edges of a block, as in `kernels.gaussians`."""
+    begin = np.int64(0)  # a plain 0 would compile the loop again, for this number
+    gaussians(begin, len(distances), distances, step, n_centers, first, values)
 
 
 @compiled(fastmath=_FAST)

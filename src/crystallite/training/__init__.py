@@ -11,7 +11,8 @@ Imports models, tracking, runs and what is below them.
 - preparation: `prepare`; data, graphs, split, targets, network, each made from the ones before
 - fine_tuning: starting from a trained model
 - trainer: `Trainer`; a step, an epoch, validation, and a state that can be saved
-- optimization: optimiser, learning-rate schedule, loss, averaging
+- optimization: learning-rate schedule, loss, averaging
+- optimizers: AdamW and SGD
 - test_results: what is measured on the test set when a training run ends
 - verification: `verify`; train a run again and compare, bit for bit
 """

@@ -1,28 +1,14 @@
-"""Optimiser, learning-rate schedule, loss and averaging of weights, each a small function of the settings."""
+"""Learning-rate schedule, loss and averaging of weights, each a small function of the settings."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss, l1_loss, mse_loss, nll_loss
 
 from ..settings.config import Task, TrainConfig
-
-
-def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the optimiser; weight decay spares biases and batch norms when AdamW applies it."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:

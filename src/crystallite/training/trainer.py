@@ -29,7 +29,8 @@ from ..network.batches import batch_inputs, over_processes
 from ..network.model import CrystalNetwork
 from ..network.targets import Targets
 from ..settings.config import TrainConfig
-from .optimization import learning_rate, loss_of, make_optimizer, update_average
+from .optimization import learning_rate, loss_of, update_average
+from .optimizers import make_optimizer
 
 
 class Trainer:
@@ -121,8 +122,6 @@ class Trainer:
         """
         share = distributed.own_share(rows)
         torch.manual_seed(_mixed_seed(self.config.seed, self.step, distributed.rank()))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(self.step)
         loss, weight = self._loss(share)
         self.optimizer.zero_grad()
         (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
@@ -131,7 +130,7 @@ class Trainer:
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
         self._scale_gradients(len(rows) / max(sums[1], 1e-30))
-        self.optimizer.step()
+        self.optimizer.step(self._learning_rate(self.step))
         if self.average is not None:
             update_average(self.average, self.network, self.config.averaging, self.step)
         self.step += 1
@@ -205,30 +204,21 @@ class Trainer:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            for name, tensor in slots.items():
-                if tensor is not None:
-                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(tensor, device="cpu")
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
         return arrays, {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
 
     def load_state(self, arrays: dict[str, NDArray[Any]], counters: dict[str, Any]) -> None:
         """Take up the training run where `state` was called."""
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}}
-        slots: dict[int, dict[str, Tensor]] = {}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
         for name, array in arrays.items():
             tensor = torch.from_numpy(array)
             part, _, rest = name.partition(".")
-            if part == "optimizer":
-                index, _, slot = rest.partition(".")
-                slots.setdefault(int(index), {})[slot] = tensor
-            else:
-                parts[part][rest] = tensor
+            parts[part][rest] = tensor
         self.network.load_state_dict(parts["network"])
         if self.average is not None:
             self.average.load_state_dict(parts["average"])
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.optimizer.load_state(parts["optimizer"])
         self.step, self.loss_sum = int(counters["step"]), float(counters["loss_sum"])
         self.history = [epoch_result(entry, self.targets.names) for entry in counters["history"]]
 

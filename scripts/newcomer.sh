@@ -30,9 +30,12 @@ cp constraints.txt "$work/elsewhere"
 cd "$work/elsewhere"
 "$python" -m venv venv
 export PATH=$PWD/venv/bin:$PATH
-pip install --quiet --disable-pip-version-check "$(grep '^torch==' constraints.txt)"
 pip install --quiet --disable-pip-version-check --constraint constraints.txt "$work"/wheel/*.whl
 crystallite --help
+crystallite predict "$work"/clone/runs/* elastic -o without_torch.csv
+! pip show --quiet torch 2> /dev/null || { echo 'newcomer.sh: predictions brought PyTorch' >&2; exit 1; }
+pip install --quiet --disable-pip-version-check "$(grep '^torch==' constraints.txt)"
+pip install --quiet --disable-pip-version-check --constraint constraints.txt "$(echo "$work"/wheel/*.whl)[train]"
 crystallite train elastic --target log10_bulk_modulus --epochs 2 --out run | tee train.log
 check_training train.log run
 crystallite predict run dielectric -o predictions.csv

@@ -23,7 +23,7 @@ import torch
 
 import crystallite
 from crystallite.datasets.dataset import Dataset
-from crystallite.models.checkpoint import read_tensors, same_tensors
+from crystallite.models.checkpoint import read_arrays, same_arrays
 from crystallite.training.train import Run
 from crystallite.training.trainer import Trainer
 
@@ -111,8 +111,8 @@ def children(pid: int) -> list[int]:
 
 def same_weights(a: Path, b: Path, names: tuple[str, ...] = ("best", "last")) -> bool:
     """Whether two run folders hold the same weights, bit for bit."""
-    pairs = [[read_tensors(folder / f"{name}.safetensors")[0] for folder in (a, b)] for name in names]
-    return all(same_tensors(*pair) for pair in pairs)
+    pairs = [[read_arrays(folder / f"{name}.safetensors")[0] for folder in (a, b)] for name in names]
+    return all(same_arrays(*pair) for pair in pairs)
 
 
 def strict_json(text: str) -> Any:

@@ -13,7 +13,7 @@ from training_runs import one_thread  # noqa: F401
 import crystallite
 from crystallite.computing.devices import device_name
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import read_tensors
+from crystallite.models.checkpoint import read_arrays
 from crystallite.models.predictor import load_model
 from crystallite.training.train import resume
 from crystallite.training.verification import verify
@@ -43,7 +43,7 @@ def environment_of(folder: Path) -> dict[str, str]:
 
 def test_a_run_says_where_it_was_trained(finished):
     assert device_name("cpu:0") == environment_of(finished)["device"] == "cpu"
-    assert read_tensors(finished / "best.safetensors")[1]["info"]["environment"]["device"] == "cpu"
+    assert read_arrays(finished / "best.safetensors")[1]["info"]["environment"]["device"] == "cpu"
 
 
 def test_a_group_says_it_too(moduli_file, tmp_path):

@@ -126,6 +126,7 @@ def test_gradients_and_statistics_are_those_of_the_whole_batch(data, tmp_path):
 
 RECORDED = """
 import json, os, sys
+from crystallite.models import inference
 from crystallite.network import batches
 import crystallite
 
@@ -136,7 +137,7 @@ def recorded(graphs, rows):
     read.append([int(row) for row in rows])
     return gather(graphs, rows)
 
-batches.gather_batch = recorded
+batches.gather_batch = inference.gather_batch = recorded
 settings = json.loads(sys.argv[4])
 crystallite.train(sys.argv[1], sys.argv[2], out=sys.argv[3], **settings)
 with open(f"{sys.argv[3]}-{os.environ['RANK']}.json", "w") as file:

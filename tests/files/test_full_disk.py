@@ -27,7 +27,7 @@ from training_runs import (
 )
 
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import read_tensors
+from crystallite.models.checkpoint import read_arrays
 from crystallite.training.train import resume
 
 LONG = {"epochs": 24, "batch_size": 16}
@@ -78,7 +78,7 @@ def assert_resumes(stopped: Finished, reason: str, folder: Path, reference: Path
     assert reason in stopped.err
     assert f"crystallite train --resume {folder}" in stopped.err
     assert "Traceback" not in stopped.err
-    counters = read_tensors(folder / "last.safetensors")[1]
+    counters = read_arrays(folder / "last.safetensors")[1]
     assert counters["step"] > 0
     assert {path.name for path in folder.glob(".*")} <= {".lock"}  # nothing half-written is left
     mend()

@@ -86,14 +86,14 @@ def test_all_eight_on_the_whole_set(name: str, ties: Ties, elastic) -> None:
 
 def test_what_a_published_checkpoint_says(energy_model) -> None:
     assert energy_model.graph == GraphConfig()
-    assert energy_model.network.config == ModelConfig(hidden_width=32, n_convolutions=4)
+    assert energy_model.config == ModelConfig(hidden_width=32, n_convolutions=4)
     assert (energy_model.targets.names[0], energy_model.targets.units[0]) == EXPECTED[
         "formation-energy-per-atom"
     ]
     assert energy_model.targets.mean[0] == pytest.approx(-1.6991787)
     assert energy_model.targets.std[0] == pytest.approx(1.0563030)
     metal = load_published(GOLDEN / "semi-metal-classification.pth.tar")
-    assert metal.network.config.task == metal.targets.task == "classification"
+    assert metal.config.task == metal.targets.task == "classification"
     assert metal.targets.names == ("is_metal",)
     assert metal.targets.mean == (0.0,)
 

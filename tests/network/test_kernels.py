@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN
-from networks import furthest, outputs, predictions, random_network, training_step
+from networks import furthest, predictions, random_network, training_step
 from numba import njit
 
 from crystallite.computing.threads import for_ranges, own_threads
@@ -149,11 +149,6 @@ def test_fused_training_step_equals_plain_double_precision(graphs, config) -> No
     assert furthest(fused.statistics, plain.statistics) < 5e-6
 
 
-def test_fused_predictions_equal_plain_double_precision(graphs, energy_model) -> None:
-    fused = predictions(energy_model.network, graphs)
-    np.testing.assert_allclose(fused, predictions(energy_model.network.double(), graphs), rtol=0, atol=2e-5)
-
-
 def test_few_gaussians_take_the_plain_path(graphs) -> None:
     """The window of the fused path needs 13 Gaussians."""
     config = ModelConfig(gaussian_stop=1.8)
@@ -161,12 +156,6 @@ def test_few_gaussians_take_the_plain_path(graphs) -> None:
     assert batch_inputs(network, graphs, np.arange(3)).bonds is None
     found = predictions(network, graphs)
     np.testing.assert_allclose(found, predictions(network.double(), graphs), atol=2e-5)
-
-
-@pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
-def test_no_gradient_in_evaluation_mode(graphs, convolution) -> None:
-    with pytest.raises(RuntimeError, match=r"torch\.no_grad"):
-        outputs(random_network(ModelConfig(convolution=convolution)).eval(), graphs)
 
 
 @pytest.mark.parametrize("convolution", ["gated", "edge-updating"])

@@ -319,13 +319,13 @@ def test_contributions_of_atoms_average_to_the_prediction(elastic) -> None:
     config = ModelConfig(readout="per-atom", n_outputs=2)
     network = settled(random_network(config), packed(chosen))
     targets = Targets(("a", "b"), ("eV", ""), "regression", (1.0, -3.0), (2.0, 0.5))
-    model = TrainedModel(network, SHARED, targets)
+    model = TrainedModel.of(network, SHARED, targets)
     full, reduced = packed(chosen, reduced=False), packed(chosen)
     of_atoms = atom_contributions(model, full)
     assert len(of_atoms) == sum(map(len, chosen))
     means = [part.mean(axis=0) for part in np.split(of_atoms, full.node_offsets[1:-1])]
     np.testing.assert_allclose(means, predict_graphs(model, full), rtol=0, atol=1e-5)
     np.testing.assert_allclose(means, predict_graphs(model, reduced), rtol=0, atol=1e-4)
-    pooled = TrainedModel(random_network(ModelConfig(n_outputs=2)), SHARED, targets)
+    pooled = TrainedModel.of(random_network(ModelConfig(n_outputs=2)), SHARED, targets)
     with pytest.raises(CrystalliteError, match="per-atom"):
         atom_contributions(pooled, full)

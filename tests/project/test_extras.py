@@ -9,14 +9,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import GOLDEN
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources.formats import export_dataset
 
 TRAIN = ("train", "elastic", "--target", "log10_bulk_modulus", "--epochs", "1", "--out", "run", "--track")
+PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 SEARCH = ("tune", "elastic", "--target", "log10_bulk_modulus", "--out", "search")
 COMMANDS = [
+    ("train", "torch", TRAIN[:-1]),
+    ("train", "torch", (*TRAIN[:-1], "--members", "2")),
+    ("train", "torch", ("learning-curve", *TRAIN[1:-1])),
+    ("train", "torch", SEARCH),
+    ("train", "torch", ("predict", str(PUBLISHED), "elastic")),
+    ("train", "torch", ("predict", "runs/none", "elastic", "--device", "cuda")),
     ("fetch", "httpx", ("data", "fetch", "mp", "--everything", "-o", "out.parquet")),
     ("fetch", "httpx", ("data", "fetch", "optimade", "oqmd", "-o", "out.parquet")),
     ("fetch", "pooch", ("data", "fetch", "castelli_perovskites", "-o", "out.parquet")),

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from training_runs import one_thread  # noqa: F401
 
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import read_tensors
+from crystallite.models.checkpoint import read_arrays
 from crystallite.models.predictor import load_model
 from crystallite.settings.recipes import configure
 
@@ -168,7 +168,7 @@ def test_a_published_checkpoint_with_an_odd_argument_is_none(value, tmp_path):
 
 @pytest.mark.parametrize(("part", "name", "value"), [("graph", "n_neighbors", 10**9), ("model", "task", 3)])
 def test_a_model_with_an_odd_header_is_none(part, name, value, finished, tmp_path):
-    header = read_tensors(finished / "best.safetensors")[1]
+    header = read_arrays(finished / "best.safetensors")[1]
     header[part][name] = value
     path = tmp_path / "odd.safetensors"
     save_file(load_file(finished / "best.safetensors"), path, {"crystallite": json.dumps(header)})

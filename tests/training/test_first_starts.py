@@ -12,7 +12,7 @@ from grouped_runs import MODULUS, TINY, Said, moduli
 
 import crystallite
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import read_tensors, write_tensors
+from crystallite.models.checkpoint import read_arrays, write_arrays
 from crystallite.training.train import resume
 
 pytest.importorskip("optuna")
@@ -89,7 +89,7 @@ def test_searches_and_databases_on_a_full_disk(full, moduli_file, capsys):
 def test_damaged_states_and_groups_are_named(tmp_path):
     data = moduli(40)
     run = crystallite.train(data, MODULUS, out=tmp_path / "run", progress=False, **TINY)
-    tensors, counters = read_tensors(run.folder / "last.safetensors")
+    tensors, counters = read_arrays(run.folder / "last.safetensors")
     (epoch,) = counters["history"]
     for damage in (
         {"loss_sum": []},
@@ -99,10 +99,10 @@ def test_damaged_states_and_groups_are_named(tmp_path):
         {"history": [{**epoch, "seconds": []}]},
         {"history": [{**epoch, "validation_error": "x"}]},
     ):
-        write_tensors(run.folder / "last.safetensors", tensors, {**counters, **damage})
+        write_arrays(run.folder / "last.safetensors", tensors, {**counters, **damage})
         with pytest.raises(CrystalliteError, match=r"last\.safetensors is damaged or of another training"):
             resume(run.folder, data=data, progress=False)
-    write_tensors(run.folder / "last.safetensors", {}, {"step": 1})
+    write_arrays(run.folder / "last.safetensors", {}, {"step": 1})
     with pytest.raises(CrystalliteError, match=r"last\.safetensors is damaged or of another training"):
         resume(run.folder, data=data, progress=False)
     group = Path(shutil.copytree(run.folder, tmp_path / "group"))

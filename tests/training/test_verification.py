@@ -6,13 +6,14 @@ import importlib.metadata
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import torch
 from grouped_runs import MODULUS, Said, moduli, train_group
 from training_runs import after_step, one_thread, train  # noqa: F401
 
 from crystallite.errors import CrystalliteError
-from crystallite.models.checkpoint import read_tensors, write_tensors
+from crystallite.models.checkpoint import read_arrays, write_arrays
 from crystallite.runs.folder import environment, read_environment
 from crystallite.training.verification import finished_runs, verify
 
@@ -37,10 +38,10 @@ def folds(moduli_file, tmp_path_factory):
 
 def tamper(run):
     """Change the last bit of one number."""
-    tensors, header = read_tensors(run / "best.safetensors")
-    bias = tensors["output.bias"]
-    bias[0] = torch.nextafter(bias[0], torch.tensor(float("inf")))
-    write_tensors(run / "best.safetensors", tensors, header)
+    arrays, header = read_arrays(run / "best.safetensors")
+    bias = arrays["output.bias"]
+    bias[0] = np.nextafter(bias[0], np.float32("inf"))
+    write_arrays(run / "best.safetensors", arrays, header)
 
 
 def replace_in_config(run, old, new):
@@ -65,10 +66,10 @@ def test_one_other_bit_is_found(run, capsys):
 
 
 def test_weights_of_another_shape_differ(run):
-    tensors, header = read_tensors(run / "best.safetensors")
-    tensors["output.bias"] = torch.zeros(3)
-    tensors["more"] = tensors.pop("output.weight")
-    write_tensors(run / "best.safetensors", tensors, header)
+    arrays, header = read_arrays(run / "best.safetensors")
+    arrays["output.bias"] = np.zeros(3, np.float32)
+    arrays["more"] = arrays.pop("output.weight")
+    write_arrays(run / "best.safetensors", arrays, header)
     verdict = verify(run, progress=False)
     assert sorted(verdict.different) == ["more", "output.bias", "output.weight"]
     assert verdict.largest == float("inf")

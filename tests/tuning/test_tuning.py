@@ -21,6 +21,7 @@ import crystallite
 from crystallite.cli import cli
 from crystallite.errors import CrystalliteError, DivergedError
 from crystallite.graphs import store as graph_store
+from crystallite.models import inference
 from crystallite.network import batches
 from crystallite.settings.config import GraphConfig
 from crystallite.training import preparation, trainer
@@ -124,7 +125,8 @@ def test_rows_of_the_test_part_are_never_gathered(tmp_path, monkeypatch):
         return gather(graphs, chosen)
 
     monkeypatch.setattr(tuning, "prepare", spy_prepare)
-    monkeypatch.setattr(batches, "gather_batch", spy_gather)
+    for module in (batches, inference):
+        monkeypatch.setattr(module, "gather_batch", spy_gather)
     search(tmp_path)
     test = splits[0].test
     assert len(splits) == 6  # one before the study, and one per trial

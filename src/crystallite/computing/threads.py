@@ -1,23 +1,24 @@
-"""Compiled loops over blocks on several threads, as many as PyTorch is set to use.
+"""Compiled loops over blocks on several threads, as many as PyTorch is set to use, or would be.
 
 PyTorch's own threads wait for work by spinning, on the very cores that the loops need, and the network's
 small products gain nothing from several threads. So `own_threads` keeps PyTorch to one meanwhile. A training
 step on two threads is 1.2 times as fast for it on idle cores, several times on busy ones, and its numbers do
 not depend on the number of threads.
+
+Loops that need no PyTorch do not import it.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
-_pools: dict[int, ThreadPoolExecutor] = {}
+_pools: dict[tuple[int, bool], ThreadPoolExecutor] = {}
 _lock = threading.Lock()
 _users = 0  # how many threads are inside `own_threads`
 _n_threads = 1  # PyTorch's number of threads outside
@@ -32,12 +33,26 @@ class _Inside(threading.local):
 _inside = _Inside()
 
 
+def number_of_threads() -> int:
+    """How many threads the loops use: as PyTorch is set, else OMP_NUM_THREADS, else one for each core."""
+    if _inside.now:
+        return _n_threads
+    if torch := _loaded_torch():
+        return int(torch.get_num_threads())
+    chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if chosen.isdecimal() and int(chosen):
+        return int(chosen)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def own_threads() -> Iterator[None]:
     """Give the threads of PyTorch to `for_ranges` while inside; also a decorator.
 
     Numbers keep their precision inside, whatever `torch.autocast` says outside.
     """
+    import torch
+
     global _users, _n_threads
     if _inside.now:
         yield
@@ -63,9 +78,10 @@ def for_ranges(loop: Callable[..., None], n_items: int, *arguments: Any) -> None
 
     The loop must release the GIL and its ranges must not write to the same memory.
     """
-    n_threads = max(1, min(_n_threads if _inside.now else torch.get_num_threads(), n_items))
+    n_threads = max(1, min(number_of_threads(), n_items))
     cuts = [n_items * thread // n_threads for thread in range(n_threads + 1)]
-    inference = torch.is_inference_mode_enabled()  # of this thread: the others must write to its tensors
+    torch = _loaded_torch()
+    inference = bool(torch and torch.is_inference_mode_enabled())  # the others must write to its tensors
     others = [
         _pool(n_threads).submit(_run, inference, loop, *cuts[k : k + 2], *arguments)
         for k in range(1, n_threads)
@@ -75,18 +91,28 @@ def for_ranges(loop: Callable[..., None], n_items: int, *arguments: Any) -> None
         other.result()
 
 
+def _loaded_torch() -> Any:
+    """Return PyTorch, or None where nothing has imported it, or not yet to its end."""
+    torch = sys.modules.get("torch")
+    return torch if hasattr(torch, "is_inference_mode_enabled") else None
+
+
 def _run(inference: bool, loop: Callable[..., None], *arguments: Any) -> None:
-    with torch.inference_mode(inference):
+    if torch := _loaded_torch():
+        with torch.inference_mode(inference):
+            loop(*arguments)
+    else:
         loop(*arguments)
 
 
 def _pool(n_threads: int) -> ThreadPoolExecutor:
     """Return threads in which a product by PyTorch takes one thread, not one for each core."""
-    if n_threads not in _pools:
-        _pools[n_threads] = ThreadPoolExecutor(
-            n_threads - 1, "crystallite", initializer=torch.set_num_threads, initargs=(1,)
-        )
-    return _pools[n_threads]
+    torch = _loaded_torch()
+    key = n_threads, torch is not None
+    if key not in _pools:
+        setting = (torch.set_num_threads, (1,)) if torch else (None, ())
+        _pools[key] = ThreadPoolExecutor(n_threads - 1, "crystallite", *setting)
+    return _pools[key]
 
 
 def _stay_alone() -> None:
@@ -94,7 +120,8 @@ def _stay_alone() -> None:
     global _lock, _users, _n_threads
     _pools.clear()
     _lock, _users, _n_threads = threading.Lock(), 0, 1
-    torch.set_num_threads(1)
+    if torch := _loaded_torch():
+        torch.set_num_threads(1)
 
 
 os.register_at_fork(after_in_child=_stay_alone)

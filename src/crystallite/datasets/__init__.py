@@ -9,7 +9,7 @@ below them.
 - builtin: the three sets that come with the package
 - schema: the columns of the table, and the check of a table read from anywhere
 - columns: what the cells of a column of text are
-- parquet: reading and writing the table, with checksums
+- parquet: reading and writing the table, with checksums; parquet_paths: where there is one
 - selection: parts of a dataset by ids and values
 - overview: what `data info` tells
 """

@@ -20,7 +20,8 @@ from ..files.html_tables import html_table
 from .builtin import BUILTIN, builtin_name, builtin_path
 from .columns import is_number_text
 from .frames import crystal_table, ids_and_columns
-from .parquet import COMPRESSION_LEVEL, is_parquet_dataset, iter_tables, read_parquet, write_parquet
+from .parquet import COMPRESSION_LEVEL, iter_tables, read_parquet, write_parquet
+from .parquet_paths import is_parquet_dataset
 from .rows import selected_rows
 from .schema import (
     FORMAT_VERSION,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from ..errors import CrystalliteError, first_line
 from ..files.writing import atomic_path, irregular
+from .parquet_paths import parts
 from .schema import checked_table
 
 CHECKSUM = b"columns_crc32"  # key of the file's metadata
@@ -22,34 +22,13 @@ ROW_GROUP = 8192  # crystals; what a streaming reader decompresses at a time
 COMPRESSION_LEVEL = 3  # zstd; 19 makes a file about a fifth smaller and is fifty times slower to write
 
 
-def is_parquet_dataset(path: Path) -> bool:
-    """Whether `path` is a .parquet file, there or a link to nowhere, or a folder with Parquet files in it.
-
-    A folder is searched to the first of them.
-    """
-    if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises PermissionError)
-        return next(_parts_in(path), None) is not None
-    return path.suffix.lower() == ".parquet" and os.path.lexists(path)
-
-
-def _parts_in(folder: Path) -> Iterator[Path]:
-    """Yield the Parquet files in and below a folder, from there; hidden files and folders do not count."""
-    found = (path.relative_to(folder) for path in folder.rglob("*.parquet"))
-    return (part for part in found if not any(name[0] in "._" for name in part.parts))
-
-
-def _parts(path: Path) -> list[Path]:
-    """Return the Parquet files of `path` (a file or a folder) in the order of their names."""
-    return [path / part for part in sorted(_parts_in(path))] if path.is_dir() else [path]
-
-
 def read_parquet(path: Path) -> pa.Table:
     """Read and check the table of a Parquet file or of a folder of them.
 
     A folder named `column=value` on the way to a part becomes a text column, as Hive, DuckDB and Spark write
     it. Raises CrystalliteError naming file, column and row.
     """
-    tables = [checked_table(_read_part(part, path), str(part)) for part in _parts(path)]
+    tables = [checked_table(_read_part(part, path), str(part)) for part in parts(path)]
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -58,7 +37,7 @@ def read_parquet(path: Path) -> pa.Table:
 
 def iter_tables(path: Path, rows: int) -> Iterator[pa.Table]:
     """Read `path` as read_parquet does, in checked tables of at most `rows` crystals, one at a time."""
-    for part in _parts(path):
+    for part in parts(path):
         with open_parquet(part) as file:
             first_row = 0
             for batch in file.iter_batches(batch_size=rows):

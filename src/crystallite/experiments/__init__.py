@@ -7,3 +7,9 @@ Imports training and what is below it.
 - run_group: their runs, in folders below one folder
 - side_by_side: runs in processes of their own
 """
+
+from __future__ import annotations
+
+from ..extras import needed
+
+needed("torch", "training", "crystallite[train]")

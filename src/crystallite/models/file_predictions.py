@@ -18,7 +18,6 @@ from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
 from ..crystals.notices import gathered, summary
 from ..datasets.builtin import PREFIX
-from ..datasets.dataset import iter_batches
 from ..errors import CrystalError, CrystalliteError
 from ..files.csv_tables import row_writer
 from ..files.writing import output_path, refuse_input
@@ -128,6 +127,8 @@ def _chunks(sources: Sequence[Source], bad: Callable[[CrystalError], None]) -> I
 
 
 def _dataset_chunks(word: str | Path, bad: Callable[[CrystalError], None]) -> Iterator[Chunk]:
+    from ..datasets.dataset import iter_batches  # CIFs need no Arrow
+
     try:
         for part in iter_batches(word, CHUNK):
             yield part.ids, part.arrays

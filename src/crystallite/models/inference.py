@@ -1,53 +1,53 @@
-"""Running a trained network over packed graphs."""
+"""Running a trained network over packed graphs.
+
+On the CPU compiled loops do it in single precision (`network.evaluation`), elsewhere PyTorch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from ..computing.threads import own_threads
 from ..errors import CrystalliteError
-from ..graphs.packed import Indices, PackedGraphs
-from ..network.batches import batch_inputs
-from ..network.model import CrystalNetwork
+from ..graphs.packed import GraphBatch, Indices, PackedGraphs, gather_batch
+from ..network.evaluation import EvaluationNetwork
+from ..network.weights import Weights
+from ..settings.config import ModelConfig
 from .checkpoint import TrainedModel
 
-BATCH_EDGES = 50_000  # edges a batch holds at most, some 50 MB of working memory
+if TYPE_CHECKING:
+    from ..network.model import CrystalNetwork
+
+BATCH_EDGES = 50_000  # edges a batch holds at most, some 20 MB of working memory
+Floats = NDArray[np.float32]
 
 
-@own_threads()
-@torch.no_grad()
-def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices) -> NDArray[np.float32]:
-    """Return (rows, outputs) of the network in evaluation mode; memory does not grow with the rows."""
-    was_training = network.training
-    network.eval()
-    outputs = np.empty((len(rows), network.config.n_outputs), np.float32)
-    for batch in _batches(graphs, rows):
-        outputs[batch] = network(batch_inputs(network, graphs, rows[batch])).float().cpu().numpy()
-    network.train(was_training)
-    return outputs
+def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices) -> Floats:
+    """Return (rows, outputs) of a PyTorch network in evaluation mode; memory does not grow with the rows."""
+    from .torch_networks import evaluated, is_single_on_cpu, weights_of
+
+    if is_single_on_cpu(network):
+        return _evaluated(network.config, weights_of(network), graphs, rows)
+    return _of_batches(evaluated(network), network.config.n_outputs, graphs, rows)
 
 
-@own_threads()
-@torch.no_grad()
 def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float64]:
     """Return (nodes, targets) contributions in units whose mean over a crystal's atoms is its prediction.
 
     Needs a model with the per-atom readout; graphs that are not reduced have one node an atom.
     """
     linear = model.targets.task == "regression" and set(model.targets.transforms) == {"standard"}
-    if model.network.config.readout != "per-atom" or not linear:
+    if model.config.readout != "per-atom" or not linear:
         raise CrystalliteError(
             "contributions of atoms need a model with readout = per-atom and without log10"
         )
-    rows, network = np.arange(graphs.n_crystals), model.network
-    parts = [
-        network.contributions(batch_inputs(network, graphs, rows[batch])) for batch in _batches(graphs, rows)
-    ]
-    return model.targets.from_outputs(torch.cat(parts).float().cpu().numpy())
+    rows, network = np.arange(graphs.n_crystals), EvaluationNetwork(model.config, model.weights)
+    parts = [network.contributions(gather_batch(graphs, rows[batch])) for batch in _batches(graphs, rows)]
+    return model.targets.from_outputs(np.concatenate(parts))
 
 
 def predict_graphs(
@@ -55,7 +55,26 @@ def predict_graphs(
 ) -> NDArray[np.float64]:
     """Return (rows, targets) predictions in the targets' units, of all crystals unless `rows` are given."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
-    return model.targets.from_outputs(network_outputs(model.network, graphs, rows))
+    if model.device == "cpu":
+        outputs = _evaluated(model.config, model.weights, graphs, rows)
+    else:
+        outputs = network_outputs(model.network.to(model.device), graphs, rows)
+    return model.targets.from_outputs(outputs)
+
+
+def _evaluated(config: ModelConfig, weights: Weights, graphs: PackedGraphs, rows: Indices) -> Floats:
+    """Return (rows, outputs) on the CPU."""
+    return _of_batches(EvaluationNetwork(config, weights).outputs, config.n_outputs, graphs, rows)
+
+
+def _of_batches(
+    evaluate: Callable[[GraphBatch], Floats], n_outputs: int, graphs: PackedGraphs, rows: Indices
+) -> Floats:
+    """Return (rows, outputs) of a function of batches."""
+    outputs = np.empty((len(rows), n_outputs), np.float32)
+    for batch in _batches(graphs, rows):
+        outputs[batch] = evaluate(gather_batch(graphs, rows[batch]))
+    return outputs
 
 
 def _batches(graphs: PackedGraphs, rows: Indices) -> list[slice]:

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 
 from ..computing.devices import usable_device
 from ..crystals.crystal import Crystal, as_crystal
-from ..datasets.dataset import Dataset
 from ..errors import CrystalError, CrystalliteError
 from ..evaluation.calibration import Calibration
+from ..extras import needed
 from ..files.writing import read_json
 from ..graphs.packed import PackedGraphs, build_graph, build_graphs, pack_graphs
-from ..runs.folder import BEST, GROUP
+from ..runs.names import BEST, GROUP
 from ..settings.config import Ties
 from ..sources.reading.structures import read_crystal
-from .checkpoint import TrainedModel, read_model
+from .checkpoint import PUBLISHED, TrainedModel, read_model
 from .inference import atom_contributions, predict_graphs
-from .published import SOURCE, load_published
 
 TIES_UNKNOWN = (
     "published checkpoints do not say how they treat equally distant neighbours; their ties are shared "
@@ -45,7 +44,7 @@ class Predictor:
     def __init__(self, model: TrainedModel) -> None:
         self.model = model
         self.models = [model]
-        self.notice = TIES_UNKNOWN if model.info.get("source") == SOURCE else ""
+        self.notice = TIES_UNKNOWN if model.info.get("source") == PUBLISHED else ""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {', '.join(self.columns)}>"
@@ -109,6 +108,8 @@ class Predictor:
         Raises:
             CrystalError: naming the first crystal that cannot be used.
         """
+        from ..datasets.dataset import Dataset
+
         if isinstance(crystals, Dataset):
             return build_graphs(crystals.arrays, self.model.graph, crystals.ids, workers=workers)
         items = [crystals] if _is_one(crystals) else list(crystals)
@@ -258,7 +259,7 @@ def load_model(path: str | Path, *, ties: Ties | None = None, device: str = "cpu
     ensemble = (path / ENSEMBLE).is_file()
     predictor = _load_ensemble(path) if ensemble else Predictor(read_any_model(path))
     for model in predictor.models:
-        model.network.to(device)
+        model.device = device
     return predictor if ties is None else predictor.with_ties(ties)
 
 
@@ -306,6 +307,9 @@ def read_any_model(path: str | Path) -> TrainedModel:
     if path.suffix == ".safetensors":
         return read_model(path)
     if path.is_file():
+        needed("torch", f"{path}, a checkpoint of the published code,", "crystallite[train]")
+        from .published import load_published
+
         return load_published(path)
     raise CrystalliteError(f"{path}: no such model; give a run folder, a .safetensors or a .pth.tar file")
 

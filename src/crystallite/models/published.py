@@ -19,10 +19,10 @@ from ..crystals.elements import feature_table
 from ..errors import CrystalliteError, one_line
 from ..files.writing import refuse_unreadable
 from ..network.targets import Targets
+from ..network.weights import Weights, checked_weights
 from ..settings.config import GraphConfig, ModelConfig, Task
-from .checkpoint import TrainedModel, network_with
+from .checkpoint import PUBLISHED, TrainedModel
 
-SOURCE = "github txie-93/cgcnn"  # in `info` of the models that come from there
 # The names of the properties the eight published models predict, and ours.
 _TARGETS = {
     "formation_energy_per_atom": ("formation_energy_per_atom", "eV/atom"),
@@ -57,7 +57,7 @@ def load_published(path: str | Path) -> TrainedModel:
         normalizer = contents["normalizer"]
         task: Task = "classification" if arguments["task"] == "classification" else "regression"
         config = _model_config(state, task)
-        network = network_with(_translated(state, config), config)
+        weights = checked_weights(_translated(state, config), config)
         name, unit = _target(arguments, Path(path), task)
         scale = (
             (0.0, 1.0) if task == "classification" else (float(normalizer["mean"]), float(normalizer["std"]))
@@ -69,7 +69,7 @@ def load_published(path: str | Path) -> TrainedModel:
     except _NOT_PUBLISHED as error:
         reason = one_line(error)
         raise CrystalliteError(f"{path} is not a checkpoint of the published code: {reason}") from error
-    return TrainedModel(network, graph, targets, {"source": SOURCE})
+    return TrainedModel(config, weights, graph, targets, {"source": PUBLISHED})
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -144,22 +144,17 @@ def _model_config(state: dict[str, Tensor], task: Task) -> ModelConfig:
     )
 
 
-def _translated(state: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+def _translated(state: dict[str, Tensor], config: ModelConfig) -> Weights:
     """Rename the weights; a convolution's bias moves into the running mean of the norm that follows it."""
-    translated = {"element_features": torch.from_numpy(feature_table().copy()).float()}
+    translated: Weights = {"element_features": feature_table()}
     for name, tensor in state.items():
         for pattern, replacement in _RENAMED:
             name = re.sub(pattern, replacement, name)
         name = re.sub(r"^fcs\.(\d+)\.", lambda match: f"hidden.{int(match[1]) + 1}.", name)
-        translated[name] = tensor
+        translated[name] = tensor.numpy()
     for name in [name for name in translated if name.endswith(".linear.bias")]:
         norm = name.replace("linear.bias", "message_norm.running_mean")
         translated[norm] = translated[norm] - translated.pop(name)
-    for k in range(config.n_convolutions):  # early versions of PyTorch did not count them
-        for norm in ("message_norm", "node_norm"):
-            translated.setdefault(
-                f"convolutions.{k}.{norm}.num_batches_tracked", torch.tensor(0, device="cpu")
-            )
     return translated
 
 

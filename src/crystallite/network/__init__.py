@@ -1,7 +1,10 @@
 """Network: from a batch of graphs to predictions, with gradients.
 
-It knows nothing of files and datasets. Imports graphs, settings, computing and what is below them.
+It knows nothing of files and datasets. Imports graphs, settings, computing and what is below them. What
+predictions on the CPU need (evaluation, its loops, weights, targets) imports no PyTorch.
 
+- evaluation, evaluation_kernels: `EvaluationNetwork`; the forward pass of predictions, and its loops
+- weights: `weight_shapes`, `checked_weights`; names and shapes of a network's arrays
 - model: `CrystalNetwork`; embedding, convolutions, pooling on weighted, reduced graphs
 - convolutions: its layers `GatedConvolution`, `PlainConvolution`, `EdgeUpdatingConvolution`
 - gated_messages, edge_messages: two of them as one differentiable operation each, on the CPU

@@ -44,12 +44,13 @@ class Inputs(NamedTuple):
 
 def batch_inputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices) -> Inputs:
     """Return the inputs of some rows as one batch, on the network's device and in its precision."""
-    return inputs_of(gather_batch(graphs, rows), network.config, network.embedding.weight)
+    batch, like = gather_batch(graphs, rows), network.embedding.weight
+    return inputs_of(batch, network.config, like, training=network.training)
 
 
-def inputs_of(batch: GraphBatch, config: ModelConfig, like: Tensor) -> Inputs:
-    """Turn a batch into tensors on the device of `like`, floats in its precision."""
-    fused = like.device.type == "cpu" and like.dtype == torch.float32
+def inputs_of(batch: GraphBatch, config: ModelConfig, like: Tensor, *, training: bool) -> Inputs:
+    """Turn a batch into tensors on the device of `like`, floats in its precision; fused ones for training."""
+    fused = training and like.device.type == "cpu" and like.dtype == torch.float32
     fused = fused and config.convolution != "plain" and config.n_centers >= WINDOW
     node_counts = torch.from_numpy(batch.node_offsets).diff()
     edge_counts = torch.from_numpy(batch.edge_offsets).diff()

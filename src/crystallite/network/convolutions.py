@@ -1,7 +1,7 @@
 """The layers of a network, each from the vectors of nodes and the states of edges to the next ones.
 
 Each computes in plain tensor operations (any device, any precision), and all but `plain` in fused operations
-where a batch has `bonds`: on the CPU in float32.
+where a batch has `bonds`: in training on the CPU in float32. Evaluation there is that of `evaluation`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch.nn.functional import silu, softplus
 from .batch_norm import WeightedBatchNorm
 from .batches import Inputs
 from .bonds import Bonds
-from .edge_messages import edge_messages, edge_messages_with
-from .gated_messages import gated_messages, gated_messages_with
+from .edge_messages import edge_messages
+from .gated_messages import gated_messages
 
 
 class GatedConvolution(nn.Module):
@@ -39,10 +39,8 @@ class GatedConvolution(nn.Module):
         return softplus(nodes + self.node_norm(messages, inputs.multiplicities, inputs.n_atoms)), edges
 
     def _fused_messages(self, nodes: Tensor, bonds: Bonds, n_bonds: float) -> Tensor:
+        assert self.training, "these inputs are of a network in training mode"
         norm = self.message_norm
-        if not self.training:
-            _refuse_gradient()
-            return gated_messages_with(nodes, self.linear.weight, *norm.affine_map(), bonds)
         messages, moments = gated_messages(
             nodes, self.linear.weight, norm.weight, norm.bias, bonds, n_bonds, norm.eps
         )
@@ -102,11 +100,9 @@ class EdgeUpdatingConvolution(nn.Module):
     def _fused_messages(
         self, nodes: Tensor, edges: Tensor, bonds: Bonds, n_bonds: float
     ) -> tuple[Tensor, Tensor]:
+        assert self.training, "these inputs are of a network in training mode"
         norm, weight = self.message_norm, self.linear.weight
         update = None if self.edge_update is None else self.edge_update.weight
-        if not self.training:
-            _refuse_gradient()
-            return edge_messages_with(nodes, edges, weight, update, *norm.affine_map(), bonds)
         sums, edges, moments = edge_messages(
             nodes, edges, weight, update, norm.weight, norm.bias, bonds, n_bonds, norm.eps
         )
@@ -119,11 +115,6 @@ class EdgeUpdatingConvolution(nn.Module):
         weighted = inputs.weights.unsqueeze(1) * messages
         sums = torch.zeros_like(nodes).index_add(0, inputs.sources, weighted)
         return sums, edges if self.edge_update is None else edges + self.edge_update(messages)
-
-
-def _refuse_gradient() -> None:
-    if torch.is_grad_enabled():
-        raise RuntimeError("the fused path has no gradient in evaluation mode: use torch.no_grad()")
 
 
 def _normalized_inputs(

@@ -52,25 +52,6 @@ def edge_messages(
     return sums, states, Moments(mean, variance)
 
 
-def edge_messages_with(
-    nodes: Tensor,
-    states: Tensor,
-    weight: Tensor,
-    update: Tensor | None,
-    scale: Tensor,
-    shift: Tensor,
-    bonds: Bonds,
-) -> tuple[Tensor, Tensor]:
-    """Return the same sums and states with a fixed affine map scale * z + shift instead of the batch norm.
-
-    Not differentiable: call it under torch.no_grad().
-    """
-    z, _, _, _ = _edge_inputs(nodes, states, weight, bonds)
-    sums, states = _apply_gate(z, scale.numpy(), shift.numpy(), bonds, states, update)
-    buffers.give(z)
-    return sums, states
-
-
 class _FirstStates(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bonds: Bonds) -> Tensor:  # type: ignore[override]

@@ -36,19 +36,6 @@ def gated_messages(
     return messages, Moments(mean, variance)
 
 
-def gated_messages_with(nodes: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, bonds: Bonds) -> Tensor:
-    """Return the same sums with a fixed affine map scale * z + shift instead of the batch's own statistics.
-
-    Not differentiable: call it under torch.no_grad().
-    """
-    z, _, _, _ = _edge_inputs(nodes, weight, bonds)
-    messages = torch.empty_like(nodes)
-    arrays = z, scale.numpy(), shift.numpy(), bonds.topology, messages.numpy()
-    for_ranges(kernels.gated_sums, bonds.n_blocks, *arrays)
-    buffers.give(z)
-    return messages
-
-
 class _GatedMessages(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]

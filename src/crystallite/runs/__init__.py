@@ -2,5 +2,6 @@
 
 Imports network, evaluation, settings and what is below them.
 
+- names: of the files in it
 - folder: `RunConfig`; what is in the folder, and how it is written, locked and read
 """

@@ -30,13 +30,18 @@ from ..files.csv_tables import meant, write_csv
 from ..files.writing import read_json, write_text
 from ..network.targets import parse_target
 from ..settings.config import GraphConfig, ModelConfig, Settings, Task, TrainConfig
-
-CONFIG, METRICS, BEST, LAST = "config.toml", "metrics.jsonl", "best.safetensors", "last.safetensors"
-PREDICTIONS, SUMMARY, SPLIT = "test_predictions.csv", "summary.json", "split.csv"
-GIVEN = "given"  # the split setting of a run whose caller named the crystals of each set
-LOCK = ".lock"  # held by the training run that uses the folder
-PARITY, LEARNING_CURVE = "parity.png", "learning_curve.png"
-GROUP = "group.json"  # in the folder of several runs: {"folds": k} or {"members": k}
+from .names import BEST as BEST
+from .names import CONFIG as CONFIG
+from .names import GIVEN as GIVEN
+from .names import GROUP as GROUP
+from .names import LAST as LAST
+from .names import LEARNING_CURVE as LEARNING_CURVE
+from .names import LOCK as LOCK
+from .names import METRICS as METRICS
+from .names import PARITY as PARITY
+from .names import PREDICTIONS as PREDICTIONS
+from .names import SPLIT as SPLIT
+from .names import SUMMARY as SUMMARY
 
 
 @dataclass(frozen=True)

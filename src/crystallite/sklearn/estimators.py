@@ -112,7 +112,7 @@ class _CrystalEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _predicted(self, X: Any) -> NDArray[np.float64]:
         check_is_fitted(self, "predictor_")
-        self.predictor_.model.network.to(usable_device(self.device))
+        self.predictor_.model.device = usable_device(self.device)
         return self.predictor_.predict(as_dataset(X))
 
     def __getstate__(self) -> dict[str, Any]:

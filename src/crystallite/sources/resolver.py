@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..datasets.builtin import BUILTIN, PREFIX, builtin_name, builtin_path
-from ..datasets.dataset import Dataset
-from ..datasets.parquet import is_parquet_dataset, read_parquet
+from ..datasets.parquet_paths import is_parquet_dataset
 from ..errors import CrystalliteError, suggestion
 from .reading.input_file import is_file, is_folder
 from .reading.structure_files import Found, cifs_in, found_files
+
+if TYPE_CHECKING:
+    from ..datasets.dataset import Dataset
 
 
 class Source(NamedTuple):
@@ -74,6 +76,9 @@ def read_dataset(word: str | Path) -> Dataset:
             f"{word} holds crystals and is not a dataset; make one from them, with a table if "
             f"they lack properties: crystallite data import {word} --table TABLE.csv -o DATA.parquet"
         )
+    from ..datasets.dataset import Dataset
+    from ..datasets.parquet import read_parquet
+
     return Dataset(read_parquet(path), path.stem)
 
 

@@ -16,3 +16,9 @@ Imports models, tracking, runs and what is below them.
 - test_results: what is measured on the test set when a training run ends
 - verification: `verify`; train a run again and compare, bit for bit
 """
+
+from __future__ import annotations
+
+from ..extras import needed
+
+needed("torch", "training", "crystallite[train]")

@@ -16,7 +16,7 @@ from ..network.targets import Targets
 
 def shape_of(model: TrainedModel) -> dict[str, Any]:
     """Return the settings a network needs to take over the model's weights: its shape and its graphs."""
-    shape = model.network.config.to_dict()
+    shape = model.config.to_dict()
     return {**model.graph.to_dict(), **{k: v for k, v in shape.items() if k not in ("task", "n_outputs")}}
 
 
@@ -28,7 +28,7 @@ def start_from(network: CrystalNetwork, targets: Targets, model: TrainedModel) -
     that predictions in units stay the same; otherwise it keeps its random weights, with a warning if only
     units or transforms differ. Raises CrystalliteError for a network of another shape.
     """
-    ours, theirs = network.config.to_dict(), model.network.config.to_dict()
+    ours, theirs = network.config.to_dict(), model.config.to_dict()
     names = [name for name in ours if name not in ("task", "n_outputs", "dropout")]
     other = [f"{name} = {theirs[name]}, not {ours[name]}" for name in names if ours[name] != theirs[name]]
     if other:

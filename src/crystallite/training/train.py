@@ -23,7 +23,7 @@ from ..evaluation.display import summary_html
 from ..evaluation.results import Result, in_digits, shown_error
 from ..files.writing import write_json
 from ..materials.splits import Split, given_split
-from ..models.checkpoint import TrainedModel, read_model, read_tensors, save_model, write_tensors
+from ..models.checkpoint import TrainedModel, read_arrays, read_model, save_model, write_arrays
 from ..models.predictor import Predictor
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, GIVEN, LAST, RunConfig
@@ -198,9 +198,9 @@ def resume(
         trainer = prepare(dataset, config, split=split, workers=workers, device=device, progress=progress)
         _say_other_device(folder, device)
         if (folder / LAST).exists():
-            tensors, counters = read_tensors(folder / LAST)
+            arrays, counters = read_arrays(folder / LAST)
             try:
-                trainer.load_state(tensors, counters)
+                trainer.load_state(arrays, counters)
             except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
                 raise CrystalliteError(
                     f"{folder / LAST} is damaged or of another training run: {one_line(error)}"
@@ -317,7 +317,7 @@ def _save_epoch(trainer: Trainer, config: RunConfig, folder: Path, trackers: Tra
 
 def _save_state(trainer: Trainer, folder: Path) -> None:
     if distributed.rank() == 0:
-        write_tensors(folder / LAST, *trainer.state())
+        write_arrays(folder / LAST, *trainer.state())
 
 
 def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
@@ -327,7 +327,7 @@ def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
         "environment": run_folder.environment(str(trainer.network.centers.device)),
         "history": trainer.history,
     }
-    return TrainedModel(trainer.kept_network, config.graph, trainer.targets, info, trainer.seen)
+    return TrainedModel.of(trainer.kept_network, config.graph, trainer.targets, info, trainer.seen)
 
 
 @contextmanager

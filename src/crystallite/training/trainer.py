@@ -199,18 +199,20 @@ class Trainer:
             rows, lambda share: network_outputs(self.kept_network, self.graphs, share)
         )
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return everything the rest of the training run depends on, as named tensors and plain numbers."""
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything the rest of the training run depends on, as named arrays and plain numbers."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
-        return tensors, {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        return arrays, {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
 
-    def load_state(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+    def load_state(self, arrays: dict[str, NDArray[Any]], counters: dict[str, Any]) -> None:
         """Take up the training run where `state` was called."""
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
+        for name, array in arrays.items():
+            tensor = torch.from_numpy(array)
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
         self.network.load_state_dict(parts["network"])

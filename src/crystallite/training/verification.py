@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..computing.devices import usable_device
 from ..errors import CrystalliteError
@@ -90,10 +91,10 @@ def verify(run: str | Path, *, workers: int = 1, device: str = "cpu", progress: 
     return Verdict(different, max(differences.values()), changed)
 
 
-def _difference(ours: Tensor | None, theirs: Tensor | None) -> float:
+def _difference(ours: NDArray[Any] | None, theirs: NDArray[Any] | None) -> float:
     """Largest difference of any number, infinite where shapes or kinds of numbers differ."""
     if ours is None or theirs is None or ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return float("inf")
-    if torch.equal(ours, theirs):
+    if np.array_equal(ours, theirs):
         return 0.0
-    return float((ours.double() - theirs.double()).abs().max())
+    return float(np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max())

@@ -7,3 +7,9 @@ Imports training and what is below it.
 - study: where trials are kept, and how processes share them
 - results: the best settings, a table and two figures
 """
+
+from __future__ import annotations
+
+from ..extras import needed
+
+needed("torch", "training", "crystallite[train]")

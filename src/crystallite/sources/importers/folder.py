@@ -19,8 +19,9 @@ from ...computing.progress import progress_bar
 from ...crystals.notices import CrystalNotice, gathered, notify, summary
 from ...errors import CrystalError, CrystalliteError, shortened
 from ..reading.archive_stream import COMPRESSIONS
-from ..reading.collecting import Collector, CrystalResult, Record, joined, unlisted
+from ..reading.collecting import Collector, joined, unlisted
 from ..reading.input_file import is_file
+from ..reading.record import CrystalResult, Record
 from ..reading.structure_files import StructureFile, TakenIds, cifs_in, found_files, with_ids
 from ..reading.structures import read_structures
 from ..reading.tables import read_id_values, read_table

@@ -8,6 +8,7 @@ Imports no other room of sources.
 - archive_stream: JSON and MessagePack piece by piece, bounded; archive_records, archive_table,
   archive_properties: what is in them
 - tables, text_table, table_rows: tables of properties, their dialects and the places of their rows
-- collecting: crystals that come one at a time, gathered; known_properties: their usual names and units
+- record: a crystal as it comes from a file; collecting: many of them, gathered; known_properties: their usual
+  names and units
 - input_file: what speaks against reading a file
 """

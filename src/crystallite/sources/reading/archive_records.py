@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from ...errors import CrystalError, CrystalliteError
 from .archive_stream import ArchiveReader
 from .archive_table import Table
-from .collecting import Record, attempted
+from .record import Record, attempted
 from .structure_shapes import (
     KNOWN,
     described_shape,

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from ...errors import CrystalliteError
 from ...extras import needed
 from ...files.writing import irregular
@@ -118,6 +116,8 @@ def most_unpacked(path: Path) -> int:
 def _unpacking(path: Path) -> Iterator[io.BufferedReader]:
     if reason := irregular(path):
         raise _UnreadableError(reason)
+    import pyarrow as pa
+
     with pa.input_stream(str(path), compression=COMPRESSIONS.get(path.suffix.lower())) as source:
         yield io.BufferedReader(_Limited(source, most_unpacked(path)), CHUNK)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CrystalError, CrystalliteError
-from .collecting import CrystalResult, Record, attempted
+from .record import CrystalResult, Record, attempted
 from .structure_shapes import RECORD_KEYS, id_text, structure_of
 
 

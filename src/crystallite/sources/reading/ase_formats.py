@@ -20,8 +20,8 @@ from ...crystals.crystal import Crystal, as_crystal, as_numbers, check_crystal, 
 from ...errors import CrystalError, CrystalliteError
 from ...extras import needed
 from .archive_stream import COMPRESSIONS, unpacked
-from .collecting import Record, attempted
 from .input_file import text_of
+from .record import Record, attempted
 from .structure_shapes import id_text
 
 ID_KEY = "material_id"

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
-from ...crystals.crystal import Crystal
 from ...datasets.columns import is_missing
 from ...datasets.schema import STRUCTURE, property_column
 from ...errors import CrystalError, CrystalliteError, shortened
+from .record import CrystalResult
 from .table_rows import row_places
 
-CrystalResult = Crystal | CrystalError
 MOST_BAD = 100_000  # crystals that cannot be used: more of them, and the file is something else
 MOST_CELLS = 100_000_000  # crystals times properties
 SCALARS = (str, float, int, bool, type(None))
-
-
-class Record(NamedTuple):
-    """A crystal of a file, or why there is none, with its id and properties."""
-
-    id: str
-    crystal: CrystalResult
-    properties: Mapping[str, Any]
 
 
 class Collector:
@@ -101,14 +92,6 @@ def _column(values: list[Any], name: str, source: str | Path) -> pa.Array:
         return property_column(values, name)
     except (CrystalliteError, OverflowError, ValueError) as error:
         raise CrystalliteError(f"{source}: {error}") from None
-
-
-def attempted(read: Callable[..., Crystal], *arguments: Any) -> CrystalResult:
-    """Return read(*arguments), or the CrystalError it raises."""
-    try:
-        return read(*arguments)
-    except CrystalError as error:
-        return error
 
 
 def joined(

@@ -17,7 +17,7 @@ from ...errors import CrystalliteError
 from ...files.npy import read_header
 from ...files.writing import irregular
 from .archive_stream import most_unpacked
-from .collecting import CrystalResult, attempted
+from .record import CrystalResult, attempted
 
 _KINDS = {"ids": "USiu", "lattice": "fiu", "offsets": "iu", "numbers": "iu", "frac": "fiu"}  # NumPy's letters
 _UNREADABLE = (

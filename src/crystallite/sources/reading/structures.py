@@ -9,8 +9,8 @@ from ...crystals.cif import parse_cifs, read_cif, read_cifs
 from ...crystals.crystal import Crystal
 from ...errors import CrystalError, CrystalliteError
 from .archive_stream import COMPRESSIONS, unpacked
-from .collecting import Record, attempted
 from .input_file import as_crystal_error, problem_of, shown, text_of
+from .record import Record, attempted
 from .structure_files import StructureFile, kind_of
 
 

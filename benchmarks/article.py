@@ -1,4 +1,4 @@
-"""The article's table with Crystallite's default settings, from the development data; every run can be resumed.
+"""The article's table with Crystallite's default settings, from the development data; runs are resumed.
 
     python benchmarks/article.py mp36k_crysxpp perov5 article
 
@@ -43,6 +43,7 @@ class Row(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+FORMATION_ENERGY = Row("formation_energy", "mp36k", "formation_energy_per_atom", "28046/4345/4346")
 ROWS = [
     *(
         Row(f"{target}-{seed}", "moduli", target, "60/20/20", ("--seed", str(seed)))
@@ -50,15 +51,15 @@ ROWS = [
         for seed in range(3)
     ),
     Row("band_gap", "gaps", "band_gap", "60/20/20"),
-    Row("formation_energy", "mp36k", "formation_energy_per_atom", "28046/4345/4346"),
+    FORMATION_ENERGY,
     Row("perovskites", "perovskites", "heat_ref", "15000/1964/1964"),
     Row("perovskites-per-atom", "perovskites", "heat_ref", "15000/1964/1964", ("--readout", "per-atom")),
     Row("fermi_energy", "mp36k", "fermi_energy", "28046/4136/4136"),
     Row("energy", "mp36k", "energy_per_atom", "28046/4136/4136"),
     Row("metal", "mp36k", "is_metal", "28046/4345/4346", ("--task", "classification")),
-    Row("formation_energy-300", "mp36k", "formation_energy_per_atom", "28046/4345/4346", ("--epochs", "300")),
-    Row("formation_energy-members", "mp36k", "formation_energy_per_atom", "28046/4345/4346", ("--members", "5")),
-]  # fmt: skip
+    FORMATION_ENERGY._replace(name="formation_energy-300", options=("--epochs", "300")),
+    FORMATION_ENERGY._replace(name="formation_energy-members", options=("--members", "5")),
+]
 
 
 def with_targets(imported: Dataset) -> Dataset:

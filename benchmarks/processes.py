@@ -10,6 +10,9 @@ from statistics import median
 
 from measure import HERE, PEER, Row, Settings, Usage, run_process
 
+from crystallite.models.checkpoint import save_model
+from crystallite.models.predictor import read_any_model
+
 PEER_SCRIPT = str(HERE / "peer_process.py")
 CRYSTALLITE = [sys.executable, "-m", "crystallite"]
 
@@ -17,11 +20,13 @@ CRYSTALLITE = [sys.executable, "-m", "crystallite"]
 def prediction_rows(settings: Settings) -> list[Row]:
     """From a folder of CIFs to a CSV with the published model of the formation energy.
 
-    The small folder and the whole one together give the time of each further CIF.
+    The small folder and the whole one together give the time of each further CIF. Our copy is a .safetensors.
     """
     batched = f"{PEER} in batches"
+    model = str(settings.work / "formation-energy-per-atom.safetensors")
+    save_model(read_any_model(_peer_model()), model)
     commands = {
-        "ours": [*CRYSTALLITE, "predict", _peer_model(), "{folder}", "-o", "{out}"],
+        "ours": [*CRYSTALLITE, "predict", model, "{folder}", "-o", "{out}"],
         PEER: [sys.executable, PEER_SCRIPT, "predict", "{folder}", "{out}"],
         batched: [sys.executable, PEER_SCRIPT, "predict-batched", "{folder}", "{out}"],
     }
@@ -59,7 +64,8 @@ def prediction_rows(settings: Settings) -> list[Row]:
 
 def memory_rows(settings: Settings) -> list[Row]:
     """Peak memory and time of two-epoch training runs, and the memory of importing PyTorch alone."""
-    train = [*CRYSTALLITE, "train", settings.data, "--epochs", "2", "--batch-size", "256", "--out"]
+    network = ["--convolution", "gated", "--set", "n_convolutions=3"]  # the peer's
+    train = [*CRYSTALLITE, "train", settings.data, "--epochs", "2", "--batch-size", "256", *network, "--out"]
     peer = [sys.executable, PEER_SCRIPT, "train", settings.cifs, str(settings.work / "peer.pt")]
     runs: dict[str, list[Usage]] = {"ours": [], PEER: [], "torch": []}
     for repeat in range(max(1, settings.repeats // 2)):

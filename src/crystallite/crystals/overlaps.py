@@ -39,14 +39,19 @@ def _distance_below(limit, lattice, wrapped):  # type: ignore[no-untyped-def]
     wrapped: (n, 3) fractional coordinates, which are moved into the cell.
     """
     n_atoms = len(wrapped)
-    heights, orders = np.empty(3, np.float64), np.empty((3, n_atoms), np.int32)
+    heights, orders = np.empty(3, np.float64), np.empty((3, n_atoms), np.int64)
     cell_heights(lattice, heights)
-    scratch, coordinates = np.empty(n_atoms, np.int32), np.empty(n_atoms, np.float64)
+    coordinates = np.empty(3 * n_atoms, np.float64)  # along a, then along b, then along c
+    order, scratch = np.empty(3 * n_atoms, np.int32), np.empty(3 * n_atoms, np.int32)
     for k in range(3):
+        first = k * n_atoms
         for atom in range(n_atoms):
             wrapped[atom, k] -= np.floor(wrapped[atom, k])
-            coordinates[atom] = wrapped[atom, k]
-        ascending(coordinates.view(np.uint64), 0, n_atoms, orders[k], scratch)  # the bits of positive numbers
+            coordinates[first + atom] = wrapped[atom, k]
+        # Positive numbers have the order of their bits.
+        ascending(coordinates.view(np.uint64), first, first + n_atoms, order, scratch)
+        for position in range(n_atoms):
+            orders[k, position] = order[first + position] - first
     axis, most = 0, -1
     for k in range(3):
         slabs, last = 0, -1.0

@@ -86,7 +86,7 @@ def test_all_eight_on_the_whole_set(name: str, ties: Ties, elastic) -> None:
 
 def test_what_a_published_checkpoint_says(energy_model) -> None:
     assert energy_model.graph == GraphConfig()
-    assert energy_model.config == ModelConfig(hidden_width=32, n_convolutions=4)
+    assert energy_model.config == ModelConfig(hidden_width=32, n_convolutions=4, convolution="gated")
     assert (energy_model.targets.names[0], energy_model.targets.units[0]) == EXPECTED[
         "formation-energy-per-atom"
     ]

@@ -227,7 +227,7 @@ from safetensors.torch import save_file
 from crystallite.models.checkpoint import read_model
 from crystallite.errors import CrystalliteError
 path = {str(tmp_path / "x.safetensors")!r}
-header = {{"format": 2, "model": {{"atom_width": 4900}}, "graph": {{}}, "targets": {{}}}}
+header = {{"format": 2, "model": {{"atom_width": 3300}}, "graph": {{}}, "targets": {{}}}}
 save_file({{"w": torch.zeros(9)}}, path, {{"crystallite": json.dumps(header)}})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

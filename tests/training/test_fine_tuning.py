@@ -221,13 +221,19 @@ def test_members_of_an_ensemble_start_from_one_model(first, tmp_path):
     [
         (
             {"frozen": ("embeding",)},
-            "no part 'embeding'; parts: convolutions.0.linear, .*embedding, hidden.0",
+            "no part 'embeding'; parts: convolutions.0.edge_update, .*embedding, hidden.0",
         ),
         ({"frozen": ("convolutions.3",)}, r"no part 'convolutions\.3'"),
         ({"frozen": ("conv",)}, "no part 'conv'"),
-        ({"frozen": ("embedding", "convolutions", "hidden", "output")}, "nothing is left to train"),
+        (
+            {"frozen": ("embedding", "edge_embedding", "convolutions", "hidden", "output")},
+            "nothing is left to train",
+        ),
         ({"atom_width": 8}, "start from has atom_width = 16, not 8; leave these settings out"),
-        ({"convolution": "plain", "n_hidden": 2}, "n_hidden = 1, not 2, convolution = gated, not plain"),
+        (
+            {"convolution": "plain", "n_hidden": 2},
+            "n_hidden = 1, not 2, convolution = edge-updating, not plain",
+        ),
         ({"start_from": "nowhere"}, "nowhere: no such model"),
     ],
 )

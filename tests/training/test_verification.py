@@ -105,7 +105,7 @@ def test_any_number_of_threads_gives_the_same_bits(moduli_file, tmp_path):
 
 
 def test_other_settings_are_other_bits(run):
-    replace_in_config(run, "learning_rate = 0.01", "learning_rate = 0.02")
+    replace_in_config(run, "learning_rate = 0.004", "learning_rate = 0.02")
     verdict = verify(run, progress=False)
     assert len(verdict.different) > 10
     assert verdict.largest > 1e-4

@@ -165,7 +165,7 @@ def test_a_diverged_trial_is_counted_and_not_the_best(tmp_path, monkeypatch):
     run_epoch = trainer.Trainer.run_epoch
 
     def diverge(self: Any, after_step: Any) -> Any:
-        if self.config.learning_rate != 0.01 and self.epoch == 1:
+        if self.config.learning_rate != 0.004 and self.epoch == 1:
             raise DivergedError("training diverged")
         return run_epoch(self, after_step)
 
@@ -186,7 +186,7 @@ def test_a_real_divergence_is_one(tmp_path):
     result = search(tmp_path, space=space, trials=8)
     states = {row["state"] for row in rows(tmp_path) if float(row["learning_rate"]) == 1e9}
     assert states == {"diverged"}
-    assert result.config.training.learning_rate == 0.01
+    assert result.config.training.learning_rate == 0.004
 
 
 def test_errors_before_a_divergence_are_the_worst_for_sampler_and_pruner():
@@ -219,7 +219,7 @@ def test_defaults_outside_the_space_are_no_trial(tmp_path):
     result = search(tmp_path, space=space, trials=2, say=said.append)
     assert result.default is None
     assert said[0] == (
-        "no trial takes the default settings: optimizer = adamw, learning_rate = 0.01 lies outside the space"
+        "no trial takes the default settings: optimizer = adamw, learning_rate = 0.004 lies outside the space"
     )
     assert 1e-6 <= result.config.training.learning_rate <= 1e-5
     assert result.config.training.optimizer == "sgd"

@@ -1,4 +1,4 @@
-"""The targets of docs/article.md's commands, and of the script behind its table, are columns of their files."""
+"""The targets of docs/article.md's commands, and of the script behind its table, are columns of the data."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_a_real_divergence_is_one(tmp_path):
     result = search(tmp_path, space=space, trials=8)
     states = {row["state"] for row in rows(tmp_path) if float(row["learning_rate"]) == 1e9}
     assert states == {"diverged"}
-    assert result.config.training.learning_rate == 0.004
+    assert result.config.training.learning_rate == 0.01
 
 
 def test_errors_before_a_divergence_are_the_worst_for_sampler_and_pruner():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..computing.threads import own_threads
 from ..graphs.packed import GraphBatch
@@ -26,7 +28,12 @@ def network_of(config: ModelConfig, weights: Weights) -> CrystalNetwork:
 
 def weights_of(network: CrystalNetwork) -> Weights:
     """Return the weights of a network, on the CPU without a copy."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+    return arrays_of(network.state_dict())
+
+
+def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Return named tensors as arrays, on the CPU without a copy."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 
 def is_single_on_cpu(network: CrystalNetwork) -> bool:

@@ -21,6 +21,19 @@ class _Group(NamedTuple):
     weight_decay: float
 
 
+class _Moving(NamedTuple):
+    """Parameters with a gradient, and what a step needs beside it.
+
+    slots: by name, one of each parameter.
+    """
+
+    parameters: list[Any]
+    gradients: list[Any]
+    slots: dict[str, list[Tensor]]
+    learning_rate: float
+    weight_decay: float
+
+
 class Optimizer:
     """Parameters and, from their first step on, what an optimiser remembers of each: named slots."""
 
@@ -39,10 +52,11 @@ class Optimizer:
         """Move the parameters along their gradients; those without one stay."""
         for group in self.groups:
             moving = [parameter for parameter in group.parameters if parameter.grad is not None]
-            gradients = [parameter.grad for parameter in moving]
-            slots = [self._slots_of(parameter) for parameter in moving]
             if moving:
-                self._move(moving, gradients, slots, learning_rate, group.weight_decay)
+                of_each = [self._slots_of(parameter) for parameter in moving]
+                slots = {name: [slots[name] for slots in of_each] for name in of_each[0]}
+                gradients = [parameter.grad for parameter in moving]
+                self._move(_Moving(moving, gradients, slots, learning_rate, group.weight_decay))
 
     def state(self) -> dict[str, Tensor]:
         """Return all slots as named tensors, `NUMBER.SLOT`; parameters are numbered over the groups."""
@@ -66,14 +80,7 @@ class Optimizer:
     def _first_slots(self, parameter: Tensor) -> dict[str, Tensor]:
         raise NotImplementedError
 
-    def _move(
-        self,
-        parameters: list[Any],
-        gradients: list[Any],
-        slots: list[dict[str, Tensor]],
-        learning_rate: float,
-        weight_decay: float,
-    ) -> None:
+    def _move(self, moving: _Moving) -> None:
         raise NotImplementedError
 
 
@@ -88,19 +95,12 @@ class AdamW(Optimizer):
             "exp_avg_sq": torch.zeros_like(parameter),
         }
 
-    def _move(
-        self,
-        parameters: list[Any],
-        gradients: list[Any],
-        slots: list[dict[str, Tensor]],
-        learning_rate: float,
-        weight_decay: float,
-    ) -> None:
-        steps, first, second = ([of[name] for of in slots] for name in ("step", "exp_avg", "exp_avg_sq"))
-        torch._foreach_add_(steps, 1)
+    def _move(self, moving: _Moving) -> None:
+        slots = moving.slots
+        torch._foreach_add_(slots["step"], 1)
         torch._fused_adamw_(
-            parameters, gradients, first, second, [], steps,
-            lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=weight_decay, eps=1e-8,
+            moving.parameters, moving.gradients, slots["exp_avg"], slots["exp_avg_sq"], [], slots["step"],
+            lr=moving.learning_rate, beta1=0.9, beta2=0.999, weight_decay=moving.weight_decay, eps=1e-8,
             amsgrad=False, maximize=False,
         )  # fmt: skip
 
@@ -115,18 +115,12 @@ class SGD(Optimizer):
     def _first_slots(self, parameter: Tensor) -> dict[str, Tensor]:
         return {"momentum_buffer": torch.zeros_like(parameter)}
 
-    def _move(
-        self,
-        parameters: list[Any],
-        gradients: list[Any],
-        slots: list[dict[str, Tensor]],
-        learning_rate: float,
-        weight_decay: float,
-    ) -> None:
-        sums = [of["momentum_buffer"] for of in slots]
+    def _move(self, moving: _Moving) -> None:
+        sums, parameters = moving.slots["momentum_buffer"], moving.parameters
+        decayed = torch._foreach_add(moving.gradients, parameters, alpha=moving.weight_decay)
         torch._foreach_mul_(sums, self.momentum)
-        torch._foreach_add_(sums, torch._foreach_add(gradients, parameters, alpha=weight_decay))
-        torch._foreach_add_(parameters, sums, alpha=-learning_rate)
+        torch._foreach_add_(sums, decayed)
+        torch._foreach_add_(parameters, sums, alpha=-moving.learning_rate)
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:

@@ -25,6 +25,7 @@ from ..graphs.packed import PackedGraphs
 from ..materials.groups import Seen
 from ..materials.splits import Split
 from ..models.inference import network_outputs
+from ..models.torch_networks import arrays_of
 from ..network.batches import batch_inputs, over_processes
 from ..network.model import CrystalNetwork
 from ..network.targets import Targets
@@ -205,8 +206,7 @@ class Trainer:
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        return arrays, {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
+        return arrays_of(tensors), {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
 
     def load_state(self, arrays: dict[str, NDArray[Any]], counters: dict[str, Any]) -> None:
         """Take up the training run where `state` was called."""

@@ -14,10 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from recipe import GATED
+
 import crystallite
 
 DATA, TARGET = "formation", "formation_energy_per_atom"
-GATED = {"convolution": "gated", "n_convolutions": 3, "batch_size": 256, "learning_rate": 0.01}
 NETWORKS: dict[str, tuple[dict[str, object], tuple[int, ...]]] = {
     "gated": (GATED, (15, 30, 60, 100, 200)),
     "edge-updating": ({}, (8, 15, 30, 60, 100)),

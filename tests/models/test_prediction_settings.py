@@ -26,7 +26,8 @@ def data():
 
 @pytest.fixture(scope="module", params=[{"ties": "first"}, {"n_neighbors": 8, "ties": "first", "cutoff": 6}])
 def run(data, request, tmp_path_factory):
-    return train(data, tmp_path_factory.mktemp("runs") / "run", epochs=1, **request.param)
+    learning = {"convolution": "gated", "learning_rate": 0.01}  # so that one epoch makes bonds count
+    return train(data, tmp_path_factory.mktemp("runs") / "run", epochs=1, **learning, **request.param)
 
 
 def predicted(path):
@@ -50,7 +51,7 @@ def test_the_command_predicts_as_the_run_does(run, data, tmp_path, capsys):
     np.testing.assert_allclose(predicted(tmp_path / "out.csv"), run.predict(data), rtol=1e-9)
     assert Said(capsys, *words, "--ties", "shared").status == 0
     shared = load_model(run.folder, ties="shared").predict(data)
-    assert np.abs(shared - run.predict(data)).max() > 1e-6  # eV/atom, after two epochs
+    assert np.abs(shared - run.predict(data)).max() > 1e-4
     np.testing.assert_allclose(predicted(tmp_path / "out.csv"), shared, rtol=1e-9)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from crystallite.errors import CrystalliteError
 from crystallite.settings.config import TrainConfig
 from crystallite.settings.recipes import RECIPES, configure, setting_names
-from crystallite.training.optimization import learning_rate, loss_of, update_average
+from crystallite.training.optimization import MovingAverage, learning_rate, loss_of
 
 STEPS = 10  # of an epoch
 
@@ -93,14 +93,16 @@ def test_classification_takes_the_cross_entropy():
 
 
 def test_averaged_weights_follow_and_counters_stay():
-    average, network = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    network = nn.BatchNorm1d(2)
+    average = MovingAverage(network, 0.99)
     nn.init.constant_(network.weight, 3.0)
     network.num_batches_tracked += 5
-    update_average(average, network, 0.99, 10**6)
-    torch.testing.assert_close(average.weight.detach(), torch.full((2,), 1.02))
-    update_average(average, network, 0.99, 0)  # at first it follows quickly
-    torch.testing.assert_close(average.weight.detach(), torch.full((2,), 1.02 + 0.9 * 1.98))
-    assert int(average.num_batches_tracked) == 0
+    average.update(10**6)
+    averaged = average.network.weight.detach()
+    torch.testing.assert_close(averaged, torch.full((2,), 1.02))
+    average.update(0)  # at first it follows quickly
+    torch.testing.assert_close(averaged, torch.full((2,), 1.02 + 0.9 * 1.98))
+    assert int(average.network.num_batches_tracked) == 0
 
 
 def test_settings_override_a_recipe():

@@ -29,19 +29,20 @@ _PACKAGE = Path(__file__).parents[1]
 _PATIENCE = 1.0  # seconds of compiling before saying so
 
 
-def _use_whole_vectors() -> None:
-    """Let loops use all 512 bits of AVX-512: for the sake of other programs' clock rate LLVM takes 256.
+def _use_whole_vectors() -> bool:
+    """Let loops use all 512 bits of AVX-512, and return whether they do.
 
-    Our loops are long enough: a training step's take 0.76 times as long (docs/performance.md). What the user
-    has set for Numba stays.
+    For the sake of other programs' clock rate LLVM takes 256. Our loops are long enough: a training step's
+    take 0.76 times as long (docs/performance.md). What the user has set for Numba stays.
     """
     features = codegen.get_host_cpu_features()
     is_free = numba.config.CPU_FEATURES is None and numba.config.CPU_NAME is None
-    if is_free and "+avx512f" in features.split(","):
+    if is_wide := is_free and "+avx512f" in features.split(","):
         numba.config.CPU_FEATURES = f"{features},-prefer-256-bit"
+    return is_wide
 
 
-_use_whole_vectors()
+WIDE_VECTORS = _use_whole_vectors()  # whether a vector of 16 numbers is one register
 
 
 def compiled(function: Callable[..., Any] | None = None, *, shared: bool = False, **options: Any) -> Any:

@@ -7,9 +7,11 @@ predictions on the CPU need (evaluation, its loops, weights, targets) imports no
 - weights: `weight_shapes`, `checked_weights`; names and shapes of a network's arrays
 - model: `CrystalNetwork`; embedding, convolutions, pooling on weighted, reduced graphs
 - convolutions: its layers `GatedConvolution`, `PlainConvolution`, `EdgeUpdatingConvolution`
-- gated_messages, edge_messages: two of them as one differentiable operation each, on the CPU
-- factorized: their linear map, taken apart into products per node and per edge
-- kernels, edge_kernels, norm_kernels: the compiled loops of these operations and of the batch norm
+- gated_messages: messages of the first as one differentiable operation, on the CPU
+- edge_layer: a layer of the last as one, on the CPU; edge_states: `first_states`, which it begins with
+- factorized: the linear map of gated messages, taken apart into products per node and per edge
+- kernels, edge_kernels, node_kernels, norm_kernels: the compiled loops of these and of the batch norm
+- products: `add_product`; products of matrices in compiled loops
 - bonds: `prepare_bonds`; what the loops need of a batch, made once for all layers
 - batch_norm: `WeightedBatchNorm`; a batch's moments over rows with weights and over all processes
 - batches: `Inputs`, `batch_inputs`, from rows of packed graphs to the inputs of a network

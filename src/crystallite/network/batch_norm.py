@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from ..computing.distributed import differentiable_total, n_processes, total
 from . import norm_kernels
 
+EPSILON = np.float32(1e-5)  # added to a variance; that of PyTorch's batch norms
+
 
 class Moments(NamedTuple):
     """Weighted mean and (biased) variance of each channel."""
@@ -109,14 +111,14 @@ class _FusedNorm(torch.autograd.Function):
         x, gamma = (tensor.detach().contiguous().numpy() for tensor in ctx.saved_tensors)
         weights, mean, inverse_std, total_weight = ctx.saved
         upstream, grad_x = grad_y.contiguous().numpy(), grad_y.new_empty(grad_y.shape)
-        grad_beta, grad_gamma = np.empty((2, x.shape[1]))
-        norm_kernels.norm_sums(x, upstream, mean, inverse_std, grad_beta, grad_gamma)
-        means = mean_gradients(grad_beta, grad_gamma, total_weight)
+        of_norm = np.empty((2, x.shape[1]))
+        norm_kernels.norm_sums(x, upstream, mean, inverse_std, *of_norm)
+        means = mean_gradients(of_norm, total_weight)
         norm_kernels.norm_gradients_of_rows(
             x, upstream, weights, mean, inverse_std, gamma, *means, grad_x.numpy()
         )
-        of_gamma, of_beta = (torch.from_numpy(array).float() for array in (grad_gamma, grad_beta))
-        return grad_x, of_gamma, of_beta, None, None, None
+        grad_beta, grad_gamma = torch.from_numpy(of_norm.astype(np.float32))
+        return grad_x, grad_gamma, grad_beta, None, None, None
 
 
 def moments_of_blocks(
@@ -130,19 +132,19 @@ def moments_of_blocks(
     block_weights: (blocks,). means, squares: (blocks, channels) weighted means and sums of squared
     deviations from them. Combined in double precision (Chan, Golub and LeVeque 1983).
     """
-    weighted = block_weights[:, None] * means
-    sums, sums_of_squares = weighted.sum(0), squares.sum(0, dtype=np.float64) + (weighted * means).sum(0)
-    mean, mean_square = total(np.stack((sums, sums_of_squares))) / total_weight
-    variance = np.maximum(mean_square - mean**2, 0)
+    sums = np.empty((2, means.shape[1]))
+    norm_kernels.add_moments(block_weights, means, squares, *sums)
+    mean, mean_square = total(sums) / total_weight
+    variance = np.maximum(mean_square - mean * mean, 0)
     return mean.astype(np.float32), variance.astype(np.float32)
 
 
 def mean_gradients(
-    grad_beta: NDArray[np.float64], grad_gamma: NDArray[np.float64], total_weight: float
+    of_norm: NDArray[np.float64], total_weight: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return what the norm's backward pass subtracts: means of dL/dy and of z_hat dL/dy over all processes.
 
-    grad_beta, grad_gamma: (channels,) this process's sums of the two.
+    of_norm: (2, channels) this process's sums of the two, the gradients of beta and gamma.
     """
-    means = total(np.stack((grad_beta, grad_gamma))) / total_weight
-    return means[0].astype(np.float32), means[1].astype(np.float32)
+    mean_grad, mean_product = (total(of_norm) / total_weight).astype(np.float32)
+    return mean_grad, mean_product

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,28 +17,19 @@ class Bonds(NamedTuple):
 
     topology: (blocks, edge_offsets, neighbors, weights, multiplicities) of the GraphBatch. first: (edges,)
     index of a bond's first Gaussian that is not zero. values: (edges, WINDOW) Gaussians from there on.
-    block_weights: (blocks,) sums of weight x multiplicity over the edges of each block. first_edges:
-    (blocks + 1,) edges at which the blocks begin.
+    block_weights: (blocks,) sums of weight x multiplicity over the edges of each block. block_atoms:
+    (blocks,) sums of multiplicities over its nodes.
     """
 
     topology: tuple[NDArray[Any], ...]
     first: NDArray[np.int32]
     values: NDArray[np.float32]
     block_weights: NDArray[np.float64]
-    first_edges: list[int]
+    block_atoms: NDArray[np.float64]
 
     @property
     def n_blocks(self) -> int:
         return len(self.block_weights)
-
-    @property
-    def most_edges(self) -> int:
-        """Edges of the largest block."""
-        return max((last - first for first, last in pairwise(self.first_edges)), default=0)
-
-    def edges(self, block: int) -> slice:
-        """The edges of a block."""
-        return slice(self.first_edges[block], self.first_edges[block + 1])
 
 
 def bonds_of_atoms(batch: GraphBatch) -> NDArray[np.float64]:
@@ -58,5 +48,5 @@ def prepare_bonds(batch: GraphBatch, of_atoms: NDArray[np.float64], step: float,
     for_ranges(kernels.gaussians, len(first), batch.distances, np.float32(step), n_centers, first, values)
     topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
     block_weights = np.add.reduceat(of_atoms * batch.multiplicities, batch.blocks[:-1])
-    first_edges = batch.edge_offsets[batch.blocks].tolist()
-    return Bonds(topology, first, values, block_weights, first_edges)
+    block_atoms = np.add.reduceat(batch.multiplicities, batch.blocks[:-1], dtype=np.float64)
+    return Bonds(topology, first, values, block_weights, block_atoms)

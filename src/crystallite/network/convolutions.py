@@ -13,7 +13,7 @@ from torch.nn.functional import silu, softplus
 from .batch_norm import WeightedBatchNorm
 from .batches import Inputs
 from .bonds import Bonds
-from .edge_messages import edge_messages
+from .edge_layer import LayerWeights, edge_updating_layer
 from .gated_messages import gated_messages
 
 
@@ -90,24 +90,24 @@ class EdgeUpdatingConvolution(nn.Module):
 
     def forward(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """nodes: (nodes, width). edges: (edges, edge_width). Returns the next of both."""
-        if inputs.bonds is None:
-            sums, edges = self._messages(nodes, edges, inputs)
-        else:
-            sums, edges = self._fused_messages(nodes, edges, inputs.bonds, inputs.n_bonds)
+        if inputs.bonds is not None:
+            return self._fused(nodes, edges, inputs)
+        sums, edges = self._messages(nodes, edges, inputs)
         sums = self.node_norm(sums, inputs.multiplicities, inputs.n_atoms)
         return nodes + self.output(silu(self.hidden(sums))), edges
 
-    def _fused_messages(
-        self, nodes: Tensor, edges: Tensor, bonds: Bonds, n_bonds: float
-    ) -> tuple[Tensor, Tensor]:
+    def _fused(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         assert self.training, "these inputs are of a network in training mode"
-        norm, weight = self.message_norm, self.linear.weight
         update = None if self.edge_update is None else self.edge_update.weight
-        sums, edges, moments = edge_messages(
-            nodes, edges, weight, update, norm.weight, norm.bias, bonds, n_bonds, norm.eps
-        )
-        norm.update(moments, n_bonds)
-        return sums, edges
+        weights = LayerWeights(
+            self.linear.weight, update,
+            self.message_norm.weight, self.message_norm.bias, self.node_norm.weight, self.node_norm.bias,
+            self.hidden.weight, self.hidden.bias, self.output.weight, self.output.bias,
+        )  # fmt: skip
+        nodes, states, *moments = edge_updating_layer(nodes, edges, weights, inputs)
+        self.message_norm.update(moments[0], inputs.n_bonds)
+        self.node_norm.update(moments[1], inputs.n_atoms)
+        return nodes, edges if states is None else states
 
     def _messages(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         z_filter, z_core = _normalized_inputs(self, nodes, edges, inputs)

@@ -18,6 +18,7 @@ from ..graphs.packed import GraphBatch
 from ..settings.config import ModelConfig
 from . import evaluation_kernels as kernels
 from .kernels import WINDOW
+from .products import add_product
 from .weights import Weights
 
 Floats = NDArray[np.float32]
@@ -153,7 +154,7 @@ def _linear_map(weights: Weights, name: str) -> tuple[Floats, Floats]:
 def _mapped(x: Floats, layer: tuple[Floats, Floats]) -> Floats:
     weight, bias = layer
     y = np.tile(bias, (len(x), 1))
-    kernels.add_product(x, weight, y)
+    add_product(x, weight, y)
     return y
 
 

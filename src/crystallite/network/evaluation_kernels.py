@@ -2,8 +2,7 @@
 
 A trained batch norm is an affine map, so that no layer looks beyond a crystal: a block of whole crystals
 passes through all layers while its arrays stay in the cache. Every number is a sum in the order of its own
-crystal, and so depends neither on the other crystals nor on blocks and threads. For that reason products are
-loops too: a library's sums depend on the shape of a matrix.
+crystal, and so depends neither on the other crystals nor on blocks and threads; products too (`products`).
 
 Each loop takes the first and the last of its blocks, the vectors of the nodes (nodes, F), which it replaces,
 the batch (blocks, edge_offsets, neighbors, distances, weights), the width of the Gaussians in Å and arrays of
@@ -16,29 +15,7 @@ import numpy as np
 
 from ..computing.compiled import compiled
 from .kernels import _F0, _F1, _FAST, WINDOW, _exp_negative, _sigmoid, _softplus, gaussians
-
-_ROWS = 4  # rows, and terms, of a product that are worked on at once
-
-
-@compiled(fastmath=_FAST)
-def add_product(x, weight, out):  # type: ignore[no-untyped-def]
-    """out (rows, N) += x (rows, K) times weight (K, N), terms in order."""
-    n_terms, width = weight.shape
-    whole_rows, whole_terms = len(x) - len(x) % _ROWS, n_terms - n_terms % _ROWS
-    for row in range(0, whole_rows, _ROWS):
-        for k in range(0, whole_terms, _ROWS):
-            for c in range(width):
-                a, b, d, e = out[row, c], out[row + 1, c], out[row + 2, c], out[row + 3, c]
-                for i in range(_ROWS):
-                    a += x[row, k + i] * weight[k + i, c]
-                    b += x[row + 1, k + i] * weight[k + i, c]
-                    d += x[row + 2, k + i] * weight[k + i, c]
-                    e += x[row + 3, k + i] * weight[k + i, c]
-                out[row, c], out[row + 1, c], out[row + 2, c], out[row + 3, c] = a, b, d, e
-    for row in range(len(x)):
-        for k in range(whole_terms if row < whole_rows else 0, n_terms):
-            for c in range(width):
-                out[row, c] += x[row, k] * weight[k, c]
+from .products import add_product
 
 
 @compiled(fastmath=_FAST)

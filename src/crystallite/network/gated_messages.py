@@ -68,20 +68,20 @@ class _GatedMessages(torch.autograd.Function):
         gamma, beta = gamma.detach().numpy(), beta.detach().numpy()
         n_blocks, width = bonds.n_blocks, z.shape[1]
         grad_y = buffers.take(*z.shape)
-        sums, products = np.empty((2, n_blocks, width), np.float32)
+        sums, products = of_blocks = np.empty((2, n_blocks, width), np.float32)
         halves = in_halves(z, mean, inverse_std, gamma, beta, grad_y, sums, products)
         upstream = grad_messages.contiguous().numpy()
         for_ranges(
             kernels.gate_gradients, n_blocks,
             *halves[:5], bonds.topology, upstream, *halves[5:],
         )  # fmt: skip
-        grad_beta, grad_gamma = sums.sum(0, dtype=np.float64), products.sum(0, dtype=np.float64)
-        mean_grad, mean_product = mean_gradients(grad_beta, grad_gamma, n_bonds)
+        of_norm = of_blocks.sum(1, dtype=np.float64)
+        means = mean_gradients(of_norm, n_bonds)
         grad_node_product = buffers.take(len(nodes), 2 * width)
         grad_bonds = np.empty((n_blocks, n_centers, width), np.float32)
         for_ranges(
             kernels.edge_gradients, n_blocks,
-            z, grad_y, mean, inverse_std, gamma * inverse_std, mean_grad, mean_product,
+            z, grad_y, mean, inverse_std, gamma * inverse_std, *means,
             bonds.topology, bonds.first, bonds.values, grad_node_product, grad_bonds,
         )  # fmt: skip
         grad_product = torch.from_numpy(grad_node_product)
@@ -91,11 +91,12 @@ class _GatedMessages(torch.autograd.Function):
         for array in (z, grad_y, grad_node_product):
             buffers.give(array)
         ctx.saved = None  # z is gone: a second backward must fail, not compute nonsense
+        grad_beta, grad_gamma = torch.from_numpy(of_norm.astype(np.float32))
         return (
             grad_nodes,
             grad_weight,
-            torch.from_numpy(grad_gamma.astype(np.float32)),
-            torch.from_numpy(grad_beta.astype(np.float32)),
+            grad_gamma,
+            grad_beta,
             None,
             None,
             None,

@@ -17,7 +17,7 @@ from ..crystals.elements import feature_table
 from ..settings.config import ModelConfig
 from .batches import Inputs
 from .convolutions import EdgeUpdatingConvolution, GatedConvolution, PlainConvolution
-from .edge_messages import first_states
+from .edge_states import first_states
 
 
 class CrystalNetwork(nn.Module):
@@ -98,7 +98,7 @@ class CrystalNetwork(nn.Module):
             return None if inputs.bonds is not None else self._expanded(inputs.distances)
         weight = self.edge_embedding.weight
         if inputs.bonds is not None:
-            return silu(first_states(weight, inputs.bonds))
+            return first_states(weight, inputs.bonds)
         return silu(self._expanded(inputs.distances) @ weight.T)
 
     def _expanded(self, distances: Tensor) -> Tensor:

@@ -34,6 +34,19 @@ def row_moments(x, weights, mean, square):  # type: ignore[no-untyped-def]
 
 
 @compiled(fastmath=_FAST)
+def add_moments(block_weights, means, squares, sums, sums_of_squares):  # type: ignore[no-untyped-def]
+    """Weighted sums of rows and of their squares, (C,) each, from each block's `row_moments` (blocks, C)."""
+    for c in range(means.shape[1]):
+        sums[c] = sums_of_squares[c] = _D0
+    for block in range(len(means)):
+        weight = block_weights[block]
+        for c in range(means.shape[1]):
+            mean = np.float64(means[block, c])
+            sums[c] += weight * mean
+            sums_of_squares[c] += np.float64(squares[block, c]) + weight * mean * mean
+
+
+@compiled(fastmath=_FAST)
 def normalize_rows(x, mean, inverse_std, gamma, beta, y):  # type: ignore[no-untyped-def]
     """y = gamma (x - mean) inverse_std + beta."""
     for row in range(len(x)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -49,10 +51,22 @@ def loss_of(
     return (losses * known_weights).sum(), known_weights.sum()
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights and running statistics towards the network's; quickly at first."""
-    weight = 1 - min(decay, (1 + step) / (10 + step))
-    ours, theirs = average.state_dict(), network.state_dict()
-    floats = [name for name, tensor in ours.items() if tensor.is_floating_point()]
-    torch._foreach_lerp_([ours[name] for name in floats], [theirs[name] for name in floats], weight)
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class MovingAverage(Generic[Network]):
+    """A copy of a network whose weights and running statistics follow it; quickly at first."""
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self.network, self.decay = copy.deepcopy(network).eval(), decay
+        self._ours, self._theirs = _floats(self.network), _floats(network)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the network after a step, counted from 0."""
+        weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._ours, self._theirs, weight)
+
+
+def _floats(network: nn.Module) -> list[Tensor]:
+    return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]

@@ -6,7 +6,6 @@ training run repeats the uninterrupted one bit for bit.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +29,7 @@ from ..network.batches import batch_inputs, over_processes
 from ..network.model import CrystalNetwork
 from ..network.targets import Targets
 from ..settings.config import TrainConfig
-from .optimization import learning_rate, loss_of, update_average
+from .optimization import MovingAverage, learning_rate, loss_of
 from .optimizers import make_optimizer
 
 
@@ -54,7 +53,7 @@ class Trainer:
         seen: Seen | None = None,
     ) -> None:
         self.network = network.train()
-        self.average = copy.deepcopy(network).eval() if config.averaging else None
+        self.average = MovingAverage(network, config.averaging) if config.averaging else None
         self.graphs, self.values, self.split = graphs, values, split
         self.targets, self.config, self.seen = targets, config, seen
         self.normalized = torch.from_numpy(targets.normalized(values))
@@ -84,7 +83,7 @@ class Trainer:
     @property
     def kept_network(self) -> CrystalNetwork:
         """The network to validate and keep: the running average where there is one."""
-        return self.average or self.network
+        return self.average.network if self.average else self.network
 
     @property
     def finished(self) -> bool:
@@ -122,7 +121,8 @@ class Trainer:
         Several processes take a share of the rows each, and the same step.
         """
         share = distributed.own_share(rows)
-        torch.manual_seed(_mixed_seed(self.config.seed, self.step, distributed.rank()))
+        if self.network.dropout.p:
+            torch.manual_seed(_mixed_seed(self.config.seed, self.step, distributed.rank()))
         loss, weight = self._loss(share)
         self.optimizer.zero_grad()
         (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
@@ -133,7 +133,7 @@ class Trainer:
         self._scale_gradients(len(rows) / max(sums[1], 1e-30))
         self.optimizer.step(self._learning_rate(self.step))
         if self.average is not None:
-            update_average(self.average, self.network, self.config.averaging, self.step)
+            self.average.update(self.step)
         self.step += 1
         self.loss_sum += value * len(rows)
         return value
@@ -204,7 +204,9 @@ class Trainer:
         """Return everything the rest of the training run depends on, as named arrays and plain numbers."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+            tensors |= {
+                f"average.{name}": tensor for name, tensor in self.average.network.state_dict().items()
+            }
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         return arrays_of(tensors), {"step": self.step, "loss_sum": self.loss_sum, "history": self.history}
 
@@ -217,7 +219,7 @@ class Trainer:
             parts[part][rest] = tensor
         self.network.load_state_dict(parts["network"])
         if self.average is not None:
-            self.average.load_state_dict(parts["average"])
+            self.average.network.load_state_dict(parts["average"])
         self.optimizer.load_state(parts["optimizer"])
         self.step, self.loss_sum = int(counters["step"]), float(counters["loss_sum"])
         self.history = [epoch_result(entry, self.targets.names) for entry in counters["history"]]

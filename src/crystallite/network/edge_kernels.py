@@ -151,7 +151,7 @@ def message_gradients(  # type: ignore[no-untyped-def]
     begin, end, z, norm, batch, sums, of_sums, grad_normalized, grad_updated, update, grad_y,
     of_norm, grad_update,
 ):  # fmt: skip
-    """grad_y (edges, C) of y = gamma z_hat + beta, from the gradients of the normalised sums and of the states.
+    """grad_y (edges, C) of y = gamma z_hat + beta, from the gradients of normalised sums and of states.
 
     norm: (mean, inverse_std, gamma, beta), (C,) each. of_sums: (mean, inverse_std, gamma, mean_grad,
     mean_product), (F,) each, of the norm of the sums. grad_normalized: (nodes, F). grad_updated: (edges, E),

@@ -46,7 +46,8 @@ def node_gradients(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """grad_normalized (nodes, F) from grad_updated (nodes, F); hidden and output as PyTorch has them.
 
-    of_norm: (blocks, 2, F) a block's sums of grad_normalized and of its product with (sums - mean) inverse_std. grad_layers: (blocks, 2, F, F) of hidden and output; grad_biases: (blocks, 2, F).
+    of_norm: (blocks, 2, F) a block's sums of grad_normalized and of its product with (sums - mean)
+    inverse_std. grad_layers: (blocks, 2, F, F) of hidden and output; grad_biases: (blocks, 2, F).
     """
     width = sums.shape[1]
     most = 0

@@ -120,7 +120,7 @@ def _beside_another(settings: Settings) -> Row:
 
 
 def _on_busy_cores(settings: Settings) -> Row:
-    """A training run beside as many processes that compute without pause: its fair share is half the cores."""
+    """A training run beside as many busy processes as it has threads: its fair share is half the cores."""
     quiet, busy = [], []
     with Worker(settings, "ours.training_epoch", data=settings.data) as worker:
         for _ in range(settings.repeats):

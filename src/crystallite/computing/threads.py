@@ -79,6 +79,9 @@ def for_ranges(loop: Callable[..., None], n_items: int, *arguments: Any) -> None
     The loop must release the GIL and its ranges must not write to the same memory.
     """
     n_threads = max(1, min(number_of_threads(), n_items))
+    if n_threads == 1:
+        loop(0, n_items, *arguments)
+        return
     cuts = [n_items * thread // n_threads for thread in range(n_threads + 1)]
     torch = _loaded_torch()
     inference = bool(torch and torch.is_inference_mode_enabled())  # the others must write to its tensors

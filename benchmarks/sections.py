@@ -127,7 +127,9 @@ def _on_busy_cores(settings: Settings) -> Row:
             quiet.append(worker.measure())
             with ExitStack() as stack:
                 for _ in range(settings.threads):
-                    stack.callback(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)
+                    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                    stack.callback(process.wait)
+                    stack.callback(process.kill)  # before it is waited for
                 time.sleep(0.5)  # until they have started
                 busy.append(worker.measure())
     what = f"training epoch, {settings.threads} threads, alone"

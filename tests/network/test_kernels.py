@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN
-from networks import furthest, predictions, random_network, training_step
+from networks import furthest, outputs, predictions, random_network, training_step
 from numba import njit
 
 from crystallite.computing.threads import for_ranges, own_threads
@@ -156,6 +156,37 @@ def test_few_gaussians_take_the_plain_path(graphs) -> None:
     assert batch_inputs(network, graphs, np.arange(3)).bonds is None
     found = predictions(network, graphs)
     np.testing.assert_allclose(found, predictions(network.double(), graphs), atol=2e-5)
+
+
+@pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
+def test_gradients_are_not_differentiated_or_computed_again(graphs, convolution) -> None:
+    """The gradients are written by hand, once, and their arrays used again: never silently wrong numbers."""
+    network = random_network(ModelConfig(convolution=convolution)).train()
+    weights = list(network.convolutions.parameters())
+    found = outputs(network, graphs).sum()
+    gradients = torch.autograd.grad(found, weights, create_graph=True, allow_unused=True)
+    penalty = sum(gradient.square().sum() for gradient in gradients if gradient is not None)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        penalty.backward()
+    found = outputs(network, graphs).sum()
+    found.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="computed once"):
+        found.backward()
+
+
+@pytest.mark.parametrize("frozen", ["linear", "norm", "hidden"])
+def test_frozen_weights_change_no_other_gradient(graphs, frozen) -> None:
+    network = random_network(ModelConfig(convolution="edge-updating"))
+    target = torch.zeros(len(graphs.node_offsets) - 1, 1)
+    whole = training_step(network, graphs, target).gradients
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(frozen not in name)
+    network.zero_grad()
+    outputs(network, graphs).abs().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is None) == (frozen in name)
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad.double(), whole[name], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("convolution", ["gated", "edge-updating"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numba.core.errors import TypingError
 
 from crystallite.network.products import add_product, copy_rows
 
@@ -17,7 +18,7 @@ def matrix(generator: np.random.Generator, rows: int, columns: int) -> np.ndarra
 
 
 @settings(deadline=None)  # the first call compiles
-@given(SIZES, SIZES, st.integers(0, 150), st.booleans(), st.integers(0, 5))
+@given(SIZES, SIZES, st.integers(0, 300), st.booleans(), st.integers(0, 5))
 @example(6, 64, 64, False, 0)
 @example(13, 41, 143, True, 3)
 def test_a_product_is_that_of_numpy(rows, terms, columns, transposed, beside):
@@ -43,6 +44,16 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(columns):
         alone = np.zeros((last - first, columns), np.float32)
         add_product(x[first:last], weight, alone)
         np.testing.assert_array_equal(alone, together[first:last])
+
+
+def test_arrays_of_another_kind_are_refused():
+    x, weight, out = (
+        np.ones((8, 64), np.float32),
+        np.ones((64, 64), np.float32),
+        np.zeros((8, 64), np.float32),
+    )
+    with pytest.raises(TypingError, match="float32"):
+        add_product(x.astype(np.float64), weight, out)
 
 
 def test_rows_are_copied():

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ..computing.distributed import differentiable_total, n_processes, total
 from . import norm_kernels
@@ -107,6 +108,7 @@ class _FusedNorm(torch.autograd.Function):
         return y, *moments
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, gamma = (tensor.detach().contiguous().numpy() for tensor in ctx.saved_tensors)
         weights, mean, inverse_std, total_weight = ctx.saved

@@ -11,7 +11,7 @@ import numpy as np
 from ..computing.compiled import compiled
 from .kernels import _F0, _F1, _FAST, WINDOW, _exp_negative
 from .norm_kernels import norm_gradients_of_rows, row_moments
-from .products import add_product, copy_rows
+from .products import add_product, clear_rows, copy_rows
 
 
 @compiled(fastmath=_FAST)
@@ -58,7 +58,7 @@ def edge_inputs(begin, end, nodes, states, batch, weight, z, means, squares):  #
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
-        products[: stop - start] = _F0
+        clear_rows(products[: stop - start])
         add_product(nodes[start:stop], weight[:half], products[: stop - start, :width])
         add_product(nodes[start:stop], weight[half : 2 * half], products[: stop - start, width:])
         _add_ends(block, products, batch, z)
@@ -120,7 +120,7 @@ def messages(  # type: ignore[no-untyped-def]
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
         _gate(block, z, scale, shift, batch, scratch, sums)
-        if len(updated):
+        if len(update):
             copy_rows(states[first_edge:last_edge], updated[first_edge:last_edge])
             add_product(scratch[: last_edge - first_edge], update, updated[first_edge:last_edge])
         row_moments(sums[start:stop], multiplicities[start:stop], means[block], squares[block])
@@ -166,33 +166,23 @@ def message_gradients(  # type: ignore[no-untyped-def]
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
-        messages, gradients = all_messages[: last_edge - first_edge], all_gradients[: last_edge - first_edge]
+        of_edges, gradients = all_messages[: last_edge - first_edge], all_gradients[: last_edge - first_edge]
         mean, inverse_std, gamma, mean_grad, mean_product = of_sums
         norm_gradients_of_rows(
             sums[start:stop], grad_normalized[start:stop], multiplicities[start:stop],
             mean, inverse_std, gamma, mean_grad, mean_product, grad_sums[: stop - start],
         )  # fmt: skip
-        gradients[:] = _F0
-        if len(grad_updated):
+        clear_rows(gradients)
+        if len(update):
             add_product(grad_updated[first_edge:last_edge], update, gradients)
+        means, inverse_stds, gammas, betas = norm
         _gate_gradients(
-            block,
-            z,
-            norm[0],
-            norm[1],
-            norm[2],
-            norm[3],
-            batch,
-            grad_sums,
-            gradients,
-            messages,
-            grad_y,
-            of_norm[block, 0],
-            of_norm[block, 1],
-        )
-        if len(grad_updated):
-            grad_update[block] = _F0
-            add_product(grad_updated[first_edge:last_edge].T, messages, grad_update[block])
+            block, z, means, inverse_stds, gammas, betas, batch, grad_sums, gradients, of_edges, grad_y,
+            of_norm[block, 0], of_norm[block, 1],
+        )  # fmt: skip
+        if len(update):
+            clear_rows(grad_update[block])
+            add_product(grad_updated[first_edge:last_edge].T, of_edges, grad_update[block])
 
 
 @compiled(fastmath=_FAST)
@@ -261,9 +251,9 @@ def input_gradients(  # type: ignore[no-untyped-def]
         if len(grad_updated):
             copy_rows(grad_updated[first_edge:last_edge], grad_states[first_edge:last_edge])
         else:
-            grad_states[first_edge:last_edge] = _F0
+            clear_rows(grad_states[first_edge:last_edge])
         copy_rows(grad_next[start:stop], grad_nodes[start:stop])
-        of_weight[:] = _F0
+        clear_rows(of_weight)
         gradients = grad_y[first_edge:last_edge]
         add_product(gradients, weight[:, 2 * half :], grad_states[first_edge:last_edge])
         add_product(gradients.T, states[first_edge:last_edge], of_weight[:, 2 * half :])
@@ -283,7 +273,7 @@ def _norm_gradients(  # type: ignore[no-untyped-def]
     """
     blocks, edge_offsets, neighbors, weights, multiplicities = batch
     width, start = z.shape[1], blocks[block]
-    grad_products[:] = _F0
+    clear_rows(grad_products)
     for node in range(start, blocks[block + 1]):
         source_grad = grad_products[node - start]
         for edge in range(edge_offsets[node], edge_offsets[node + 1]):

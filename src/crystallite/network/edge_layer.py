@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..computing import buffers
 from ..computing.threads import for_ranges
@@ -85,9 +86,12 @@ class _EdgeUpdatingLayer(torch.autograd.Function):
         return torch.from_numpy(updated), _tensor(next_states), *of_norms
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_nodes: Tensor, grad_states: Tensor | None, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
         _ = ctx.saved_tensors
-        passed, ctx.passed = ctx.passed, None  # z is overwritten: a second backward must fail
+        passed, ctx.passed = ctx.passed, None
+        if passed is None:
+            raise RuntimeError("gradients of a layer are computed once: its arrays are used again by then")
         gradients = _backward(passed, _array(grad_nodes), _array(grad_states), ctx.inputs)
         of_nodes, of_states, *of_weights = map(_tensor, gradients)
         return of_nodes, of_states, None, *of_weights
@@ -161,9 +165,8 @@ def _backward(
     sum_norm = (*passed.sum_moments, weights.sum_gamma, *mean_gradients(grad_sum_norm, inputs.n_atoms))
 
     z, width = passed.z, passed.states.shape[1]
-    has_update = weights.update is not None and grad_next is not None
-    grad_states = grad_next if grad_next is not None else _none(width)
-    update = weights.update if has_update else _none(half)
+    grad_states = _none(width) if grad_next is None else grad_next
+    update = _none(half) if weights.update is None else weights.update
     grad_y, of_z = buffers.take(*z.shape), np.empty((n_blocks, 2, 2 * half), np.float32)
     of_update = np.empty((n_blocks, *update.shape), np.float32)
     for_ranges(
@@ -184,7 +187,7 @@ def _backward(
         buffers.give(array)
     (grad_hidden, grad_output), (hidden_bias, output_bias) = of_layers.sum(0), of_biases.sum(0)
     gradients = LayerWeights(
-        of_linear.sum(0), of_update.sum(0) if has_update else None,
+        of_linear.sum(0), None if weights.update is None else of_update.sum(0),
         grad_gamma.astype(np.float32), grad_beta.astype(np.float32),
         grad_sum_gamma.astype(np.float32), grad_sum_beta.astype(np.float32),
         grad_hidden, hidden_bias, grad_output, output_bias,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
 from ..computing.threads import for_ranges
@@ -32,6 +33,7 @@ class _FirstStates(torch.autograd.Function):
         return silu(products)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         bonds, (products,) = ctx.bonds, ctx.saved_tensors
         upstream = torch.ops.aten.silu_backward(grad_states, products).contiguous().numpy()

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..computing.compiled import compiled
 from .kernels import _F0, _F1, _FAST, WINDOW, _exp_negative, _sigmoid, _softplus, gaussians
-from .products import add_product
+from .products import add_product, clear_rows, set_rows
 
 
 @compiled(fastmath=_FAST)
@@ -76,7 +76,7 @@ def plain_layers(  # type: ignore[no-untyped-def]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
         _expand(distances[first_edge:last_edge], step, length - width, first, values)
         for layer in range(len(biases)):
-            sums[:] = _F0
+            clear_rows(sums)
             for node in range(start, stop):
                 row = sums[node - start]
                 for edge in range(edge_offsets[node], edge_offsets[node + 1]):
@@ -85,7 +85,7 @@ def plain_layers(  # type: ignore[no-untyped-def]
                         row[c] += weight * nodes[neighbors[edge], c]
                     for k in range(WINDOW):
                         row[width + first[at] + k] += weight * values[at, k]
-            y[:] = biases[layer]
+            set_rows(y, biases[layer])
             add_product(sums[: stop - start], weights_of_neighbors[layer], y[: stop - start])
             add_product(nodes[start:stop], weights_of_self[layer], y[: stop - start])
             for node in range(start, stop):
@@ -136,7 +136,7 @@ def edge_updating_layers(  # type: ignore[no-untyped-def]
                         total[c] += weight * message[c]
             if layer < len(updates):
                 add_product(messages[:n_edges], updates[layer], states[:n_edges])
-            hidden[:] = hidden_biases[layer]
+            set_rows(hidden, hidden_biases[layer])
             add_product(sums[:n_nodes], hidden_weights[layer], hidden[:n_nodes])
             for node in range(start, stop):
                 for c in range(half):

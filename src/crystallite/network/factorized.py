@@ -1,4 +1,4 @@
-"""The linear map W [v_i, v_j, u_ij] as W_i v_i + W_j v_j + W_u u_ij, for the fused operations.
+"""The linear map W [v_i, v_j, u_ij] as W_i v_i + W_j v_j + W_u u_ij, for gated messages.
 
 Two products per node, stacked to one, and a product per edge. F is the width of a node's vector.
 """

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..computing import buffers
 from ..computing.threads import for_ranges
@@ -62,8 +63,11 @@ class _GatedMessages(torch.autograd.Function):
         return messages, *statistics
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_messages: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         nodes, node_weight, gamma, beta = ctx.saved_tensors
+        if ctx.saved is None:
+            raise RuntimeError("gradients of messages are computed once: their arrays are used again by then")
         bonds, n_bonds, z, mean, inverse_std, n_centers = ctx.saved
         gamma, beta = gamma.detach().numpy(), beta.detach().numpy()
         n_blocks, width = bonds.n_blocks, z.shape[1]
@@ -90,7 +94,7 @@ class _GatedMessages(torch.autograd.Function):
         grad_nodes = grad_product @ node_weight
         for array in (z, grad_y, grad_node_product):
             buffers.give(array)
-        ctx.saved = None  # z is gone: a second backward must fail, not compute nonsense
+        ctx.saved = None
         grad_beta, grad_gamma = torch.from_numpy(of_norm.astype(np.float32))
         return (
             grad_nodes,

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..computing.compiled import compiled
-from .kernels import _F0, _F1, _FAST, _sigmoid
+from .kernels import _F1, _FAST, _sigmoid
 from .norm_kernels import norm_sums, normalize_rows
-from .products import add_product
+from .products import add_product, clear_rows, set_rows
 
 
 @compiled(fastmath=_FAST)
@@ -24,12 +24,12 @@ def update_nodes(  # type: ignore[no-untyped-def]
     hidden and output (F, F).
     """
     mean, inverse_std, gamma, beta = norm
-    after = np.empty_like(nodes[blocks[begin] : blocks[end]])
+    after = np.empty((blocks[end] - blocks[begin], nodes.shape[1]), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         own = normalized[start:stop]
         normalize_rows(sums[start:stop], mean, inverse_std, gamma, beta, own)
-        before[start:stop] = hidden_bias
+        set_rows(before[start:stop], hidden_bias)
         add_product(own, hidden, before[start:stop])
         for node in range(start, stop):
             for c in range(nodes.shape[1]):
@@ -58,9 +58,10 @@ def node_gradients(  # type: ignore[no-untyped-def]
         start, stop = blocks[block], blocks[block + 1]
         after, grad_before = all_after[: stop - start], all_before[: stop - start]
         upstream, of_layers, of_biases = grad_updated[start:stop], grad_layers[block], grad_biases[block]
-        of_layers[:] = _F0
-        of_biases[:] = _F0
-        grad_before[:] = _F0
+        clear_rows(of_layers[0])
+        clear_rows(of_layers[1])
+        clear_rows(of_biases)
+        clear_rows(grad_before)
         add_product(upstream, output, grad_before)
         for row in range(stop - start):
             for c in range(width):
@@ -71,7 +72,7 @@ def node_gradients(  # type: ignore[no-untyped-def]
                 of_biases[0, c] += grad_before[row, c]
                 of_biases[1, c] += upstream[row, c]
         own = grad_normalized[start:stop]
-        own[:] = _F0
+        clear_rows(own)
         add_product(grad_before, hidden, own)
         add_product(grad_before.T, normalized[start:stop], of_layers[0])
         add_product(upstream.T, after, of_layers[1])

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from ..computing.compiled import WIDE_VECTORS, compiled
@@ -24,6 +26,7 @@ _ROWS = 6
 _VECTOR = 16  # channels in a vector: one register of AVX-512, two of AVX2, four of NEON
 _VECTORS = 4 if WIDE_VECTORS else 1  # that are worked on at once: what fits in the registers
 _WIDE = _VECTORS * _VECTOR
+_NEAR = 1024  # bytes from row to row of a weight: rows farther apart displace each other from the cache
 
 _FLOAT, _INDEX, _LANE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 _REGISTER = ir.VectorType(_FLOAT, _VECTOR)
@@ -32,13 +35,13 @@ _SIZE = 4  # bytes of a float32
 
 
 def _tile(n_rows: int, n_vectors: int) -> Any:
-    """Return tile(x, weight, out, row, column): out += x weight, for a tile of `out` from there on.
-
-    Columns of `weight` and `out` must be contiguous.
-    """
+    """Return tile(x, weight, out, row, column): out += x weight, for a tile of `out` from there on."""
 
     @intrinsic  # type: ignore[untyped-decorator]
     def tile(typing_context, x, weight, out, row, column):  # type: ignore[no-untyped-def]
+        if any((array.dtype, array.ndim) != (types.float32, 2) for array in (x, weight, out)):
+            raise TypingError("a product is of float32 matrices")
+
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             arrays = [
                 context.make_array(kind)(context, builder, value)
@@ -101,30 +104,96 @@ _wide_tile, _wide_row = _tile(_ROWS, _VECTORS), _tile(1, _VECTORS)
 _narrow_tile, _narrow_row = _tile(_ROWS, 1), _tile(1, 1)
 
 
-@compiled(fastmath={"contract"})
+@intrinsic  # type: ignore[untyped-decorator]
+def _stay_apart(typing_context):  # type: ignore[no-untyped-def]
+    """Keep the loop that calls this a function of its own: compiled anew for each call it takes seconds."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@compiled(inline="always")
 def add_product(x, weight, out):  # type: ignore[no-untyped-def]
-    """out (rows, N) += x (rows, K) times weight (K, N); columns of the last two must be contiguous."""
-    n_rows, width = out.shape
-    whole_rows, whole, wide = n_rows - n_rows % _ROWS, width - width % _VECTOR, width - width % _WIDE
+    """out (rows, N) += x (rows, K) times weight (K, N), float32.
+
+    Columns of the last two must be contiguous, and `out` must not overlap with the others.
+    """
+    _add_product(x[:, :], weight[:, :], out[:, :])  # whatever their layout, it is compiled once
+
+
+@compiled(fastmath={"contract"})
+def _add_product(x, weight, out):  # type: ignore[no-untyped-def]
+    _stay_apart()
+    width = out.shape[1]
+    wide, whole = width - width % _WIDE, width - width % _VECTOR
+    is_near = weight.strides[0] <= _NEAR
     for column in range(0, wide, _WIDE):
-        for row in range(0, whole_rows, _ROWS):
-            _wide_tile(x, weight, out, row, column)
-        for row in range(whole_rows, n_rows):
-            _wide_row(x, weight, out, row, column)
+        if is_near:
+            _add_stripe(x, weight, out, column)
+        else:
+            stripe = np.empty((len(weight), _WIDE), np.float32)
+            copy_rows(weight[:, column : column + _WIDE], stripe)
+            _add_stripe(x, stripe[:, :], out[:, column:], 0)
     for column in range(wide, whole, _VECTOR):
-        for row in range(0, whole_rows, _ROWS):
-            _narrow_tile(x, weight, out, row, column)
-        for row in range(whole_rows, n_rows):
-            _narrow_row(x, weight, out, row, column)
-    for row in range(n_rows if whole < width else 0):
-        for k in range(len(weight)):
-            for c in range(whole, width):
-                out[row, c] += x[row, k] * weight[k, c]
+        _add_narrow_stripe(x, weight, out, column)
+    if whole < width:  # with zeros beside them the last columns are a vector
+        last = np.empty((len(weight), _VECTOR), np.float32)
+        clear_rows(last)
+        copy_rows(weight[:, whole:], last[:, : width - whole])
+        sums = np.empty((len(x), _VECTOR), np.float32)
+        clear_rows(sums)
+        copy_rows(out[:, whole:], sums[:, : width - whole])
+        _add_narrow_stripe(x, last[:, :], sums[:, :], 0)
+        copy_rows(sums[:, : width - whole], out[:, whole:])
+
+
+@compiled(fastmath={"contract"})
+def _add_stripe(x, weight, out, column):  # type: ignore[no-untyped-def]
+    """The product's _WIDE columns from `column` on."""
+    _stay_apart()
+    whole = len(x) - len(x) % _ROWS
+    for row in range(0, whole, _ROWS):
+        _wide_tile(x, weight, out, row, column)
+    for row in range(whole, len(x)):
+        _wide_row(x, weight, out, row, column)
+
+
+@compiled(fastmath={"contract"})
+def _add_narrow_stripe(x, weight, out, column):  # type: ignore[no-untyped-def]
+    """The product's _VECTOR columns from `column` on."""
+    _stay_apart()
+    whole = len(x) - len(x) % _ROWS
+    for row in range(0, whole, _ROWS):
+        _narrow_tile(x, weight, out, row, column)
+    for row in range(whole, len(x)):
+        _narrow_row(x, weight, out, row, column)
+
+
+# Whole arrays are assigned by these: NumPy's assignment takes long to compile, for the sake of its messages.
 
 
 @compiled
 def copy_rows(x, out):  # type: ignore[no-untyped-def]
-    """out = x, (rows, N) each; assigned as a whole they would be copied twice."""
+    """out = x, (rows, N) each."""
     for row in range(len(x)):
         for c in range(x.shape[1]):
             out[row, c] = x[row, c]
+
+
+@compiled
+def set_rows(out, values):  # type: ignore[no-untyped-def]
+    """Each row of out (rows, N) = values (N,)."""
+    for row in range(len(out)):
+        for c in range(out.shape[1]):
+            out[row, c] = values[c]
+
+
+@compiled
+def clear_rows(out):  # type: ignore[no-untyped-def]
+    """out = 0, (rows, N)."""
+    for row in range(len(out)):
+        for c in range(out.shape[1]):
+            out[row, c] = 0

@@ -24,7 +24,7 @@ def prediction_rows(settings: Settings) -> list[Row]:
     """
     batched = f"{PEER} in batches"
     model = str(settings.work / "formation-energy-per-atom.safetensors")
-    save_model(read_any_model(_peer_model()), model)
+    save_model(model, read_any_model(_peer_model()))
     commands = {
         "ours": [*CRYSTALLITE, "predict", model, "{folder}", "-o", "{out}"],
         PEER: [sys.executable, PEER_SCRIPT, "predict", "{folder}", "{out}"],

@@ -19,7 +19,7 @@ from sections import SECTIONS
 
 
 def main() -> None:
-    """Measure what was asked for, print one table and write it where --docs and --json say."""
+    """Measure what was asked for, print a table of each section and write all where --docs and --json say."""
     options = _arguments()
     n_crystals = options.crystals or (512 if options.quick else 3938)
     with tempfile.TemporaryDirectory(prefix="crystallite-benchmark-") as work:
@@ -33,9 +33,8 @@ def main() -> None:
         for name in sections:
             started = time.perf_counter()
             rows[name] = SECTIONS[name](settings)
-            print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+            print(f"{name}: {time.perf_counter() - started:.0f} s\n\n{table(rows[name])}\n", flush=True)
     measured = table([row for found in rows.values() for row in found])
-    print(f"\n{measured}")
     if options.docs:
         write_into(options.docs, environment, measured)
     if options.json:

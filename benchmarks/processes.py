@@ -8,10 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from measure import HERE, PEER, Row, Settings, Usage, run_process
-
-from crystallite.models.checkpoint import save_model
-from crystallite.models.predictor import read_any_model
+from measure import HERE, PEER, Row, Settings, Usage, Worker, run_process
 
 PEER_SCRIPT = str(HERE / "peer_process.py")
 CRYSTALLITE = [sys.executable, "-m", "crystallite"]
@@ -24,7 +21,8 @@ def prediction_rows(settings: Settings) -> list[Row]:
     """
     batched = f"{PEER} in batches"
     model = str(settings.work / "formation-energy-per-atom.safetensors")
-    save_model(model, read_any_model(_peer_model()))
+    with Worker(settings, "ours.copy_model", source=_peer_model(), target=model) as worker:
+        worker.measure()  # not here: a child's peak memory is at least that of this process
     commands = {
         "ours": [*CRYSTALLITE, "predict", model, "{folder}", "-o", "{out}"],
         PEER: [sys.executable, PEER_SCRIPT, "predict", "{folder}", "{out}"],

@@ -17,8 +17,6 @@ from torch.autograd.function import once_differentiable
 from ..computing.distributed import differentiable_total, n_processes, total
 from . import norm_kernels
 
-EPSILON = np.float32(1e-5)  # added to a variance; that of PyTorch's batch norms
-
 
 class Moments(NamedTuple):
     """Weighted mean and (biased) variance of each channel."""

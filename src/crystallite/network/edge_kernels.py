@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..computing.compiled import compiled
-from .kernels import _F0, _F1, _FAST, WINDOW, _exp_negative
+from .kernels import _F0, _F1, _FAST, WINDOW, _exp_negative, most_edges, most_nodes
 from .norm_kernels import norm_gradients_of_rows, row_moments
 from .products import add_product, clear_rows, copy_rows
 
@@ -54,7 +54,7 @@ def edge_inputs(begin, end, nodes, states, batch, weight, z, means, squares):  #
     """
     blocks, edge_offsets, _, _, _ = batch
     half, width = nodes.shape[1], z.shape[1]
-    products = np.empty((_most_nodes(begin, end, blocks), 2 * width), np.float32)
+    products = np.empty((most_nodes(begin, end, blocks), 2 * width), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
@@ -115,7 +115,7 @@ def messages(  # type: ignore[no-untyped-def]
     """
     blocks, edge_offsets, _, _, multiplicities = batch
     half = sums.shape[1]
-    scratch = np.empty((_most_edges(begin, end, blocks, edge_offsets), half), np.float32)
+    scratch = np.empty((most_edges(begin, end, blocks, edge_offsets), half), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
@@ -160,9 +160,9 @@ def message_gradients(  # type: ignore[no-untyped-def]
     """
     blocks, edge_offsets, _, _, multiplicities = batch
     half = sums.shape[1]
-    most = _most_edges(begin, end, blocks, edge_offsets)
+    most = most_edges(begin, end, blocks, edge_offsets)
     all_messages, all_gradients = np.empty((most, half), np.float32), np.empty((most, half), np.float32)
-    grad_sums = np.empty((_most_nodes(begin, end, blocks), half), np.float32)
+    grad_sums = np.empty((most_nodes(begin, end, blocks), half), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
@@ -241,7 +241,7 @@ def input_gradients(  # type: ignore[no-untyped-def]
     """
     blocks, edge_offsets, _, _, _ = batch
     half, width = nodes.shape[1], z.shape[1]
-    products = np.empty((_most_nodes(begin, end, blocks), 2 * width), np.float32)
+    products = np.empty((most_nodes(begin, end, blocks), 2 * width), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
@@ -286,21 +286,3 @@ def _norm_gradients(  # type: ignore[no-untyped-def]
                 source_grad[c] += grad[c]
             for c in range(width):
                 neighbor_grad[c] += grad[c]
-
-
-@compiled(fastmath=_FAST)
-def _most_nodes(begin, end, blocks):  # type: ignore[no-untyped-def]
-    """Nodes of the largest of some blocks."""
-    most = 0
-    for block in range(begin, end):
-        most = max(most, blocks[block + 1] - blocks[block])
-    return most
-
-
-@compiled(fastmath=_FAST)
-def _most_edges(begin, end, blocks, edge_offsets):  # type: ignore[no-untyped-def]
-    """Edges of the largest of some blocks."""
-    most = 0
-    for block in range(begin, end):
-        most = max(most, edge_offsets[blocks[block + 1]] - edge_offsets[blocks[block]])
-    return most

@@ -17,9 +17,10 @@ from torch.autograd.function import once_differentiable
 from ..computing import buffers
 from ..computing.threads import for_ranges
 from . import edge_kernels, node_kernels
-from .batch_norm import EPSILON, Moments, mean_gradients, moments_of_blocks
+from .batch_norm import Moments, mean_gradients, moments_of_blocks
 from .batches import Inputs
 from .bonds import Bonds
+from .norm_kernels import EPSILON
 
 Floats = NDArray[np.float32]
 
@@ -196,7 +197,7 @@ def _backward(
 
 
 def _inverse_std(variance: Floats) -> Floats:
-    inverse: Floats = 1 / np.sqrt(variance + EPSILON)
+    inverse: Floats = 1 / np.sqrt(variance + np.float32(EPSILON))
     return inverse
 
 

@@ -18,11 +18,11 @@ from ..graphs.packed import GraphBatch
 from ..settings.config import ModelConfig
 from . import evaluation_kernels as kernels
 from .kernels import WINDOW
+from .norm_kernels import EPSILON
 from .products import add_product
 from .weights import Weights
 
 Floats = NDArray[np.float32]
-_EPSILON = 1e-5  # that of PyTorch's batch norms, added to a variance
 
 
 class EvaluationNetwork:
@@ -136,7 +136,7 @@ _LAYERS: dict[str, tuple[Callable[..., None], Callable[[Weights, list[str]], tup
 
 def _norm_map(weights: Weights, norm: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (scale, shift) of a batch norm with its running statistics."""
-    scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"].astype(np.float64) + _EPSILON)
+    scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"].astype(np.float64) + EPSILON)
     return scale, weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
 
 

@@ -14,7 +14,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..computing.compiled import compiled
-from .kernels import _F0, _F1, _FAST, WINDOW, _exp_negative, _sigmoid, _softplus, gaussians
+from .kernels import (
+    _F0,
+    _F1,
+    _FAST,
+    WINDOW,
+    _exp_negative,
+    _sigmoid,
+    _softplus,
+    gaussians,
+    most_edges,
+    most_nodes,
+)
 from .products import add_product, clear_rows, set_rows
 
 
@@ -28,11 +39,11 @@ def gated_layers(  # type: ignore[no-untyped-def]
     (L, centres, C); shifts: (L, C); node_scales, node_shifts: (L, F).
     """
     blocks, edge_offsets, neighbors, distances, weights = batch
-    most_nodes, most_edges = _largest(begin, end, blocks, edge_offsets)
+    n_most, e_most = most_nodes(begin, end, blocks), most_edges(begin, end, blocks, edge_offsets)
     half, n_centers = nodes.shape[1], edge_weights.shape[1]
-    products, y = np.empty((most_nodes, 4 * half), np.float32), np.empty(2 * half, np.float32)
+    products, y = np.empty((n_most, 4 * half), np.float32), np.empty(2 * half, np.float32)
     sums = np.empty(half, np.float32)
-    first, values = np.empty(most_edges, np.int32), np.empty((most_edges, WINDOW), np.float32)
+    first, values = np.empty(e_most, np.int32), np.empty((e_most, WINDOW), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
@@ -67,10 +78,10 @@ def plain_layers(  # type: ignore[no-untyped-def]
     weights_of_neighbors: (L, F + centres, F); weights_of_self: (L, F, F); biases: (L, F).
     """
     blocks, edge_offsets, neighbors, distances, weights = batch
-    most_nodes, most_edges = _largest(begin, end, blocks, edge_offsets)
+    n_most, e_most = most_nodes(begin, end, blocks), most_edges(begin, end, blocks, edge_offsets)
     width, length = nodes.shape[1], weights_of_neighbors.shape[1]
-    sums, y = np.empty((most_nodes, length), np.float32), np.empty((most_nodes, width), np.float32)
-    first, values = np.empty(most_edges, np.int32), np.empty((most_edges, WINDOW), np.float32)
+    sums, y = np.empty((n_most, length), np.float32), np.empty((n_most, width), np.float32)
+    first, values = np.empty(e_most, np.int32), np.empty((e_most, WINDOW), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
@@ -105,12 +116,12 @@ def edge_updating_layers(  # type: ignore[no-untyped-def]
     hidden_weights, output_weights: (L, F, F), the batch norm of the sums in the former; biases: (L, F).
     """
     blocks, edge_offsets, neighbors, distances, weights = batch
-    most_nodes, most_edges = _largest(begin, end, blocks, edge_offsets)
+    n_most, e_most = most_nodes(begin, end, blocks), most_edges(begin, end, blocks, edge_offsets)
     half, edge_width = nodes.shape[1], first_weight.shape[1]
-    products, sums = np.empty((most_nodes, 4 * half), np.float32), np.empty((most_nodes, half), np.float32)
-    y, messages = np.empty((most_edges, 2 * half), np.float32), np.empty((most_edges, half), np.float32)
-    hidden, states = np.empty((most_nodes, half), np.float32), np.empty((most_edges, edge_width), np.float32)
-    first, values = np.empty(most_edges, np.int32), np.empty((most_edges, WINDOW), np.float32)
+    products, sums = np.empty((n_most, 4 * half), np.float32), np.empty((n_most, half), np.float32)
+    y, messages = np.empty((e_most, 2 * half), np.float32), np.empty((e_most, half), np.float32)
+    hidden, states = np.empty((n_most, half), np.float32), np.empty((e_most, edge_width), np.float32)
+    first, values = np.empty(e_most, np.int32), np.empty((e_most, WINDOW), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, n_edges = edge_offsets[start], edge_offsets[stop] - edge_offsets[start]
@@ -143,17 +154,6 @@ def edge_updating_layers(  # type: ignore[no-untyped-def]
                     hidden[node - start, c] = _silu(hidden[node - start, c])
                     nodes[node, c] += output_biases[layer, c]
             add_product(hidden[:n_nodes], output_weights[layer], nodes[start:stop])
-
-
-@compiled(fastmath=_FAST)
-def _largest(begin, end, blocks, edge_offsets):  # type: ignore[no-untyped-def]
-    """Nodes and edges of the largest of some blocks."""
-    most_nodes = most_edges = 0
-    for block in range(begin, end):
-        start, stop = blocks[block], blocks[block + 1]
-        most_nodes = max(most_nodes, stop - start)
-        most_edges = max(most_edges, edge_offsets[stop] - edge_offsets[start])
-    return most_nodes, most_edges
 
 
 @compiled(fastmath=_FAST)

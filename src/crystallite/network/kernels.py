@@ -203,3 +203,21 @@ def edge_gradients(  # type: ignore[no-untyped-def]
                     value, center = values[edge, k], first[edge] + k
                     for c in range(width):
                         grad_bond[center, c] += value * grad[c]
+
+
+@compiled(fastmath=_FAST)
+def most_nodes(begin, end, blocks):  # type: ignore[no-untyped-def]
+    """Nodes of the largest of some blocks."""
+    most = 0
+    for block in range(begin, end):
+        most = max(most, blocks[block + 1] - blocks[block])
+    return most
+
+
+@compiled(fastmath=_FAST)
+def most_edges(begin, end, blocks, edge_offsets):  # type: ignore[no-untyped-def]
+    """Edges of the largest of some blocks."""
+    most = 0
+    for block in range(begin, end):
+        most = max(most, edge_offsets[blocks[block + 1]] - edge_offsets[blocks[block]])
+    return most

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..computing.compiled import compiled
-from .kernels import _F1, _FAST, _sigmoid
+from .kernels import _F1, _FAST, _sigmoid, most_nodes
 from .norm_kernels import norm_sums, normalize_rows
 from .products import add_product, clear_rows, set_rows
 
@@ -50,9 +50,7 @@ def node_gradients(  # type: ignore[no-untyped-def]
     inverse_std. grad_layers: (blocks, 2, F, F) of hidden and output; grad_biases: (blocks, 2, F).
     """
     width = sums.shape[1]
-    most = 0
-    for block in range(begin, end):
-        most = max(most, blocks[block + 1] - blocks[block])
+    most = most_nodes(begin, end, blocks)
     all_after, all_before = np.empty((most, width), np.float32), np.empty((most, width), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]

@@ -7,6 +7,7 @@ import numpy as np
 from ..computing.compiled import compiled
 from .kernels import _FAST
 
+EPSILON = 1e-5  # added to a variance; that of PyTorch's batch norms
 _D0 = np.float64(0)
 
 

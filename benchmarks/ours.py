@@ -18,7 +18,7 @@ from crystallite.graphs.packed import build_graphs
 from crystallite.graphs.store import dataset_graphs
 from crystallite.materials.splits import Split
 from crystallite.models.checkpoint import save_model
-from crystallite.models.predictor import read_any_model
+from crystallite.models.loading import read_any_model
 from crystallite.network.model import CrystalNetwork
 from crystallite.network.targets import Targets
 from crystallite.settings.config import GraphConfig

@@ -64,7 +64,7 @@ def energy_model():
 @pytest.fixture(scope="session")
 def energy_predictor():
     """The published formation-energy model, to predict with; nobody changes it."""
-    from crystallite.models.predictor import load_model
+    from crystallite.models.loading import load_model
 
     return load_model(GOLDEN / "formation-energy-per-atom.pth.tar")
 

@@ -25,7 +25,7 @@ _HOMES = {
     "learning_curve": "experiments.experiment",
     "tune": "tuning.search",
     "verify": "training.verification",
-    "load_model": "models.predictor",
+    "load_model": "models.loading",
     "predict": "models.frame",
 }
 __all__ = ["__version__", *_HOMES]

@@ -14,7 +14,7 @@ import crystallite
 from crystallite.computing.devices import device_name
 from crystallite.errors import CrystalliteError
 from crystallite.models.checkpoint import read_arrays
-from crystallite.models.predictor import load_model
+from crystallite.models.loading import load_model
 from crystallite.training.train import resume
 from crystallite.training.verification import verify
 

@@ -72,7 +72,7 @@ def warm_up(good: Path) -> None:
 
     read_cif(good / "cif" / "rock_salt.cif")
     if (good / "model").is_dir():
-        from crystallite.models.predictor import load_model
+        from crystallite.models.loading import load_model
 
         load_model(good / "model" / "model.safetensors").predict(good / "cif" / "rock_salt.cif")
 

@@ -209,7 +209,7 @@ def _other_header(data: bytes, rng: Random) -> bytes:
 
 
 def _read_model(folder: Path) -> None:
-    from crystallite.models.predictor import load_model
+    from crystallite.models.loading import load_model
 
     (path,) = folder.iterdir()
     load_model(path).predict([_crystal()])
@@ -241,7 +241,7 @@ def _write_run(good: Path, folder: Path, rng: Random) -> None:
 
 
 def _read_run(folder: Path) -> None:
-    from crystallite.models.predictor import load_model
+    from crystallite.models.loading import load_model
     from crystallite.runs.folder import RunConfig
 
     run = folder / "run"

@@ -16,7 +16,8 @@ import crystallite
 from crystallite.errors import CrystalError
 from crystallite.models import inference
 from crystallite.models.checkpoint import read_model, same_arrays, save_model
-from crystallite.models.predictor import EnsemblePredictor, Predictor, load_model
+from crystallite.models.loading import load_model
+from crystallite.models.predictor import EnsemblePredictor, Predictor
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is known for .* validation crystals")
 

@@ -21,7 +21,7 @@ from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.models import file_predictions as screening
 from crystallite.models.file_predictions import predict_files
-from crystallite.models.predictor import load_model
+from crystallite.models.loading import load_model
 from crystallite.sources.exporters.published_layout import export_published
 from crystallite.sources.reading import structures
 
@@ -364,7 +364,7 @@ import resource, sys
 import torch
 torch.set_num_threads(1)
 from pathlib import Path
-from crystallite.models.predictor import load_model
+from crystallite.models.loading import load_model
 from crystallite.models.file_predictions import predict_files
 model, part, folder = sys.argv[1:]
 predictor = load_model(model)

@@ -14,7 +14,7 @@ from crystallite.errors import CrystalliteError
 from crystallite.graphs.packed import build_graphs
 from crystallite.models.checkpoint import read_model, save_model
 from crystallite.models.inference import predict_graphs
-from crystallite.models.predictor import load_model
+from crystallite.models.loading import load_model
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 

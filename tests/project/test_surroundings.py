@@ -17,7 +17,7 @@ from training_runs import children, energies, train
 
 import crystallite
 from crystallite.cli import main
-from crystallite.models.predictor import load_model
+from crystallite.models.loading import load_model
 
 MODEL = GOLDEN / "formation-energy-per-atom.pth.tar"
 CRYSTALS = energies(24)

@@ -14,7 +14,7 @@ from grouped_runs import moduli, train_group
 
 import crystallite
 from crystallite.models.checkpoint import save_model
-from crystallite.models.predictor import load_model
+from crystallite.models.loading import load_model
 from crystallite.sources.formats import export_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is known for .* validation crystals")

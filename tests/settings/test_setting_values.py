@@ -17,7 +17,7 @@ from training_runs import one_thread  # noqa: F401
 
 from crystallite.errors import CrystalliteError
 from crystallite.models.checkpoint import read_arrays
-from crystallite.models.predictor import load_model
+from crystallite.models.loading import load_model
 from crystallite.settings.recipes import configure
 
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"

@@ -15,7 +15,7 @@ from training_runs import ENERGY, after_step, assert_same_run, energies, one_thr
 from crystallite import load_model
 from crystallite.errors import CrystalliteError
 from crystallite.models.checkpoint import read_arrays, read_model
-from crystallite.models.predictor import read_any_model
+from crystallite.models.loading import read_any_model
 from crystallite.runs.folder import RunConfig
 from crystallite.training.preparation import prepare
 from crystallite.training.run_settings import run_config

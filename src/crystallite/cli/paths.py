@@ -11,6 +11,7 @@ from ..errors import CrystalliteError, WriteError
 from ..files.writing import irregular, output_path
 
 INPUT = click.Path(path_type=Path, readable=False)  # who reads it says why it cannot be
+MODEL = click.UNPROCESSED  # the name of a model that comes with the package, or a path
 
 
 class OutputFile(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2

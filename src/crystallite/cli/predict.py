@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from .paths import INPUT, OutputFile
+from .paths import MODEL, OutputFile
 
 
 @click.command()
-@click.argument("model", type=INPUT)
+@click.argument("model", type=MODEL)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",
@@ -26,16 +26,32 @@ from .paths import INPUT, OutputFile
     help="shared: predictions depend only on the crystal. first: neighbours as in the published code. "
     " [default: as the model was trained; shared for a .pth.tar]",
 )
+@click.option(
+    "--interval",
+    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    metavar="PERCENT",
+    help="Add NAME_lower and NAME_upper, between which this share of the true values lies.",
+)
+@click.option(
+    "--neighbours",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Add the N nearest training crystals with their true values.",
+)
 @click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, ...")
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 even if some inputs cannot be used.")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )
 def command(
-    model: Path,
+    model: str,
     inputs: tuple[str, ...],
     output: Path | None,
     ties: str | None,
+    interval: float | None,
+    neighbours: int,
     device: str,
     skip_bad: bool,
     workers: int,
@@ -58,15 +74,17 @@ def command(
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")
     from ..models.file_predictions import predict_files
-    from ..models.predictor import load_model
+    from ..models.loading import load_models
+    from ..models.tables import Extras
 
-    predictor = load_model(model, ties=ties, device=device)  # type: ignore[arg-type]
-    if predictor.notice:
-        click.echo(f"Notice: {predictor.notice}", err=True)
+    predictors = load_models(model, ties=ties, device=device)  # type: ignore[arg-type]
+    for notice in {predictor.notice for predictor in predictors if predictor.notice}:
+        click.echo(f"Notice: {notice}", err=True)
     report = predict_files(
-        predictor,
+        predictors,
         inputs,
         output,
+        Extras(interval, neighbours),
         workers=workers,
         on_bad=lambda source, reason: click.echo(f"{source}: {reason}", err=True),
     )

@@ -18,9 +18,11 @@ from ..evaluation.metrics import accuracy, area_under_curve, mean_absolute_error
 from ..evaluation.results import Result, known_or_none
 from ..files.writing import file_stems, read_json, write_json
 from ..graphs.store import dataset_graphs
-from ..models.checkpoint import read_model
+from ..models.checkpoint import read_model, save_reliability
+from ..models.held_out import measured_reliability
 from ..models.inference import predict_graphs
-from ..models.predictor import ENSEMBLE, EnsemblePredictor
+from ..models.loading import ENSEMBLE, RELIABILITY
+from ..models.predictor import EnsemblePredictor
 from ..network.targets import Targets
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, RunConfig
@@ -96,6 +98,11 @@ def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 
     calibrations = calibrate(targets, trainer.values[validation], members(validation))
     by_name = zip(targets.names, calibrations, strict=True)
     constants = {name: calibration.to_dict() for name, calibration in by_name}
+    reliability = measured_reliability(
+        models, graphs, trainer.values, dataset.ids, trainer.split.train, validation
+    )
+    if reliability is not None:
+        save_reliability(folder / RELIABILITY, reliability)
     write_json(folder / ENSEMBLE, {"members": list(configs), "calibration": constants})
     tested = members(test)
     mean, deviation = EnsemblePredictor(models, calibrations).combined(tested)

@@ -13,7 +13,8 @@ from ..errors import CrystalliteError
 from ..evaluation.display import summary_html
 from ..evaluation.results import Result
 from ..files.writing import read_json, write_json
-from ..models.predictor import EnsemblePredictor, load_model
+from ..models.loading import load_model
+from ..models.predictor import EnsemblePredictor
 from ..runs import folder as run_folder
 from ..sources.resolver import read_dataset
 from ..tracking import known_trackers, set_trackers

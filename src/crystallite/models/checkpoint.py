@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,13 +25,14 @@ from ..materials.groups import Seen
 from ..network.targets import Targets
 from ..network.weights import Weights, checked_weights
 from ..settings.config import GraphConfig, ModelConfig
+from .reliability import Reliability
 
 if TYPE_CHECKING:
     from ..network.model import CrystalNetwork
 
-FORMAT = 2  # 1: without the materials that were seen (crystallite 0.1.0)
+FORMAT = 3  # 1: without the materials that were seen (crystallite 0.1.0); 2: without reliability
 _HEADER, _CHECKSUM = "crystallite", "crystallite.crc32"  # keys of the file's metadata
-_SEEN = "seen."  # beginning of the names of the arrays that are not the network's
+_SEEN, _RELIABILITY = "seen.", "reliability."  # beginnings of names of arrays that are not the network's
 PUBLISHED = "github txie-93/cgcnn"  # in `info` of models that come from there, as "source"
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -42,7 +43,8 @@ class TrainedModel:
 
     config: shape of the network. weights: by name, element features included. info: free-form facts such as
     the training history and the fingerprint of the data. seen: hashes of the materials it was trained on and
-    chosen by; None if it cannot say. device: where it predicts.
+    chosen by; None if it cannot say. reliability: what intervals and distances to the training data are made
+    of; None where no crystals were held out, and before the training run has ended. device: where it predicts.
     """
 
     config: ModelConfig
@@ -51,6 +53,7 @@ class TrainedModel:
     targets: Targets
     info: dict[str, Any] = field(default_factory=dict)
     seen: Seen | None = None
+    reliability: Reliability | None = None
     device: str = "cpu"
 
     @classmethod
@@ -66,6 +69,18 @@ class TrainedModel:
         from .torch_networks import weights_of
 
         return cls(network.config, weights_of(network), graph, targets, info or {}, seen)
+
+    def of_targets(self, columns: Sequence[int]) -> Self:
+        """Return the model that predicts some of the targets alone, with the same numbers."""
+        rows = [0, 1] if self.targets.task == "classification" else list(columns)
+        output = {name: self.weights[name][rows] for name in ("output.weight", "output.bias")}
+        return replace(
+            self,
+            config=replace(self.config, n_outputs=len(rows)),
+            weights=self.weights | output,
+            targets=self.targets.of(columns),
+            reliability=self.reliability and self.reliability.of_targets(columns),
+        )
 
     @cached_property
     def network(self) -> CrystalNetwork:
@@ -88,8 +103,27 @@ def save_model(path: str | Path, model: TrainedModel) -> None:
         "targets": model.targets.to_dict(),
         "info": model.info,
     }
-    seen = {} if model.seen is None else model.seen._asdict()
-    write_arrays(path, model.weights | {f"{_SEEN}{part}": hashes for part, hashes in seen.items()}, header)
+    write_arrays(path, model.weights | attached_arrays(model.seen, model.reliability), header)
+
+
+def attached_arrays(seen: Seen | None, reliability: Reliability | None) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file that are not the network's; `attached` reads them."""
+    parts = {} if seen is None else {_SEEN + part: hashes for part, hashes in seen._asdict().items()}
+    if reliability is not None:
+        parts |= {_RELIABILITY + name: array for name, array in reliability.to_arrays().items()}
+    return parts
+
+
+def attached(arrays: Arrays, targets: Targets) -> tuple[Seen | None, Reliability | None]:
+    """Return what `attached_arrays` made; CrystalliteError if it is damaged."""
+    hashes = [arrays[_SEEN + part] for part in Seen._fields if _SEEN + part in arrays]
+    seen = Seen(*hashes) if len(hashes) == len(Seen._fields) else None
+    parts = {
+        name.removeprefix(_RELIABILITY): array
+        for name, array in arrays.items()
+        if name.startswith(_RELIABILITY)
+    }
+    return seen, Reliability.from_arrays(parts, len(targets.names)) if parts else None
 
 
 def read_model(path: str | Path) -> TrainedModel:
@@ -97,8 +131,11 @@ def read_model(path: str | Path) -> TrainedModel:
 
     Raises CrystalliteError when the file is missing, damaged or not one of ours.
     """
-    arrays, header = read_arrays(path)
-    hashes = [arrays[_SEEN + part] for part in Seen._fields if _SEEN + part in arrays]
+    return model_of(path, *read_arrays(path))
+
+
+def model_of(path: str | Path, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> TrainedModel:
+    """Return the model that is in a file's arrays and header; raises CrystalliteError if there is none."""
     try:
         newer, info = header["format"] > FORMAT, dict(header.get("info", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -111,10 +148,24 @@ def read_model(path: str | Path) -> TrainedModel:
         graph, targets = GraphConfig.from_dict(header["graph"]), Targets.from_dict(header["targets"])
         if (targets.task, targets.n_outputs) != (config.task, config.n_outputs):
             raise CrystalliteError(f"its network does not have the outputs of its targets {targets.names}")
+        seen, reliability = attached(arrays, targets)
     except (KeyError, TypeError, CrystalliteError) as error:
         raise CrystalliteError(f"{path} is not a Crystallite model: {one_line(error)}") from error
-    seen = Seen(*hashes) if len(hashes) == len(Seen._fields) else None
-    return TrainedModel(config, weights, graph, targets, info, seen)
+    return TrainedModel(config, weights, graph, targets, info, seen, reliability)
+
+
+def save_reliability(path: str | Path, reliability: Reliability) -> None:
+    """Write the reliability of an ensemble to a file of its own, atomically."""
+    write_arrays(path, attached_arrays(None, reliability), {"format": FORMAT})
+
+
+def read_reliability(path: str | Path, targets: Targets) -> Reliability | None:
+    """Read what `save_reliability` wrote; CrystalliteError if it is damaged."""
+    arrays, _ = read_arrays(path)
+    try:
+        return attached(arrays, targets)[1]
+    except CrystalliteError as error:
+        raise CrystalliteError(f"{path} is damaged: {error}") from error
 
 
 def write_arrays(path: str | Path, arrays: Arrays, header: dict[str, Any]) -> None:
@@ -165,6 +216,17 @@ def _checksum(arrays: Arrays, header: str) -> str:
     return f"{digest:08x}"
 
 
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Read the header of what `write_arrays` wrote, without the arrays and the check of their numbers."""
+    refuse_unreadable(path)
+    try:
+        with safe_open(path, framework="np") as file:
+            header: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
+    except (KeyError, *_DAMAGED) as error:
+        raise CrystalliteError(f"{path} is damaged or not a Crystallite model: {one_line(error)}") from error
+    return header
+
+
 def read_weights(path: str | Path) -> tuple[Weights, dict[str, Any]]:
     """Read the arrays of a model's network alone, as they are in the file, and the header."""
     arrays, header = read_arrays(path)
@@ -173,7 +235,7 @@ def read_weights(path: str | Path) -> tuple[Weights, dict[str, Any]]:
 
 def _weights(arrays: dict[str, NDArray[Any]]) -> Weights:
     """Return the arrays that are the network's."""
-    return {name: array for name, array in arrays.items() if not name.startswith(_SEEN)}
+    return {name: array for name, array in arrays.items() if not name.startswith((_SEEN, _RELIABILITY))}
 
 
 def same_arrays(a: Arrays, b: Arrays) -> bool:

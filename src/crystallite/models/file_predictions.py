@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
@@ -21,12 +19,13 @@ from ..datasets.builtin import PREFIX
 from ..errors import CrystalError, CrystalliteError
 from ..files.csv_tables import row_writer
 from ..files.writing import output_path, refuse_input
-from ..graphs.packed import build_graphs
+from ..graphs.packed import PackedGraphs, build_graphs
 from ..sources.reading.input_file import as_crystal_error, shown
 from ..sources.reading.structure_files import StructureFile, TakenIds, with_ids
 from ..sources.reading.structures import read_structures
 from ..sources.resolver import Source, located
 from .predictor import NO_NUMBER, Predictor
+from .tables import Column, Extras, Table, are_numbers, check_extras, prediction_table, table_columns
 
 CHUNK = 1024  # crystals in memory at once
 
@@ -41,9 +40,10 @@ class Report:
 
 
 def predict_files(
-    predictor: Predictor,
+    predictors: Sequence[Predictor],
     inputs: Sequence[str],
     output: Path | None,
+    extras: Extras = Extras(),
     *,
     workers: int = 1,
     progress: bool = True,
@@ -51,11 +51,12 @@ def predict_files(
 ) -> Report:
     """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
 
-    inputs: files with structures, folders or patterns of them, and datasets (Parquet files, built-in names),
+    predictors: one or more of the same graph settings. inputs: files with structures, folders or patterns of them, and datasets (Parquet files, built-in names),
     as sources.resolver tells them apart. They are streamed: memory does not grow with their number, but for
     the ids of several inputs, which are told apart. A crystal that cannot be used is told to `on_bad`, is
     listed in the report, and the others are predicted.
     """
+    check_extras(predictors, extras)
     if output is not None:
         refuse_input(output, inputs)
     report = Report()
@@ -66,11 +67,12 @@ def predict_files(
 
     with (
         gathered() as odd,
-        _table_writer(output, predictor.columns) as write,
+        _table_writer(output, table_columns(predictors, extras)) as write,
         progress_bar(doing="predicting", unit="crystals", shown=progress) as bar,
     ):
-        for ids, predicted in predicted_chunks(predictor, inputs, report.notices, bad, workers=workers):
-            write(ids, predicted)
+        chunks = predicted_chunks(predictors, inputs, report.notices, bad, extras, workers=workers)
+        for ids, table in chunks:
+            write(ids, table)
             report.n_predicted += len(ids)
             bar.update(len(ids))
     report.notices += summary(odd)
@@ -78,20 +80,22 @@ def predict_files(
 
 
 def predicted_chunks(
-    predictor: Predictor,
+    predictors: Sequence[Predictor],
     inputs: Sequence[str | Path],
     notices: list[str],
     bad: Callable[[CrystalError], None],
+    extras: Extras = Extras(),
     *,
     workers: int = 1,
-) -> Iterator[tuple[list[str], NDArray[np.float64]]]:
-    """Yield ids and predictions (crystals, columns) of what the inputs stand for, CHUNK crystals at a time.
+) -> Iterator[tuple[list[str], Table]]:
+    """Yield ids and predictions of what the inputs stand for, CHUNK crystals at a time.
 
     What cannot be used is told to `bad`, what was chosen or left out is added to `notices`.
     """
     sources = _located(inputs, notices, bad)
     for ids, crystals in _chunks(sources, bad):
-        yield _finite(predictor, *_predict_chunk(predictor, ids, crystals, workers, bad), bad)
+        names, graphs = _graphs_of_chunk(predictors[0], ids, crystals, workers, bad)
+        yield _finite(predictors, names, prediction_table(predictors, graphs, extras), bad)
 
 
 Chunk = tuple[list[str], Any]
@@ -156,55 +160,55 @@ def _crystals(
                 bad(CrystalError(shown(file.path), "no crystals"))
 
 
-def _predict_chunk(
+def _graphs_of_chunk(
     predictor: Predictor, ids: list[str], crystals: Any, workers: int, bad: Callable[[CrystalError], None]
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Predict a chunk; where a graph cannot be built, leave that crystal out."""
-    n_columns = len(predictor.columns)
+) -> tuple[list[str], PackedGraphs]:
+    """Build the graphs of a chunk; where one cannot be built, leave that crystal out."""
+    config = predictor.model.graph
     try:
-        graphs = build_graphs(crystals, predictor.model.graph, ids, workers=workers)
-        return ids, predictor.predict_packed(graphs) if ids else np.empty((0, n_columns))
+        return ids, build_graphs(crystals, config, ids, workers=workers)
     except CrystalError:
-        good, rows = [], [np.empty((0, n_columns))]
+        good, kept = [], []
         singles = crystals if isinstance(crystals, list) else [crystals.crystal(k) for k in range(len(ids))]
         for name, crystal in zip(ids, singles, strict=True):
             try:
-                graphs = build_graphs([crystal], predictor.model.graph, [name])
+                build_graphs([crystal], config, [name])
             except CrystalError as error:
                 bad(error)
                 continue
-            rows.append(predictor.predict_packed(graphs))
+            kept.append(crystal)
             good.append(name)
-        return good, np.concatenate(rows)
+        return good, build_graphs(kept, config, good, workers=workers)
 
 
 def _finite(
-    predictor: Predictor, ids: list[str], predicted: NDArray[np.float64], bad: Callable[[CrystalError], None]
-) -> tuple[list[str], NDArray[np.float64]]:
+    predictors: Sequence[Predictor], ids: list[str], table: Table, bad: Callable[[CrystalError], None]
+) -> tuple[list[str], Table]:
     """Leave out the crystals whose predictions are not finite."""
-    is_number = predictor.are_numbers(predicted)
+    is_number = are_numbers(predictors, table)
     for row in np.flatnonzero(~is_number):
         bad(CrystalError(ids[row], NO_NUMBER))
-    return [name for name, good in zip(ids, is_number, strict=True) if good], predicted[is_number]
+    kept = [name for name, good in zip(ids, is_number, strict=True) if good]
+    return kept, {name: column[is_number] for name, column in table.items()}
 
 
-Write = Callable[[list[str], NDArray[np.float64]], None]
+Write = Callable[[list[str], Table], None]
 
 
 @contextmanager
-def _table_writer(output: Path | None, names: Sequence[str]) -> Iterator[Write]:
+def _table_writer(output: Path | None, columns: Sequence[Column]) -> Iterator[Write]:
     """Yield a function that adds rows; the file takes its name when complete, before it ends in .partial."""
     if output is None:
-        yield _csv_rows(sys.stdout, names)
+        yield _csv_rows(sys.stdout, columns)
         return
     target = output_path(output)
     partial = output_path(target.with_name(target.name + ".partial"))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
-            _parquet_writer(partial, names)
+            _parquet_writer(partial, columns)
             if output.suffix.lower() == ".parquet"
-            else _csv_writer(partial, names) as write
+            else _csv_writer(partial, columns) as write
         ):
             yield write
         partial.replace(target)
@@ -217,32 +221,40 @@ def _table_writer(output: Path | None, names: Sequence[str]) -> Iterator[Write]:
 
 
 @contextmanager
-def _csv_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
+def _csv_writer(path: Path, columns: Sequence[Column]) -> Iterator[Write]:
     with path.open("w", newline="", encoding="utf-8") as file:
-        yield _csv_rows(file, names)
+        yield _csv_rows(file, columns)
 
 
-def _csv_rows(file: IO[str], names: Sequence[str]) -> Write:
+def _csv_rows(file: IO[str], columns: Sequence[Column]) -> Write:
     write_row = row_writer(file)
-    write_row(["material_id", *names])
+    write_row(["material_id", *(column.name for column in columns)])
 
-    def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
-        for name, row in zip(ids, predicted.tolist(), strict=True):
-            write_row([name, *(None if math.isnan(value) else value for value in row)])
+    def write(ids: list[str], table: Table) -> None:
+        for name, *row in zip(ids, *(column.tolist() for column in table.values()), strict=True):
+            write_row([name, *(None if cell != cell or cell == "" else cell for cell in row)])
         file.flush()
 
     return write
 
 
 @contextmanager
-def _parquet_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
+def _parquet_writer(path: Path, columns: Sequence[Column]) -> Iterator[Write]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema([("material_id", pa.string()), *((name, pa.float64()) for name in names)])
+    fields = [
+        pa.field(
+            column.name,
+            pa.string() if column.is_text else pa.float64(),
+            metadata={"unit": column.unit} if column.unit else None,
+        )
+        for column in columns
+    ]
+    schema = pa.schema([("material_id", pa.string()), *fields])
     with parquet.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
 
-        def write(ids: list[str], predicted: NDArray[np.float64]) -> None:
-            writer.write_table(pa.table([pa.array(ids, pa.string()), *predicted.T], schema=schema))
+        def write(ids: list[str], table: Table) -> None:
+            writer.write_table(pa.table([pa.array(ids, pa.string()), *table.values()], schema=schema))
 
         yield write

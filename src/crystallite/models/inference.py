@@ -62,6 +62,24 @@ def predict_graphs(
     return model.targets.from_outputs(outputs)
 
 
+def predict_and_embed(
+    model: TrainedModel, graphs: PackedGraphs, rows: Indices | None = None
+) -> tuple[NDArray[np.float64], Floats]:
+    """Return what `predict_graphs` does, and (rows, atom_width) the embedding: the mean of the atoms.
+
+    The embedding is made on the CPU, whatever the model's device.
+    """
+    rows = np.arange(graphs.n_crystals) if rows is None else rows
+    network = EvaluationNetwork(model.config, model.weights)
+    embedding = np.empty((len(rows), model.config.atom_width), np.float32)
+    outputs = np.empty((len(rows), model.config.n_outputs), np.float32)
+    for batch in _batches(graphs, rows):
+        outputs[batch], embedding[batch] = network.outputs_and_embedding(gather_batch(graphs, rows[batch]))
+    if model.device != "cpu":
+        return predict_graphs(model, graphs, rows), embedding
+    return model.targets.from_outputs(outputs), embedding
+
+
 def _evaluated(config: ModelConfig, weights: Weights, graphs: PackedGraphs, rows: Indices) -> Floats:
     """Return (rows, outputs) on the CPU."""
     return _of_batches(EvaluationNetwork(config, weights).outputs, config.n_outputs, graphs, rows)

@@ -6,30 +6,37 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..computing.devices import usable_device
 from ..crystals.crystal import Crystal, as_crystal
-from ..errors import CrystalError, CrystalliteError
+from ..errors import CrystalError
 from ..evaluation.calibration import Calibration
-from ..extras import needed
-from ..files.writing import read_json
 from ..graphs.packed import PackedGraphs, build_graph, build_graphs, pack_graphs
-from ..runs.names import BEST, GROUP
 from ..settings.config import Ties
 from ..sources.reading.structures import read_crystal
-from .checkpoint import PUBLISHED, TrainedModel, read_model
-from .inference import atom_contributions, predict_graphs
+from .checkpoint import PUBLISHED, TrainedModel
+from .inference import atom_contributions, predict_and_embed, predict_graphs
+from .reliability import Reliability
 
 TIES_UNKNOWN = (
     "published checkpoints do not say how they treat equally distant neighbours; their ties are shared "
     "here, ties = first repeats the published code's choice"
 )
 NO_NUMBER = "the model's prediction is not a finite number: the crystal is unlike anything it was trained on"
-ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their calibration
+
+
+class Evaluated(NamedTuple):
+    """What the networks of a model say of crystals.
+
+    members: (members, crystals, targets) float64 in the targets' units. embedding: (crystals, atom_width)
+    float32 of the first member, for models that know their training data.
+    """
+
+    members: NDArray[np.float64]
+    embedding: NDArray[np.float32] | None
 
 
 class Predictor:
@@ -38,12 +45,18 @@ class Predictor:
     Attributes:
         model: the trained network with its graph settings and targets; of an ensemble the first.
         models: all of them.
+        reliability: what its intervals and its distances to the training data are made of, or None.
         notice: what a user should know about its settings, or "".
+        card: facts about a model that comes with the package, else empty.
     """
+
+    is_ensemble = False
 
     def __init__(self, model: TrainedModel) -> None:
         self.model = model
         self.models = [model]
+        self.reliability = model.reliability
+        self.card: Mapping[str, Any] = {}
         self.notice = TIES_UNKNOWN if model.info.get("source") == PUBLISHED else ""
 
     def __repr__(self) -> str:
@@ -154,7 +167,36 @@ class Predictor:
         Returns:
             (crystals, columns) float64 in the targets' units; see `columns`.
         """
-        return predict_graphs(self.model, graphs)
+        return self.combine(self.evaluate(graphs).members)
+
+    def evaluate(self, graphs: PackedGraphs) -> Evaluated:
+        """Run the networks over graphs that are already built.
+
+        Args:
+            graphs: built with the model's settings, see `graphs`.
+
+        Returns:
+            The predictions of each member, and the embedding of the first one.
+        """
+        first, *others = self.models
+        if self.reliability is None:
+            predicted, embedding = predict_graphs(first, graphs), None
+        else:
+            predicted, embedding = predict_and_embed(first, graphs)
+        return Evaluated(
+            np.stack([predicted, *(predict_graphs(model, graphs) for model in others)]), embedding
+        )
+
+    def combine(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn what the members predict into the columns of `predict_packed`.
+
+        Args:
+            members: (members, crystals, targets) float64 in the targets' units.
+
+        Returns:
+            (crystals, columns) float64 in the targets' units; see `columns`.
+        """
+        return members[0]
 
     def with_ties(self, ties: Ties) -> Self:
         """Return the same model with another rule for equally distant neighbours.
@@ -167,6 +209,7 @@ class Predictor:
         """
         changed = copy(self)
         changed.model = replace(self.model, graph=replace(self.model.graph, ties=ties))
+        changed.models = [changed.model, *self.models[1:]]
         changed.notice = ""
         return changed
 
@@ -180,10 +223,18 @@ class EnsemblePredictor(Predictor):
             the error of their mean.
     """
 
-    def __init__(self, models: Sequence[TrainedModel], calibrations: Sequence[Calibration]) -> None:
+    is_ensemble = True
+
+    def __init__(
+        self,
+        models: Sequence[TrainedModel],
+        calibrations: Sequence[Calibration],
+        reliability: Reliability | None = None,
+    ) -> None:
         super().__init__(models[0])
         self.models = list(models)
         self.calibrations = list(calibrations)
+        self.reliability = reliability  # of the mean, not of the first member
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -191,16 +242,16 @@ class EnsemblePredictor(Predictor):
         names = self.model.targets.names
         return (*names, *(f"{name}_std" for name in names))
 
-    def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
-        """Predict properties of crystals from graphs that are already built.
+    def combine(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn what the members predict into the columns of `predict_packed`.
 
         Args:
-            graphs: built with the model's settings, see `graphs`.
+            members: (members, crystals, targets) float64 in the targets' units.
 
         Returns:
             (crystals, 2 x targets) float64 in the targets' units: the means, then the standard deviations.
         """
-        return np.hstack(self.combined(np.stack([predict_graphs(model, graphs) for model in self.models])))
+        return np.hstack(self.combined(members))
 
     def predict_with_uncertainty(
         self, crystals: Any, *, workers: int = 1
@@ -237,81 +288,6 @@ class EnsemblePredictor(Predictor):
             for k, calibration in enumerate(self.calibrations)
         ]
         return mean, np.stack(columns, axis=1)
-
-
-def load_model(path: str | Path, *, ties: Ties | None = None, device: str = "cpu") -> Predictor:
-    """Load a model of any kind.
-
-    Args:
-        path: the folder of a training run or an ensemble, a .safetensors file or a published .pth.tar, in
-            which nothing is executed.
-        ties: the rule for equally distant neighbours, `shared` or `first`, instead of the one the model was
-            trained with. Published checkpoints do not say theirs: they share ties unless told otherwise.
-        device: of the network, such as `cpu` or `cuda`.
-
-    Returns:
-        The model; an EnsemblePredictor for the folder of an ensemble.
-
-    Raises:
-        CrystalliteError: if there is no such model or device, or its file is damaged.
-    """
-    path, device = Path(path), usable_device(device)
-    ensemble = (path / ENSEMBLE).is_file()
-    predictor = _load_ensemble(path) if ensemble else Predictor(read_any_model(path))
-    for model in predictor.models:
-        model.device = device
-    return predictor if ties is None else predictor.with_ties(ties)
-
-
-def _load_ensemble(path: Path) -> EnsemblePredictor:
-    names, written = _ensemble_facts(path / ENSEMBLE)
-    models = [read_model(path / name / BEST) for name in names]
-    for name, model in zip(names, models, strict=True):
-        if model.graph.effective() != models[0].graph.effective():
-            raise CrystalliteError(
-                f"{path}: {name} was trained with other graph settings than {names[0]} "
-                f"({model.graph}, {models[0].graph}); they do not form an ensemble; train a new one"
-            )
-    try:
-        if isinstance(written, dict):
-            written = [written[name] for name in models[0].targets.names]
-        calibrations = [Calibration.read(one) for one in written]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CrystalliteError(f"{path / ENSEMBLE} is damaged: no calibration of each target") from error
-    if len(calibrations) != len(models[0].targets.names) or len({m.targets.names for m in models}) > 1:
-        raise CrystalliteError(f"{path / ENSEMBLE} is damaged: its members do not fit together")
-    return EnsemblePredictor(models, calibrations)
-
-
-def _ensemble_facts(path: Path) -> tuple[list[str], Any]:
-    """Return the members' folders, and their calibrations: by target, of version 0.1.0 in their order."""
-    facts = read_json(path)
-    names = facts.get("members") if isinstance(facts, dict) else None
-    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not names or not is_list or not all(Path(name).name == name != ".." for name in names):
-        raise CrystalliteError(f"{path} is damaged: it does not name the folders of its members")
-    return list(names), facts.get("calibration")
-
-
-def read_any_model(path: str | Path) -> TrainedModel:
-    """Read the model of a run folder, a .safetensors or a .pth.tar file."""
-    path = Path(path)
-    if path.is_dir():
-        if (path / GROUP).is_file():
-            raise CrystalliteError(f"{path} holds several runs; choose one of the folders in it")
-        if not (path / BEST).is_file():
-            raise CrystalliteError(
-                f"{path}: no {BEST} in this folder, so it is not the folder of a finished run"
-            )
-        return read_model(path / BEST)
-    if path.suffix == ".safetensors":
-        return read_model(path)
-    if path.is_file():
-        needed("torch", f"{path}, a checkpoint of the published code,", "crystallite[train]")
-        from .published import load_published
-
-        return load_published(path)
-    raise CrystalliteError(f"{path}: no such model; give a run folder, a .safetensors or a .pth.tar file")
 
 
 def _as_crystal(item: Any, name: str) -> Crystal:

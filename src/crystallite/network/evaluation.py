@@ -40,13 +40,22 @@ class EvaluationNetwork:
         self.hidden = [_linear_map(weights, f"hidden.{layer}") for layer in range(n_hidden)]
         self.output = _linear_map(weights, "output")
 
-    @np.errstate(all="ignore")  # what is not finite is for the caller to tell
     def outputs(self, batch: GraphBatch) -> Floats:
         """Return (crystals, outputs): values on the normalised scale, or log-probabilities of classes."""
+        return self._read_out(self.atoms(batch), batch)
+
+    def outputs_and_embedding(self, batch: GraphBatch) -> tuple[Floats, Floats]:
+        """Return what `outputs` does, and (crystals, atom_width): the mean of each crystal's atoms."""
+        nodes = self.atoms(batch)
+        return self._read_out(nodes, batch), _mean_over_atoms(nodes, batch)
+
+    @np.errstate(all="ignore")  # what is not finite is for the caller to tell
+    def _read_out(self, nodes: Floats, batch: GraphBatch) -> Floats:
+        """Return (crystals, outputs) of the vectors of the nodes."""
         if self.config.readout == "per-atom":
-            x = _mean_over_atoms(_mapped(self.atoms(batch), self.output), batch)
+            x = _mean_over_atoms(_mapped(nodes, self.output), batch)
         else:
-            x = _mean_over_atoms(self.atoms(batch), batch)
+            x = _mean_over_atoms(nodes, batch)
             x = x if self.config.convolution == "edge-updating" else _softplus(x)
             for layer in self.hidden:
                 x = self.activation(_mapped(x, layer))
@@ -57,6 +66,7 @@ class EvaluationNetwork:
         """Return (nodes, outputs): what each atom adds to the mean, for the per-atom readout."""
         return _mapped(self.atoms(batch), self.output)
 
+    @np.errstate(all="ignore")
     def atoms(self, batch: GraphBatch) -> Floats:
         """Return (nodes, atom_width): the vectors of the nodes after the last convolution."""
         nodes = self.elements[batch.numbers]

@@ -78,6 +78,14 @@ class Targets(Settings):
         std = np.where(std > 0, std, 1.0)
         return cls(unscaled.names, unscaled.units, task, mean.tolist(), std.tolist(), unscaled.transforms)
 
+    def of(self, columns: Sequence[int]) -> Self:
+        """Return some of the targets."""
+        return type(self)(
+            *(tuple(part[k] for k in columns) for part in (self.names, self.units)),
+            self.task,
+            *(tuple(part[k] for k in columns) for part in (self.mean, self.std, self.transforms)),
+        )
+
     @property
     def n_outputs(self) -> int:
         return 2 if self.task == "classification" else len(self.names)

@@ -17,7 +17,7 @@ from ..graphs.store import dataset_graphs
 from ..materials.groups import Seen, Signatures, material_hashes, material_signatures
 from ..materials.splits import Split
 from ..models.checkpoint import TrainedModel
-from ..models.predictor import read_any_model
+from ..models.loading import read_any_model
 from ..network.model import CrystalNetwork
 from ..network.targets import Targets
 from ..runs.folder import RunConfig

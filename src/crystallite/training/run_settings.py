@@ -10,7 +10,7 @@ from typing import Any
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
 from ..files.writing import file_stem
-from ..models.predictor import read_any_model
+from ..models.loading import read_any_model
 from ..network.targets import parse_target
 from ..runs import folder as run_folder
 from ..runs.folder import DataConfig, RunConfig

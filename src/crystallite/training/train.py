@@ -24,6 +24,7 @@ from ..evaluation.results import Result, in_digits, shown_error
 from ..files.writing import write_json
 from ..materials.splits import Split, given_split
 from ..models.checkpoint import TrainedModel, read_arrays, read_model, save_model, write_arrays
+from ..models.held_out import measured_reliability
 from ..models.predictor import Predictor
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, GIVEN, LAST, RunConfig
@@ -239,7 +240,12 @@ def _finish(
         if not np.isfinite(predicted).all():
             raise DivergedError("training diverged: the predictions for the test set are not finite")
 
+        model.reliability = measured_reliability(
+            [model], trainer.graphs, trainer.values, dataset.ids, trainer.split.train, trainer.split.validation
+        )
+
         def summarize() -> Result:
+            save_model(folder / BEST, model)
             summary = {
                 **write_test_results(trainer, dataset, folder, predicted),
                 "training_seconds": round(seconds, 2),

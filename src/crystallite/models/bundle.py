@@ -1,0 +1,104 @@
+"""A model in one file to give away: members, calibration, reliability and card; half precision if wanted.
+
+Members share what is the same in all of them: graph settings, targets, the shape and the element features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CrystalliteError, one_line
+from ..evaluation.calibration import Calibration
+from .checkpoint import FORMAT, TrainedModel, attached_arrays, model_of, read_arrays, write_arrays
+from .reliability import Reliability
+
+_SHARED = "element_features"
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Models of the same targets whose mean is the prediction, and all that is known of it.
+
+    members: one or more. calibrations: of the members' spread, one for each target; none for one member. card:
+    facts for people, see docs/models.md.
+    """
+
+    members: Sequence[TrainedModel]
+    calibrations: Sequence[Calibration] = ()
+    reliability: Reliability | None = None
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def of_targets(self, columns: Sequence[int]) -> Self:
+        """Return the models that predict some of the targets alone, with the same numbers."""
+        return replace(
+            self,
+            members=[member.of_targets(columns) for member in self.members],
+            calibrations=[self.calibrations[k] for k in columns] if self.calibrations else (),
+            reliability=self.reliability and self.reliability.of_targets(columns),
+        )
+
+
+def write_bundle(path: str | Path, bundle: Bundle, *, half: bool = False) -> None:
+    """Write a bundle to a .safetensors file, atomically; half: the weights in half precision."""
+    first = bundle.members[0]
+    arrays: Arrays = {_SHARED: first.weights[_SHARED]}
+    for k, member in enumerate(bundle.members):
+        kept = {name: array for name, array in member.weights.items() if name != _SHARED}
+        arrays |= {f"{k}.{name}": _halved(array) if half else array for name, array in kept.items()}
+    header = {
+        "format": FORMAT,
+        "members": len(bundle.members),
+        "graph": first.graph.to_dict(),
+        "model": first.config.to_dict(),
+        "targets": [member.targets.to_dict() for member in bundle.members],
+        "calibration": [one.to_dict() for one in bundle.calibrations],
+        "card": dict(bundle.card),
+    }
+    write_arrays(path, arrays | attached_arrays(first.seen, bundle.reliability), header)
+
+
+def _halved(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float16) if array.dtype == np.float32 else array
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read the model of a .safetensors file: of `write_bundle`, or of `save_model`, one without a card.
+
+    Raises CrystalliteError when the file is missing, damaged or not one of ours.
+    """
+    arrays, header = read_arrays(path)
+    if "members" not in header:
+        model = model_of(path, arrays, header)
+        return Bundle([model], reliability=model.reliability)
+    try:
+        of_all = {name: array for name, array in arrays.items() if not name[:1].isdigit()}
+        shared = {_SHARED: arrays[_SHARED]}
+        members = [
+            model_of(
+                path,
+                _of_member(arrays, k) | (shared if k else of_all),
+                {**header, "targets": header["targets"][k]},
+            )
+            for k in range(header["members"])
+        ]
+        calibrations = [Calibration.read(one) for one in header["calibration"]]
+        n_targets = len(members[0].targets.names)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise CrystalliteError(f"{path} is not a Crystallite model: {one_line(error)}") from error
+    if len({member.targets.names for member in members}) > 1 or len(calibrations) not in (0, n_targets):
+        raise CrystalliteError(f"{path} is damaged: its members do not fit together")
+    return Bundle(members, calibrations, members[0].reliability, header["card"])
+
+
+def _of_member(arrays: Arrays, k: int) -> Arrays:
+    beginning = f"{k}."
+    return {
+        name.removeprefix(beginning): array for name, array in arrays.items() if name.startswith(beginning)
+    }

@@ -1,0 +1,69 @@
+"""The models that come with the package, by the names of their properties. `make models` makes their files.
+
+A file may predict several properties; each of them is a model of its own name.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..datasets.builtin import PREFIX
+from ..errors import CrystalliteError, suggestion
+from .checkpoint import read_header
+
+FOLDER = Path(__file__).parents[1] / "data" / "models"
+ALL = "all"  # stands for every ready model
+
+
+class ReadyModel(NamedTuple):
+    """A property that a file of the package predicts.
+
+    column: which of the file's targets it is. card: facts about the file; `of_property` those of this one.
+    """
+
+    name: str
+    path: Path
+    column: int
+    card: dict[str, Any]
+
+    @property
+    def of_property(self) -> dict[str, Any]:
+        """What the card says of this property."""
+        facts: dict[str, Any] = self.card["properties"][self.name]
+        return facts
+
+
+@cache
+def ready_models() -> dict[str, ReadyModel]:
+    """Return name -> model of all that come with the package, in the order of the files and their targets."""
+    found = {}
+    for path in sorted(FOLDER.glob("*.safetensors")):
+        card = read_header(path)["card"]
+        for column, name in enumerate(card["properties"]):
+            found[name] = ReadyModel(name, path, column, card)
+    return found
+
+
+def ready_name(word: str | Path) -> str | None:
+    """Return the name of the ready model that `word` stands for (`all` is one), or None.
+
+    Names may have `builtin:` before them; a Path never is one. Raises CrystalliteError for builtin: before
+    another name, and for a name that is also that of a file or folder here.
+    """
+    if not isinstance(word, str):
+        return None
+    name = word.removeprefix(PREFIX)
+    names = [*ready_models(), ALL]
+    if name not in names:
+        if name != word:
+            raise CrystalliteError(f"no model {name!r} comes with Crystallite{suggestion(name, names)}")
+        return None
+    if name == word and Path(word).exists():
+        what = "folder" if Path(word).is_dir() else "file"
+        raise CrystalliteError(
+            f"{word} is both a model that comes with Crystallite and a {what} here: "
+            f"write {PREFIX}{word} for the model, ./{word} for the {what}"
+        )
+    return name

@@ -1,0 +1,164 @@
+"""What a table of predictions holds: for each target its value and how sure it is, for each crystal how new.
+
+    NAME, NAME_std            a value; of an ensemble the calibrated standard deviation of its error
+    NAME_lower, NAME_upper    bounds of the interval that was asked for
+    novelty                   percentage of held-out crystals that are nearer to the training data
+    unseen_elements           elements of the crystal that the training data lacks
+    neighbour_1, ...          the nearest training crystals: id, distance, and true values
+
+Of several models at once, what is said of a crystal has the target's name before it: NAME_novelty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..crystals.elements import symbols
+from ..errors import CrystalliteError
+from ..graphs.packed import PackedGraphs
+from .predictor import Evaluated, Predictor
+from .reliability import Reliability
+
+Table = dict[str, NDArray[Any]]
+
+
+class Column(NamedTuple):
+    """A column's name, the unit of its numbers, and whether it holds text."""
+
+    name: str
+    unit: str = ""
+    is_text: bool = False
+
+
+class Extras(NamedTuple):
+    """What is asked for beside the values: the interval's level in percent, and nearest training crystals."""
+
+    interval: float | None = None
+    neighbours: int = 0
+
+
+def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
+    """Raise CrystalliteError for extras that make no sense, or that a model cannot give."""
+    if extras.interval is not None and not 0 < extras.interval < 100:
+        raise CrystalliteError(f"an interval's level is a percentage between 0 and 100, not {extras.interval:g}")
+    if extras.neighbours < 0:
+        raise CrystalliteError(f"neighbours are 0 or more, not {extras.neighbours}")
+    for predictor in predictors:
+        if (extras.interval is not None or extras.neighbours) and predictor.reliability is None:
+            names = ", ".join(predictor.model.targets.names)
+            raise CrystalliteError(
+                f"the model of {names} does not know its errors and training data: it was trained without a "
+                "validation set, or by an earlier version; train it again"
+            )
+
+
+def table_columns(predictors: Sequence[Predictor], extras: Extras) -> list[Column]:
+    """Return the columns that `prediction_table` makes."""
+    return [column for predictor in predictors for column in _columns(predictor, extras, len(predictors) > 1)]
+
+
+def _columns(predictor: Predictor, extras: Extras, prefixed: bool) -> Iterator[Column]:
+    targets = predictor.model.targets
+    units = dict(zip(targets.names, targets.units, strict=True))
+    yield from (Column(name, unit) for name, unit in units.items())
+    if predictor.is_ensemble:
+        yield from (Column(f"{name}_std", unit) for name, unit in units.items())
+    if extras.interval is not None:
+        for name, unit in units.items():
+            yield from (Column(f"{name}_{end}", unit) for end in ("lower", "upper"))
+    if predictor.reliability is None:
+        return
+    for prefix in _prefixes(predictor, prefixed):
+        yield Column(f"{prefix}novelty", "%")
+        yield Column(f"{prefix}unseen_elements", is_text=True)
+        for k in range(1, extras.neighbours + 1):
+            yield Column(f"{prefix}neighbour_{k}", is_text=True)
+            yield Column(f"{prefix}neighbour_{k}_distance")
+            names = [prefix.removesuffix("_")] if prefix else list(units)
+            yield from (Column(f"{prefix}neighbour_{k}_{name}", units[name]) for name in names)
+
+
+def _prefixes(predictor: Predictor, prefixed: bool) -> list[str]:
+    return [f"{name}_" for name in predictor.model.targets.names] if prefixed else [""]
+
+
+def prediction_table(predictors: Sequence[Predictor], graphs: PackedGraphs, extras: Extras) -> Table:
+    """Return column -> (crystals,) values: float64, or text as objects."""
+    table: Table = {}
+    for predictor in predictors:
+        table |= _part(predictor, graphs, extras, len(predictors) > 1)
+    return {column.name: table[column.name] for column in table_columns(predictors, extras)}
+
+
+def _part(predictor: Predictor, graphs: PackedGraphs, extras: Extras, prefixed: bool) -> Table:
+    """Return the columns of one model."""
+    evaluated = predictor.evaluate(graphs)
+    table: Table = dict(zip(predictor.columns, predictor.combine(evaluated.members).T, strict=True))
+    reliability, targets = predictor.reliability, predictor.model.targets
+    if reliability is None or evaluated.embedding is None:
+        return table
+    rows, distances = reliability.reference.neighbors(evaluated.embedding, max(3, extras.neighbours))
+    mean_distances = distances[:, :3].mean(axis=1, dtype=np.float64)
+    if extras.interval is not None:
+        level = extras.interval / 100
+        ends = reliability.bounds(targets, level, evaluated.members, mean_distances)
+        for end, bounds in zip(("lower", "upper"), ends, strict=True):
+            table |= {f"{name}_{end}": bounds[:, k] for k, name in enumerate(targets.names)}
+    for prefix in _prefixes(predictor, prefixed):
+        table[f"{prefix}novelty"] = reliability.novelty(mean_distances)
+        table[f"{prefix}unseen_elements"] = _unseen_elements(graphs, reliability)
+        table |= {
+            prefix + name: column
+            for name, column in _neighbours(reliability, targets.names, rows, distances, extras).items()
+        }
+    return table
+
+
+def _neighbours(
+    reliability: Reliability,
+    names: Sequence[str],
+    rows: NDArray[np.int64],
+    distances: NDArray[np.float32],
+    extras: Extras,
+) -> Table:
+    """Return the columns of the nearest training crystals; empty where there are fewer than asked for."""
+    table: Table = {}
+    ids = np.array(reliability.reference.ids, object)
+    n_found = rows.shape[1]
+    for k in range(extras.neighbours):
+        beginning, is_there = f"neighbour_{k + 1}", k < n_found
+        row = rows[:, k] if is_there else np.zeros(len(rows), np.int64)
+        table[beginning] = ids[row] if is_there else np.full(len(rows), "", object)
+        unknown = np.full(len(rows), np.nan)
+        table[f"{beginning}_distance"] = distances[:, k].astype(np.float64) if is_there else unknown
+        for column, name in enumerate(names):
+            values = reliability.reference.values[row, column].astype(np.float64)
+            table[f"{beginning}_{name}"] = values if is_there else unknown
+    return table
+
+
+def _unseen_elements(graphs: PackedGraphs, reliability: Reliability) -> NDArray[Any]:
+    """Return (crystals,) the symbols of elements that the training data lacks, with spaces between them."""
+    known = np.zeros(256, bool)
+    known[reliability.reference.elements] = True
+    found = np.full(graphs.n_crystals, "", object)
+    strange = np.flatnonzero(~known[graphs.numbers])
+    crystals = np.searchsorted(graphs.node_offsets, strange, side="right") - 1
+    for crystal in np.unique(crystals):
+        numbers = np.unique(graphs.numbers[strange[crystals == crystal]])
+        found[crystal] = " ".join(symbols()[number] for number in numbers)
+    return found
+
+
+def are_numbers(predictors: Sequence[Predictor], table: Table) -> NDArray[np.bool_]:
+    """Tell which rows hold valid predictions: finite values; what is unknown (NaN) beside them is allowed."""
+    values = {name for predictor in predictors for name in predictor.model.targets.names}
+    good = np.ones(len(next(iter(table.values()))), bool)
+    for name, column in table.items():
+        if column.dtype != object:
+            good &= np.isfinite(column) if name in values else ~np.isinf(column)
+    return good

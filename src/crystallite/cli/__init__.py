@@ -19,6 +19,7 @@ COMMANDS = {
     "data": ("data", "List, inspect, import and export datasets."),
     "train": ("train", "Train a model on a dataset."),
     "predict": ("predict", "Predict properties of crystals with a trained or published model."),
+    "models": ("models", "List, inspect and export the models that come with Crystallite."),
     "tune": ("tune", "Search for the settings with the smallest validation error."),
     "learning-curve": ("learning_curve", "Measure the error against the number of training crystals."),
     "verify": ("verify", "Repeat a training run and compare it bit for bit."),

@@ -19,7 +19,6 @@ from .calibration import Calibration, fit_calibration
 
 Values = NDArray[np.float64]
 SIGNALS = ("spread", "distance")  # what may tell that a crystal is difficult
-_NO_LOGARITHM = 1e-6  # probabilities are kept this far from 0 and 1
 
 
 class HeldOut(NamedTuple):
@@ -58,7 +57,7 @@ class Intervals:
         self.scores = np.sort(held_out.error / difficulty)
 
     def difficulty(self, spread: Values, distance: Values) -> Values:
-        """Return (crystals,) the size of the error to expect, on the target's scale; (), 1 without signals."""
+        """Return (crystals,) sizes of the error to expect, on the target's scale; (), 1 without signals."""
         values = {"spread": spread, "distance": distance}
         factors = [one.deviation(values[name]) for name, one in self.calibrations.items()]
         if not factors:

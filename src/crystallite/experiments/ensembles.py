@@ -105,7 +105,7 @@ def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 
         save_reliability(folder / RELIABILITY, reliability)
     write_json(folder / ENSEMBLE, {"members": list(configs), "calibration": constants})
     tested = members(test)
-    mean, deviation = EnsemblePredictor(models, calibrations).combined(tested)
+    mean, deviation = EnsemblePredictor(models, calibrations, reliability).combined(tested)
     ids = dataset.ids
     run_folder.write_predictions(
         folder / run_folder.PREDICTIONS, [ids[row] for row in test], targets.names,
@@ -114,7 +114,7 @@ def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 
     summary = {
         "members": count,
         "task": config.model.task,
-        "targets": _measured(folder, targets, trainer.values[test], tested, calibrations),
+        "targets": _measured(folder, targets, trainer.values[test], tested, mean, calibrations),
         "single_model": spread(list(summaries.values())),
         "n_train": len(trainer.split.train),
         "n_validation": len(validation),
@@ -141,14 +141,19 @@ def calibrate(targets: Targets, truth: Values, members: Values) -> list[Calibrat
 
 
 def _measured(
-    folder: Path, targets: Targets, truth: Values, members: Values, calibrations: list[Calibration]
+    folder: Path,
+    targets: Targets,
+    truth: Values,
+    members: Values,
+    mean: Values,
+    calibrations: list[Calibration],
 ) -> dict[str, Result]:
     """Return the ensemble's test errors and coverage for every target, and draw them."""
     results: dict[str, Result] = {}
     stems = file_stems(targets.names)
     for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):
         if targets.task == "classification":
-            figures = _measured_class(folder, name, truth[:, k], members[:, :, k])
+            figures = _measured_class(folder, name, truth[:, k], members[:, :, k], mean[:, k])
         else:
             figures = _measured_number(
                 folder, stems[k], name, unit, truth[:, k], members[:, :, k], calibrations[k]
@@ -192,11 +197,10 @@ def _measured_number(
     return figures
 
 
-def _measured_class(folder: Path, name: str, truth: Values, members: Values) -> Result:
+def _measured_class(folder: Path, name: str, truth: Values, members: Values, probability: Values) -> Result:
     """Return the ensemble's test figures as a classifier, and draw its operating characteristic."""
     if not len(truth):
         return {"test_auc": None, "test_accuracy": None}
-    probability = members.mean(axis=0)
     plot_roc(folder / "roc.png", truth, probability, name)
     return {
         "test_auc": known_or_none(area_under_curve(truth, probability)),

@@ -26,8 +26,8 @@ Arrays = dict[str, NDArray[Any]]
 class Bundle:
     """Models of the same targets whose mean is the prediction, and all that is known of it.
 
-    members: one or more. calibrations: of the members' spread, one for each target; none for one member. card:
-    facts for people, see docs/models.md.
+    members: one or more. calibrations: of the members' spread, one for each target; none for one member.
+    card: facts for people, see docs/models.md.
     """
 
     members: Sequence[TrainedModel]
@@ -37,8 +37,14 @@ class Bundle:
 
     def of_targets(self, columns: Sequence[int]) -> Self:
         """Return the models that predict some of the targets alone, with the same numbers."""
+        names = [self.members[0].targets.names[k] for k in columns]
+        card = dict(self.card)
+        if card:
+            of_all = card["properties"].items()
+            card["properties"] = {name: facts for name, facts in of_all if facts["column"] in names}
         return replace(
             self,
+            card=card,
             members=[member.of_targets(columns) for member in self.members],
             calibrations=[self.calibrations[k] for k in columns] if self.calibrations else (),
             reliability=self.reliability and self.reliability.of_targets(columns),

@@ -44,7 +44,8 @@ class TrainedModel:
     config: shape of the network. weights: by name, element features included. info: free-form facts such as
     the training history and the fingerprint of the data. seen: hashes of the materials it was trained on and
     chosen by; None if it cannot say. reliability: what intervals and distances to the training data are made
-    of; None where no crystals were held out, and before the training run has ended. device: where it predicts.
+    of; None where no crystals were held out, and before the training run has ended. device: where it
+    predicts.
     """
 
     config: ModelConfig

@@ -25,7 +25,16 @@ from ..sources.reading.structure_files import StructureFile, TakenIds, with_ids
 from ..sources.reading.structures import read_structures
 from ..sources.resolver import Source, located
 from .predictor import NO_NUMBER, Predictor
-from .tables import Column, Extras, Table, are_numbers, check_extras, prediction_table, table_columns
+from .tables import (
+    NO_EXTRAS,
+    Column,
+    Extras,
+    Table,
+    are_numbers,
+    check_extras,
+    prediction_table,
+    table_columns,
+)
 
 CHUNK = 1024  # crystals in memory at once
 
@@ -43,7 +52,7 @@ def predict_files(
     predictors: Sequence[Predictor],
     inputs: Sequence[str],
     output: Path | None,
-    extras: Extras = Extras(),
+    extras: Extras = NO_EXTRAS,
     *,
     workers: int = 1,
     progress: bool = True,
@@ -51,10 +60,10 @@ def predict_files(
 ) -> Report:
     """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
 
-    predictors: one or more of the same graph settings. inputs: files with structures, folders or patterns of them, and datasets (Parquet files, built-in names),
-    as sources.resolver tells them apart. They are streamed: memory does not grow with their number, but for
-    the ids of several inputs, which are told apart. A crystal that cannot be used is told to `on_bad`, is
-    listed in the report, and the others are predicted.
+    predictors: one or more of the same graph settings. inputs: files with structures, folders or patterns of
+    them, and datasets (Parquet files, built-in names), as sources.resolver tells them apart. They are
+    streamed: memory does not grow with their number, but for the ids of several inputs, which are told apart.
+    A crystal that cannot be used is told to `on_bad`, is listed in the report, and the others are predicted.
     """
     check_extras(predictors, extras)
     if output is not None:
@@ -84,7 +93,7 @@ def predicted_chunks(
     inputs: Sequence[str | Path],
     notices: list[str],
     bad: Callable[[CrystalError], None],
-    extras: Extras = Extras(),
+    extras: Extras = NO_EXTRAS,
     *,
     workers: int = 1,
 ) -> Iterator[tuple[list[str], Table]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..evaluation.calibration import UNCHANGED, fit_logistic
 from ..graphs.packed import Indices, PackedGraphs
 from ..network.targets import Targets
 from .checkpoint import TrainedModel
@@ -43,11 +44,16 @@ def measured_reliability(
         [ids[row] for row in training],
         graphs.numbers[np.isin(nodes, training)],
     )
+    mean, logistic = members.mean(axis=0), UNCHANGED
+    if targets.task == "classification":
+        logistic = fit_logistic(values[held_out, 0], mean[:, 0])
+        mean = logistic.probability(mean)
     return Reliability(
-        errors_of(targets, values[held_out], members.mean(axis=0)),
+        errors_of(targets, values[held_out], mean),
         spreads_of(targets, members),
         reference.distances(embedding),
         reference,
+        logistic,
     )
 
 

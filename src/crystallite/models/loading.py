@@ -37,11 +37,7 @@ def load_model(path: str | Path, *, ties: Ties | None = None, device: str = "cpu
     Raises:
         CrystalliteError: if there is no such model or device, or its file is damaged.
     """
-    name = ready_name(path)
-    if name == ALL:
-        raise CrystalliteError(f"{ALL} stands for several models: load one of {', '.join(ready_models())}")
-    predictor = _ready(name) if name else _from_disk(path)
-    return _placed(predictor, ties, device)
+    return _placed(_predictor(load_bundle(path)), ties, device)
 
 
 def load_models(path: str | Path, *, ties: Ties | None = None, device: str = "cpu") -> list[Predictor]:
@@ -52,23 +48,30 @@ def load_models(path: str | Path, *, ties: Ties | None = None, device: str = "cp
     return [_placed(_predictor(read_bundle(file)), ties, device) for file in files]
 
 
+def load_bundle(path: str | Path) -> Bundle:
+    """Load what `load_model` does as members with their calibration, reliability and card."""
+    name = ready_name(path)
+    if name == ALL:
+        raise CrystalliteError(f"{ALL} stands for several models: choose one of {', '.join(ready_models())}")
+    if name:
+        model = ready_models()[name]
+        return read_bundle(model.path).of_targets([model.column])
+    path = Path(path)
+    return _read_ensemble(path) if (path / ENSEMBLE).is_file() else _read_single(path)
+
+
+def read_any_model(path: str | Path) -> TrainedModel:
+    """Read a single model: of a run folder, a file or the package; of several in one file the first."""
+    if ready_name(path):
+        return load_bundle(path).members[0]
+    return _read_single(Path(path)).members[0]
+
+
 def _placed(predictor: Predictor, ties: Ties | None, device: str) -> Predictor:
     device = usable_device(device)
     for model in predictor.models:
         model.device = device
     return predictor if ties is None else predictor.with_ties(ties)
-
-
-def _ready(name: str) -> Predictor:
-    model = ready_models()[name]
-    return _predictor(read_bundle(model.path).of_targets([model.column]))
-
-
-def _from_disk(path: str | Path) -> Predictor:
-    path = Path(path)
-    if (path / ENSEMBLE).is_file():
-        return _load_ensemble(path)
-    return _predictor(_read_any(path))
 
 
 def _predictor(bundle: Bundle) -> Predictor:
@@ -80,7 +83,7 @@ def _predictor(bundle: Bundle) -> Predictor:
     return predictor
 
 
-def _load_ensemble(path: Path) -> EnsemblePredictor:
+def _read_ensemble(path: Path) -> Bundle:
     names, written = _ensemble_facts(path / ENSEMBLE)
     models = [read_model(path / name / BEST) for name in names]
     for name, model in zip(names, models, strict=True):
@@ -99,7 +102,7 @@ def _load_ensemble(path: Path) -> EnsemblePredictor:
     if len(calibrations) != len(targets.names) or len({m.targets.names for m in models}) > 1:
         raise CrystalliteError(f"{path / ENSEMBLE} is damaged: its members do not fit together")
     file = path / RELIABILITY
-    return EnsemblePredictor(models, calibrations, read_reliability(file, targets) if file.exists() else None)
+    return Bundle(models, calibrations, read_reliability(file, targets) if file.exists() else None)
 
 
 def _ensemble_facts(path: Path) -> tuple[list[str], Any]:
@@ -112,18 +115,7 @@ def _ensemble_facts(path: Path) -> tuple[list[str], Any]:
     return list(names), facts.get("calibration")
 
 
-def read_any_model(path: str | Path) -> TrainedModel:
-    """Read a single model: of a run folder, a file or the package; of several in one file the first."""
-    name = ready_name(path)
-    if name == ALL:
-        raise CrystalliteError(f"{ALL} stands for several models: choose one of {', '.join(ready_models())}")
-    if name:
-        model = ready_models()[name]
-        return read_bundle(model.path).of_targets([model.column]).members[0]
-    return _read_any(Path(path)).members[0]
-
-
-def _read_any(path: Path) -> Bundle:
+def _read_single(path: Path) -> Bundle:
     if path.is_dir():
         if (path / GROUP).is_file():
             raise CrystalliteError(f"{path} holds several runs; choose one of the folders in it")

@@ -196,7 +196,20 @@ class Predictor:
         Returns:
             (crystals, columns) float64 in the targets' units; see `columns`.
         """
-        return members[0]
+        return self.mean(members)
+
+    def mean(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Average what the members predict; probabilities of classes are calibrated, if the model can.
+
+        Args:
+            members: (members, crystals, targets) float64 in the targets' units.
+
+        Returns:
+            (crystals, targets) float64 in the targets' units.
+        """
+        if self.reliability is None:
+            return np.asarray(members.mean(axis=0))
+        return self.reliability.mean(self.model.targets, members)
 
     def with_ties(self, ties: Ties) -> Self:
         """Return the same model with another rule for equally distant neighbours.
@@ -282,7 +295,7 @@ class EnsemblePredictor(Predictor):
         Returns:
             Mean and calibrated standard deviation in the targets' units, each (crystals, targets) float64.
         """
-        mean = members.mean(axis=0)
+        mean = self.mean(members)
         columns = [
             calibration.in_units(calibration.deviation(calibration.spread(members[:, :, k])), mean[:, k])
             for k, calibration in enumerate(self.calibrations)

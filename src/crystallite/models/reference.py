@@ -1,7 +1,7 @@
-"""The training data as a model sees them: where they lie in its embedding, and how far a crystal is from them.
+"""The training data as a model sees them: where they lie in its embedding, and how far a crystal is from it.
 
-The embedding of a crystal is the mean of its atoms' vectors after the last convolution. Each of its numbers is
-scaled by its deviation among the training crystals; the principal axes are kept, a byte for each number.
+The embedding of a crystal is the mean of its atoms' vectors after the last convolution. Each of its numbers
+is scaled by its deviation among the training crystals; the principal axes are kept, a byte for each number.
 """
 
 from __future__ import annotations
@@ -60,15 +60,18 @@ class Reference:
         axes = scale[:, None] * axes[:, ::-1][:, :N_AXES]
         rows = np.arange(len(ids))
         if len(ids) > MOST_CRYSTALS:
-            rows = np.sort(np.random.default_rng(0).permutation(len(ids))[:MOST_CRYSTALS])
+            rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST_CRYSTALS])
         coordinates = (embedding[rows] - center) @ axes
         low = coordinates.min(axis=0)
         step = np.maximum((coordinates.max(axis=0) - low) / 255, 1e-30)
         return cls(
-            *(array.astype(np.float32) for array in (center, axes, low, step)),
+            center=center.astype(np.float32),
+            axes=axes.astype(np.float32),
+            low=low.astype(np.float32),
+            step=step.astype(np.float32),
             codes=np.rint((coordinates - low) / step).astype(np.uint8),
             values=values[rows].astype(np.float32),
-            ids=tuple(ids[row] for row in rows),
+            ids=tuple(ids[row] for row in rows.tolist()),
             elements=np.unique(elements).astype(np.uint8),
         )
 
@@ -78,9 +81,7 @@ class Reference:
         points: Floats = np.ascontiguousarray((self.low + self.step * self.codes).T, np.float32)
         return points
 
-    def neighbors(
-        self, embedding: Floats, n_nearest: int = N_NEAREST
-    ) -> tuple[NDArray[np.int64], Floats]:
+    def neighbors(self, embedding: Floats, n_nearest: int = N_NEAREST) -> tuple[NDArray[np.int64], Floats]:
         """Return (crystals, n) rows of the nearest training crystals, nearest first, and their distances.
 
         n: at most `n_nearest`, fewer where the model was trained on fewer crystals.
@@ -90,7 +91,7 @@ class Reference:
 
     def distances(self, embedding: Floats) -> NDArray[np.float64]:
         """Return (crystals,) mean distances to the N_NEAREST nearest training crystals."""
-        return self.neighbors(embedding)[1].mean(axis=1, dtype=np.float64)
+        return np.asarray(self.neighbors(embedding)[1].mean(axis=1, dtype=np.float64))
 
     def of_targets(self, columns: Sequence[int]) -> Self:
         """Return the same crystals with the values of some targets."""
@@ -106,7 +107,7 @@ class Reference:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], n_targets: int) -> Self:
         """Return what `to_arrays` wrote; CrystalliteError if it does not fit together."""
         try:
-            parts = {field.name: arrays[field.name] for field in fields(cls)}
+            parts: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
             limit = 1 << 26  # characters: 2,000 for each crystal
             text = zlib.decompressobj().decompress(parts["ids"].tobytes(), limit)
             ids = json.loads(text)

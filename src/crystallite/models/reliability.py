@@ -1,7 +1,7 @@
 """How far a model can be trusted: what it got wrong on held-out crystals, and what it was trained on.
 
-From it come intervals with stated coverage (`evaluation.conformal`), the distance of a crystal to the training
-data, and the training crystals nearest to it. Held out are the crystals of the validation set.
+From it come intervals with stated coverage (`evaluation.conformal`), the distance of a crystal to the
+training data, and the training crystals nearest to it. Held out are the crystals of the validation set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CrystalliteError
-from ..evaluation.calibration import Calibration
+from ..evaluation.calibration import UNCHANGED, Calibration, Logistic
 from ..evaluation.conformal import HeldOut, Intervals, prediction_set
 from ..network.targets import Targets
 from .reference import Reference
@@ -31,13 +31,15 @@ class Reliability:
     errors: (held-out crystals, targets) |truth - prediction| on the scale that a target is learned on, NaN
     where the truth is unknown; for classification (held-out crystals, 1), 1 - the probability of the true
     class. spreads: the standard deviations of the members on that scale, of no crystals for a single model.
-    distances: (held-out crystals,) to the training data.
+    distances: (held-out crystals,) to the training data. logistic: makes probabilities of classes agree with
+    the held-out crystals; as it is for numbers.
     """
 
     errors: Values
     spreads: Values
     distances: Values
     reference: Reference
+    logistic: Logistic = UNCHANGED
 
     @cached_property
     def intervals(self) -> list[Intervals]:
@@ -59,7 +61,7 @@ class Reliability:
         members: (members, crystals, targets) in units. distances: (crystals,). Each bound is (crystals,
         targets) in units; for classification the smallest and largest class of the prediction set.
         """
-        mean = members.mean(axis=0)
+        mean = self.mean(targets, members)
         if targets.task == "classification":
             lower, upper = prediction_set(mean[:, 0], np.sort(self.errors[:, 0]), level)
             return lower[:, None], upper[:, None]
@@ -72,6 +74,11 @@ class Reliability:
             else:
                 bounds[:, :, k] = mean[:, k] - width, mean[:, k] + width
         return bounds[0], bounds[1]
+
+    def mean(self, targets: Targets, members: Values) -> Values:
+        """Return (crystals, targets): the members' mean, of a class the calibrated probability."""
+        mean = members.mean(axis=0)
+        return self.logistic.probability(mean) if targets.task == "classification" else mean
 
     def novelty(self, distances: Values) -> Values:
         """Return (crystals,) the percentage of held-out crystals that are nearer to the training data."""
@@ -90,7 +97,10 @@ class Reliability:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a file holds."""
-        parts = {name: getattr(self, name).astype(np.float32) for name in ("errors", "spreads", "distances")}
+        parts: dict[str, NDArray[Any]] = {
+            name: getattr(self, name).astype(np.float32) for name in ("errors", "spreads", "distances")
+        }
+        parts["logistic"] = np.array(self.logistic)
         return parts | {_REFERENCE + name: part for name, part in self.reference.to_arrays().items()}
 
     @classmethod
@@ -98,6 +108,7 @@ class Reliability:
         """Return what `to_arrays` wrote; CrystalliteError if it does not fit together."""
         try:
             parts = {name: arrays[name].astype(np.float64) for name in ("errors", "spreads", "distances")}
+            logistic = arrays["logistic"]
         except KeyError as error:
             raise CrystalliteError(f"its reliability has no {error}") from error
         n_held_out = len(parts["distances"])
@@ -106,6 +117,8 @@ class Reliability:
             [parts["errors"].shape, parts["distances"].shape] != shapes
             or parts["spreads"].shape not in ((0, n_targets), shapes[0])
             or not np.isfinite(parts["distances"]).all()
+            or (logistic.shape, n_held_out > 0) != ((2,), True)
+            or not np.isfinite(logistic).all()
         ):
             raise CrystalliteError("its reliability does not fit together")
         of_reference = {
@@ -113,7 +126,8 @@ class Reliability:
             for name, array in arrays.items()
             if name.startswith(_REFERENCE)
         }
-        return cls(**parts, reference=Reference.from_arrays(of_reference, n_targets))
+        reference = Reference.from_arrays(of_reference, n_targets)
+        return cls(**parts, reference=reference, logistic=Logistic(*logistic.tolist()))
 
 
 def spreads_of(targets: Targets, members: Values) -> Values:

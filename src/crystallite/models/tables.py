@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..crystals.elements import symbols
 from ..errors import CrystalliteError
 from ..graphs.packed import PackedGraphs
-from .predictor import Evaluated, Predictor
+from .predictor import Predictor
 from .reliability import Reliability
 
 Table = dict[str, NDArray[Any]]
@@ -41,10 +41,13 @@ class Extras(NamedTuple):
     neighbours: int = 0
 
 
+NO_EXTRAS = Extras()
+
+
 def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
     """Raise CrystalliteError for extras that make no sense, or that a model cannot give."""
     if extras.interval is not None and not 0 < extras.interval < 100:
-        raise CrystalliteError(f"an interval's level is a percentage between 0 and 100, not {extras.interval:g}")
+        raise CrystalliteError(f"an interval's level is between 0 and 100 percent, not {extras.interval:g}")
     if extras.neighbours < 0:
         raise CrystalliteError(f"neighbours are 0 or more, not {extras.neighbours}")
     for predictor in predictors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -80,11 +80,11 @@ class Targets(Settings):
 
     def of(self, columns: Sequence[int]) -> Self:
         """Return some of the targets."""
-        return type(self)(
-            *(tuple(part[k] for k in columns) for part in (self.names, self.units)),
-            self.task,
-            *(tuple(part[k] for k in columns) for part in (self.mean, self.std, self.transforms)),
-        )
+        parts = {
+            part: tuple(getattr(self, part)[k] for k in columns)
+            for part in ("names", "units", "mean", "std", "transforms")
+        }
+        return replace(self, **parts)  # type: ignore[arg-type]
 
     @property
     def n_outputs(self) -> int:

@@ -240,9 +240,12 @@ def _finish(
         if not np.isfinite(predicted).all():
             raise DivergedError("training diverged: the predictions for the test set are not finite")
 
+        split = trainer.split
         model.reliability = measured_reliability(
-            [model], trainer.graphs, trainer.values, dataset.ids, trainer.split.train, trainer.split.validation
+            [model], trainer.graphs, trainer.values, dataset.ids, split.train, split.validation
         )
+        if model.reliability is not None:
+            predicted = model.reliability.mean(model.targets, predicted[None])
 
         def summarize() -> Result:
             save_model(folder / BEST, model)

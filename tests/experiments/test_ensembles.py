@@ -209,7 +209,7 @@ def test_the_command_predicts_mean_and_deviation(suffix, folder, data, tmp_path,
         import pyarrow.parquet as pq
 
         rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
-    assert list(rows[0]) == ["material_id", MODULUS, f"{MODULUS}_std"]
+    assert list(rows[0]) == ["material_id", MODULUS, f"{MODULUS}_std", "novelty", "unseen_elements"]
     mean, deviation = load_model(folder).predict_with_uncertainty(Dataset.read(data))
     np.testing.assert_allclose([float(row[MODULUS]) for row in rows], mean, rtol=1e-5)
     np.testing.assert_allclose([float(row[f"{MODULUS}_std"]) for row in rows], deviation, rtol=1e-5)

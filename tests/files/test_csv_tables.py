@@ -67,7 +67,7 @@ def test_predictions(ending, tmp_path, energy_model):
     data = moduli(3)
     Dataset.from_crystals(list(data), ODD[:3]).write(tmp_path / "d.parquet")
     output = tmp_path / f"p{ending}"
-    predict_files(Predictor(energy_model), [str(tmp_path / "d.parquet")], output, progress=False)
+    predict_files([Predictor(energy_model)], [str(tmp_path / "d.parquet")], output, progress=False)
     if ending == ".csv":
         assert [line.split(",")[0] for line in output.read_text().splitlines()[1:]] == [
             f"'{i}" for i in ODD[:3]

@@ -22,6 +22,7 @@ from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.models import file_predictions as screening
 from crystallite.models.file_predictions import predict_files
 from crystallite.models.loading import load_model
+from crystallite.models.predictor import Evaluated
 from crystallite.sources.exporters.published_layout import export_published
 from crystallite.sources.reading import structures
 
@@ -200,7 +201,7 @@ def test_several_inputs_in_one_table(predict, own_run, cifs, tmp_path):
     status, out, err = predict(own_run.folder, cifs, tmp_path / "other.parquet")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == f"material_id,{ENERGY}"
+    assert lines[0] == f"material_id,{ENERGY},novelty,unseen_elements"
     assert {line.split(",")[0] for line in lines[1:]} == {*energies(6).ids, *other.ids}
     assert len(lines) == 17
 
@@ -296,16 +297,16 @@ def test_an_interruption_keeps_what_is_done_apart(suffix, energy_predictor, cifs
     output.write_text("older")
     monkeypatch.setattr(screening, "CHUNK", 2)
     calls = iter(range(10))
-    original = type(energy_predictor).predict_packed
+    original = type(energy_predictor).evaluate
 
-    def predict_packed(self, graphs):
+    def evaluate(self, graphs):
         if next(calls) == 2:
             raise KeyboardInterrupt
         return original(self, graphs)
 
-    monkeypatch.setattr(type(energy_predictor), "predict_packed", predict_packed)
+    monkeypatch.setattr(type(energy_predictor), "evaluate", evaluate)
     with pytest.raises(CrystalliteError, match=rf"interrupted.*out\{suffix}\.partial"):
-        predict_files(energy_predictor, [str(cifs)], output, progress=False)
+        predict_files([energy_predictor], [str(cifs)], output, progress=False)
     assert output.read_text() == "older"
     partial = tmp_path / f"out{suffix}.partial"
     if suffix == ".csv":
@@ -314,7 +315,7 @@ def test_an_interruption_keeps_what_is_done_apart(suffix, energy_predictor, cifs
         parquet = pytest.importorskip("pyarrow.parquet")
         assert parquet.read_table(partial).num_rows == 4
     monkeypatch.undo()
-    predict_files(energy_predictor, [str(cifs)], output, progress=False)
+    predict_files([energy_predictor], [str(cifs)], output, progress=False)
     assert not partial.exists()
     assert output.read_bytes() != b"older"
 
@@ -332,7 +333,7 @@ def test_only_a_chunk_of_crystals_is_alive(energy_predictor, cifs, tmp_path, mon
     monkeypatch.setattr(structures, "read_cifs", reading)
     for name in "ab":
         shutil.copytree(cifs, tmp_path / name)
-    report = predict_files(energy_predictor, [str(cifs), f"{tmp_path}/*/*.cif"], None, progress=False)
+    report = predict_files([energy_predictor], [str(cifs), f"{tmp_path}/*/*.cif"], None, progress=False)
     assert report.n_predicted == 18
     assert max(most) <= 4
 
@@ -343,13 +344,13 @@ def test_only_a_chunk_of_a_dataset_is_alive(energy_predictor, tmp_path, monkeypa
         part.write(tmp_path / "parts" / f"{k}.parquet")
     held = []
 
-    def predict_packed(graphs):
+    def evaluate(graphs):
         held.append(tracemalloc.get_traced_memory()[0] + pyarrow.total_allocated_bytes())
-        return np.zeros((graphs.n_crystals, 1))
+        return Evaluated(np.zeros((1, graphs.n_crystals, 1)), None)
 
-    monkeypatch.setattr(energy_predictor, "predict_packed", predict_packed)
+    monkeypatch.setattr(energy_predictor, "evaluate", evaluate)
     tracemalloc.start()
-    report = predict_files(energy_predictor, [str(tmp_path / "parts")], tmp_path / "out.csv", progress=False)
+    report = predict_files([energy_predictor], [str(tmp_path / "parts")], tmp_path / "out.csv", progress=False)
     tracemalloc.stop()
     assert report.n_predicted == 8 * len(part)
     assert len(held) == 8
@@ -369,7 +370,7 @@ from crystallite.models.file_predictions import predict_files
 model, part, folder = sys.argv[1:]
 predictor = load_model(model)
 for repetitions in (2, 8):
-    report = predict_files(predictor, repetitions * [part], Path(folder) / "out.csv", progress=False)
+    report = predict_files([predictor], repetitions * [part], Path(folder) / "out.csv", progress=False)
     print(report.n_predicted, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 

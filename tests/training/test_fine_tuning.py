@@ -159,7 +159,7 @@ def parameters(folder, name="best"):
     return {
         key.removeprefix("network."): tensor
         for key, tensor in tensors.items()
-        if not key.startswith(("average.", "optimizer.", "seen."))
+        if not key.startswith(("average.", "optimizer.", "seen.", "reliability."))
         and not key.endswith(("_mean", "_var", "_tracked"))
     }
 

@@ -97,6 +97,6 @@ def test_no_number_is_no_prediction(overflowing: Predictor, tmp_path: Path) -> N
     with pytest.raises(CrystalError, match="crystal 0: the model's prediction is not a finite number"):
         overflowing.predict(data)
     data.write(tmp_path / "three.parquet")
-    report = predict_files(overflowing, [str(tmp_path / "three.parquet")], tmp_path / "x.csv")
+    report = predict_files([overflowing], [str(tmp_path / "three.parquet")], tmp_path / "x.csv")
     assert (report.n_predicted, [name for name, _ in report.bad]) == (0, data.ids)
     assert (tmp_path / "x.csv").read_text() == f"material_id,{ENERGY}\n"

@@ -142,13 +142,13 @@ def fit_logistic(truth: Values, probability: Values) -> Logistic:
 
     The likeliest slope and shift, each class with one more crystal that has it half wrong, so that they stay
     finite where all are told apart (Platt, in: Advances in Large Margin Classifiers, 1999). Without a crystal
-    of each class probabilities stay as they are.
+    of each class, and with fewer than LEAST_VALUES crystals, probabilities stay as they are.
     """
     known = np.isfinite(truth)
     truth, x = truth[known], _logit(probability[known])
     n_ones = truth.sum()
     n_zeros = len(truth) - n_ones
-    if not n_ones or not n_zeros:
+    if not n_ones or not n_zeros or len(truth) < LEAST_VALUES:
         return UNCHANGED
     wanted = np.where(truth == 1, (n_ones + 1) / (n_ones + 2), 1 / (n_zeros + 2))
     features, theta = np.stack([x, np.ones_like(x)], axis=1), np.array([1.0, 0.0])

@@ -240,15 +240,18 @@ def _finish(
         if not np.isfinite(predicted).all():
             raise DivergedError("training diverged: the predictions for the test set are not finite")
 
-        split = trainer.split
-        model.reliability = measured_reliability(
-            [model], trainer.graphs, trainer.values, dataset.ids, split.train, split.validation
-        )
+        is_new = model.reliability is None
+        if is_new:
+            split = trainer.split
+            model.reliability = measured_reliability(
+                [model], trainer.graphs, trainer.values, dataset.ids, split.train, split.validation
+            )
         if model.reliability is not None:
             predicted = model.reliability.mean(model.targets, predicted[None])
 
         def summarize() -> Result:
-            save_model(folder / BEST, model)
+            if is_new and model.reliability is not None:
+                save_model(folder / BEST, model)
             summary = {
                 **write_test_results(trainer, dataset, folder, predicted),
                 "training_seconds": round(seconds, 2),

@@ -37,7 +37,7 @@ class Target(NamedTuple):
     rule: str
 
 
-TWO_TIMES = "where the {} of 2018 and 2023 differ by more than 1 {}, so that one of the calculations failed"
+TWO_TIMES = "where the {} of 2018 and 2023 differ by more than 1 {}, so that one calculation failed"
 UNSTABLE = (
     "where the elastic tensor is not that of a stable solid (a modulus, also as Voigt's or Reuss' average, is "
     "not positive, or Poisson's ratio is not between -1 and 0.5), or the solid is stiffer than diamond "

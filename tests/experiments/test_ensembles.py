@@ -195,7 +195,7 @@ def test_classes_have_the_spread_of_their_probability(tmp_path, capsys):
     assert f"test AUC            {of_target(found)['test_auc']:.4f}\n" in said.out
     assert "MAE" not in said.out
     assert (tmp_path / "run" / "roc.png").is_file()
-    assert not list((tmp_path / "run").glob("reliability*"))
+    assert not list((tmp_path / "run").glob("reliability*.png"))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -350,7 +350,9 @@ def test_only_a_chunk_of_a_dataset_is_alive(energy_predictor, tmp_path, monkeypa
 
     monkeypatch.setattr(energy_predictor, "evaluate", evaluate)
     tracemalloc.start()
-    report = predict_files([energy_predictor], [str(tmp_path / "parts")], tmp_path / "out.csv", progress=False)
+    report = predict_files(
+        [energy_predictor], [str(tmp_path / "parts")], tmp_path / "out.csv", progress=False
+    )
     tracemalloc.stop()
     assert report.n_predicted == 8 * len(part)
     assert len(held) == 8

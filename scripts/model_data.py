@@ -37,10 +37,10 @@ class Target(NamedTuple):
     rule: str
 
 
-TWO_TIMES = "where the {} of 2018 and 2023 differ by more than 1 {}, so that one calculation failed"
+TWO_TIMES = "where the {} of 2018 and 2023 differ by more than 1 {}: one of the calculations failed"
 UNSTABLE = (
-    "where the elastic tensor is not that of a stable solid (a modulus, also as Voigt's or Reuss' average, is "
-    "not positive, or Poisson's ratio is not between -1 and 0.5), or the solid is stiffer than diamond "
+    "where the elastic tensor is not that of a stable solid (a modulus, also as Voigt's or Reuss' average, "
+    "is not positive, or Poisson's ratio is not between -1 and 0.5), or the solid is stiffer than diamond "
     "(bulk modulus above 500 GPa, shear modulus above 600 GPa)"
 )
 TEN = "where the refractive index is above 10: a band gap that nearly closes"

@@ -18,7 +18,7 @@ from .streams import open_closed_streams, reason_of
 COMMANDS = {
     "data": ("data", "List, inspect, import and export datasets."),
     "train": ("train", "Train a model on a dataset."),
-    "predict": ("predict", "Predict properties of crystals with a trained or published model."),
+    "predict": ("predict", "Predict properties of crystals with a ready, trained or published model."),
     "models": ("models", "List, inspect and export the models that come with Crystallite."),
     "tune": ("tune", "Search for the settings with the smallest validation error."),
     "learning-curve": ("learning_curve", "Measure the error against the number of training crystals."),
@@ -58,6 +58,7 @@ def cli() -> None:
 
     \b
     Start here:
+      crystallite predict all my.cif                      every property, by ready models
       crystallite data list                               built-in datasets
       crystallite train formation --target formation_energy_per_atom
       crystallite predict RUN my-cifs/ -o predictions.csv

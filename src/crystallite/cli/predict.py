@@ -58,18 +58,22 @@ def command(
 ) -> None:
     """Predict properties of crystals with MODEL.
 
-    MODEL is a run folder, a .safetensors file or a .pth.tar of the published code. Each INPUT is a file
+    MODEL is the name of a model that comes with Crystallite (`crystallite models list`; `all` for every
+    property), a run folder, a .safetensors file or a .pth.tar of the published code. Each INPUT is a file
     that `data import` reads (CIF, POSCAR, extended XYZ, JSON, ...), a folder or pattern of such files, a
     Parquet dataset or a built-in name (builtin:NAME if there is also a folder NAME).
 
     \b
     Examples:
+      crystallite predict all my.cif
+      crystallite predict band_gap my-cifs/ --interval 90 -o gaps.csv
       crystallite predict runs/gap my-cifs/ -o gaps.csv
       crystallite predict formation-energy-per-atom.pth.tar 'db/*.cif' elastic -o energies.parquet
 
     An input that cannot be used is reported with its reason, and the others are predicted; the exit status is
     then 1, or 0 with --skip-bad. The table has material_id (the file's name without .cif; a/x and b/x for two
-    files x.cif) and the target.
+    files x.cif), the target, for ensembles its standard deviation NAME_std, and how new the crystal is to the
+    model: novelty, the percentage of held-out crystals nearer to the training data, and unseen_elements.
     """
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")

@@ -4,6 +4,7 @@ Everything here takes arrays and dictionaries: it knows nothing of crystals, net
 Imports errors and files.
 
 - metrics: `mean_absolute_error`, `area_under_curve` and others
+- conformal: prediction intervals with stated coverage
 - calibration: `Calibration`, `fit_calibration`; coverage and reliability of predicted deviations
 - display: `summary_html`, what notebooks show
 - results: `Result`, the one shape of metrics.jsonl, summary.json and `Run.summary`

@@ -24,18 +24,18 @@ def main_error(facts: Card) -> str:
     return f"{in_digits(errors['test_mae'])} {facts['unit']}".strip()
 
 
-def card_text(card: Card, names: list[str] | None = None) -> str:
-    """Return a card in Markdown, of all properties or those named."""
+def card_text(card: Card, names: list[str] | None = None, *, heading: str = "##") -> str:
+    """Return a card in Markdown, of all properties or those named; heading: its level."""
     names = list(card["properties"]) if names is None else names
-    lines = [line for name in names for line in _of_property(name, card["properties"][name])]
-    return "\n".join([*lines, *_of_all(card)]) + "\n"
+    lines: list[str] = []
+    for name in names:
+        lines += [f"{heading} {name}", "", *_of_property(card["properties"][name])]
+    return "\n".join([*lines, f"{heading} Data and training", "", *_of_all(card)]) + "\n"
 
 
-def _of_property(name: str, facts: Card) -> Iterator[str]:
+def _of_property(facts: Card) -> Iterator[str]:
     errors, left_out, known = facts["errors"], facts["left_out"], facts["known"]
     unit = f" ({facts['unit']})" if facts["unit"] else ""
-    yield f"## {name}"
-    yield ""
     yield f"{facts['about']}. Column `{facts['column']}`{unit}. {facts['theory']}"
     yield ""
     yield from _table(["test set", "value"], [[_ERRORS[key], in_digits(errors[key])] for key in errors])
@@ -93,8 +93,6 @@ _ERRORS = {
 
 def _of_all(card: Card) -> Iterator[str]:
     data, training = card["data"], card["training"]
-    yield "## Data and training"
-    yield ""
     yield f"- Data: {data['about']} Licence of the data and of the model: {card['licence']}."
     yield f"- Fingerprint of the dataset: `{data['fingerprint']}`"
     yield f"- Sets: {data['split']}"

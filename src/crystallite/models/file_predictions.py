@@ -58,7 +58,8 @@ def predict_files(
     progress: bool = True,
     on_bad: Callable[[str, str], None] = lambda source, reason: None,
 ) -> Report:
-    """Predict every crystal of the inputs and write a table (.csv or .parquet; CSV to stdout for None).
+    """Predict every crystal of the inputs and write a table (.csv or .parquet; None: to stdout, as CSV, or in
+    lines for people where it is a terminal).
 
     predictors: one or more of the same graph settings. inputs: files with structures, folders or patterns of
     them, and datasets (Parquet files, built-in names), as sources.resolver tells them apart. They are
@@ -208,7 +209,7 @@ Write = Callable[[list[str], Table], None]
 def _table_writer(output: Path | None, columns: Sequence[Column]) -> Iterator[Write]:
     """Yield a function that adds rows; the file takes its name when complete, before it ends in .partial."""
     if output is None:
-        yield _csv_rows(sys.stdout, columns)
+        yield (_blocks if sys.stdout.isatty() else _csv_rows)(sys.stdout, columns)
         return
     target = output_path(output)
     partial = output_path(target.with_name(target.name + ".partial"))
@@ -242,6 +243,22 @@ def _csv_rows(file: IO[str], columns: Sequence[Column]) -> Write:
     def write(ids: list[str], table: Table) -> None:
         for name, *row in zip(ids, *(column.tolist() for column in table.values()), strict=True):
             write_row([name, *(None if cell != cell or cell == "" else cell for cell in row)])
+        file.flush()
+
+    return write
+
+
+def _blocks(file: IO[str], columns: Sequence[Column]) -> Write:
+    """For people at a terminal: a block of lines for each crystal, a value in each."""
+    width = max(len(column.name) for column in columns)
+
+    def write(ids: list[str], table: Table) -> None:
+        for row, name in enumerate(ids):
+            print(name, file=file)
+            for column in columns:
+                value = table[column.name][row]
+                text = value if column.is_text else f"{value:.4g} {column.unit}"
+                print(f"  {column.name:<{width}}  {text}".rstrip(), file=file)
         file.flush()
 
     return write

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-integration fuzz check docs benchmark clean
+.PHONY: demo test test-integration fuzz check docs models benchmark clean
 
 demo: $(VENV)/ready  ## Train on built-in data; ends with the test error and a parity plot.
 	$(BIN)/crystallite train formation --target formation_energy_per_atom
@@ -28,6 +28,13 @@ check: $(VENV)/ready-check docs test  ## Style, types, layering of imports, docu
 
 docs: $(VENV)/ready-check  ## Write the documentation, with the API page made from the docstrings, to build/site; warnings are errors.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+MP36K ?= mp36k_crysxpp
+PEROV5 ?= perov5
+MODELS ?= build/models
+models: $(VENV)/ready  ## Train the models that come with the package (hours; resumed where it stopped). MP36K, PEROV5: folders of the data.
+	$(BIN)/python scripts/make_models.py $(MP36K) $(PEROV5) $(MODELS)
+	$(BIN)/python scripts/make_model_docs.py
 
 benchmark: $(VENV)/ready  ## Measure against the published algorithm; see docs/performance.md.
 	$(INSTALL) -r benchmarks/requirements.txt

@@ -14,8 +14,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from model_card import Tested, card_of
-from model_data import SET, Target, crystallite_command, make_datasets
+from model_data import SET, Target, crystallite_command, in_test, make_datasets
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.graphs.store import dataset_graphs
@@ -65,7 +66,7 @@ def pack(recipe: Recipe, out: Path, command: str, targets: list[Target]) -> Path
     FOLDER.mkdir(exist_ok=True)
     write_bundle(path, Bundle(trained.members, trained.calibrations, reliability), half=True)
     packed = load_bundle(path)  # in half precision: the card is of what is given away
-    tested = Tested(packed, dataset, graphs, split)
+    tested = Tested(packed, dataset, graphs, split._replace(test=np.flatnonzero(in_test(dataset))))
     card = card_of(recipe, tested, targets, folder, command)
     write_bundle(path, Bundle(packed.members, packed.calibrations, packed.reliability, card), half=True)
     return path

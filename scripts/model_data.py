@@ -106,6 +106,11 @@ def some(dataset: Dataset, known: str, names: Sequence[str]) -> Dataset:
     return made.with_property(SET, np.array(kept.table[SET].to_pylist()))
 
 
+def in_test(dataset: Dataset) -> NDArray[np.bool_]:
+    """Return (crystals,) which are in the test set, those without a cleaned value included."""
+    return np.array(dataset.table[SET].to_pylist()) == "test"
+
+
 def make_datasets(mp36k: Path, perov5: Path, out: Path) -> dict[str, list[Target]]:
     """Write the datasets that are not there yet, and return the targets of each."""
     imported = Dataset.read(_imported(mp36k, out / "mp36k-imported.parquet"))

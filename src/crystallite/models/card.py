@@ -87,7 +87,7 @@ _ERRORS = {
     "test_auc_uncleaned": "AUC, nothing left out",
     "single_auc": "AUC of one member",
     "test_accuracy": "accuracy",
-    "calibration_error": "largest difference of probability and frequency (ten classes of probability)",
+    "calibration_error": "largest difference of probability and frequency in ten groups of crystals",
 }
 
 

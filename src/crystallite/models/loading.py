@@ -37,6 +37,7 @@ def load_model(path: str | Path, *, ties: Ties | None = None, device: str = "cpu
     Raises:
         CrystalliteError: if there is no such model or device, or its file is damaged.
     """
+    device = usable_device(device)
     return _placed(_predictor(load_bundle(path)), ties, device)
 
 
@@ -44,6 +45,7 @@ def load_models(path: str | Path, *, ties: Ties | None = None, device: str = "cp
     """Load the model that `load_model` does, or every model that comes with the package for `all`."""
     if ready_name(path) != ALL:
         return [load_model(path, ties=ties, device=device)]
+    device = usable_device(device)
     files = {model.path: model for model in ready_models().values()}
     return [_placed(_predictor(read_bundle(file)), ties, device) for file in files]
 
@@ -68,7 +70,6 @@ def read_any_model(path: str | Path) -> TrainedModel:
 
 
 def _placed(predictor: Predictor, ties: Ties | None, device: str) -> Predictor:
-    device = usable_device(device)
     for model in predictor.models:
         model.device = device
     return predictor if ties is None else predictor.with_ties(ties)

@@ -117,7 +117,9 @@ def test_a_ready_model_can_be_trained_further(few, tmp_path) -> None:
         out=tmp_path / "run",
         progress=False,
     )
-    assert run.model.config.atom_width == read_any_model("bulk_modulus").config.atom_width
+    base = read_any_model("bulk_modulus")
+    assert run.model.config.atom_width == base.config.atom_width
+    assert "builtin:bulk_modulus" in (tmp_path / "run" / "config.toml").read_text()
 
 
 # ---- commands

@@ -7,10 +7,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..datasets.builtin import PREFIX
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
 from ..files.writing import file_stem
 from ..models.loading import read_any_model
+from ..models.ready import ready_name
 from ..network.targets import parse_target
 from ..runs import folder as run_folder
 from ..runs.folder import DataConfig, RunConfig
@@ -40,7 +42,8 @@ def run_config(
         start = settings["start_from"]
         if not isinstance(start, str | Path):
             raise CrystalliteError(f"start_from must be the path of a model, not {start!r}")
-        settings["start_from"] = run_folder.absolute_path(start)
+        name = ready_name(start)
+        settings["start_from"] = f"{PREFIX}{name}" if name else run_folder.absolute_path(start)
     data_config = DataConfig(source, "", declared, task, **DataConfig.checked(of_data))
     data_config = replace(data_config, fingerprint=data_fingerprint(dataset, data_config))
     return RunConfig(data_config, *complete_settings(recipe, task, len(declared), settings))

@@ -114,7 +114,9 @@ def random_splits(predicted: Predicted, path: Path, n_splits: int = 200) -> None
     halves = [np.array_split(rng.permutation(n), 2) for _ in range(n_splits)]
     rows = []
     for name, signals in SIGNALS.items():
-        found = [covered(Intervals(predicted.part(one), signals), predicted.part(two)) for one, two in halves]
+        found = [
+            covered(Intervals.fit(predicted.part(one), signals), predicted.part(two)) for one, two in halves
+        ]
         for what, figures in (("mean", np.mean(found, axis=0)), ("deviation", np.std(found, axis=0))):
             rows.append([name, what, *(f"{figure:.4f}" for figure in figures)])
     write(path, ["signals", "over splits", *HEAD], rows)
@@ -151,7 +153,7 @@ def main() -> None:
         folder = out / name.replace(" ", "-")
         held_out, test = trained(dataset, only_tested, folder)
         new = Predicted(dataset, folder, test)
-        intervals = Intervals(Predicted(dataset, folder, held_out).held_out)
+        intervals = Intervals.fit(Predicted(dataset, folder, held_out).held_out)
         mae, novelty = new.held_out.error.mean(), np.median(new.novelty)
         figures = [f"{figure:.4f}" for figure in covered(intervals, new.held_out)]
         rows.append([name, str(len(test)), f"{mae:.4f}", f"{novelty:.0f}", *alarm(new.held_out), *figures])

@@ -27,7 +27,7 @@ def test_the_library_for_conformal_prediction_has_the_same_intervals(level: floa
     from crepes import ConformalRegressor
 
     held_out, new = made_up(400, 0), made_up(100, 1)
-    ours = Intervals(held_out)
+    ours = Intervals.fit(held_out)
     theirs = ConformalRegressor().fit(
         held_out.error, sigmas=ours.difficulty(held_out.spread, held_out.distance)
     )
@@ -41,7 +41,7 @@ def test_the_library_for_conformal_prediction_has_the_same_intervals(level: floa
 def test_coverage_over_many_splits_is_what_is_promised(signals: tuple[str, ...]) -> None:
     levels, shares = (0.5, 0.9), []
     for seed in range(60):
-        intervals, new = Intervals(made_up(99, seed), signals), made_up(300, 1000 + seed)
+        intervals, new = Intervals.fit(made_up(99, seed), signals), made_up(300, 1000 + seed)
         widths = [intervals.half_width(level, new.spread, new.distance) for level in levels]
         shares.append([(new.error <= width).mean() for width in widths])
     # 99 held-out crystals cover p on average; one split deviates by sqrt(p (1 - p) / 100) and some more for
@@ -52,7 +52,7 @@ def test_coverage_over_many_splits_is_what_is_promised(signals: tuple[str, ...])
 def test_signals_make_intervals_narrower() -> None:
     held_out, new = made_up(2000, 3), made_up(2000, 4)
     widths = {
-        signals: np.mean(Intervals(held_out, signals).half_width(0.9, new.spread, new.distance))
+        signals: np.mean(Intervals.fit(held_out, signals).half_width(0.9, new.spread, new.distance))
         for signals in [(), ("spread",), ("spread", "distance")]
     }
     assert widths["spread", "distance"] < widths[("spread",)] < widths[()]
@@ -72,15 +72,15 @@ def test_the_quantile_is_the_rank_of_a_new_crystal(n: int, level: float) -> None
 
 def test_too_few_crystals_have_no_interval() -> None:
     few = made_up(8, 0)
-    assert np.isnan(Intervals(few).half_width(0.95, few.spread, few.distance)).all()
-    assert np.isfinite(Intervals(few).half_width(0.5, few.spread, few.distance)).all()
+    assert np.isnan(Intervals.fit(few).half_width(0.95, few.spread, few.distance)).all()
+    assert np.isfinite(Intervals.fit(few).half_width(0.5, few.spread, few.distance)).all()
     none = HeldOut(np.full(3, np.nan), NOTHING, np.ones(3))
-    assert np.isnan(Intervals(none).half_width(0.5, NOTHING, np.ones(2))).all()
+    assert np.isnan(Intervals.fit(none).half_width(0.5, NOTHING, np.ones(2))).all()
 
 
 def test_errors_of_nothing_have_no_width() -> None:
     exact = HeldOut(np.zeros(50), NOTHING, np.linspace(0, 1, 50))
-    assert (Intervals(exact).half_width(0.9, NOTHING, np.ones(2)) == 0).all()
+    assert (Intervals.fit(exact).half_width(0.9, NOTHING, np.ones(2)) == 0).all()
 
 
 def test_sets_of_classes_hold_the_true_one_as_often_as_promised() -> None:

@@ -9,8 +9,8 @@ It trains nothing. Imports runs, network, sources and what is below them.
 - loading: `load_model`; any model from where it lies
 - torch_networks: the network of a model in PyTorch, for training and GPUs
 - inference: running a network over packed graphs
-- reliability: `Reliability`; intervals, and how new a crystal is; reference: the training data as a model sees
-  them; nearest: the nearest of them; held_out: measuring what a model gets wrong on crystals held out of training
+- reliability: `Reliability`; intervals, and how new a crystal is; held_out: measuring it on held-out crystals
+- reference: the training data as a model sees them; nearest: the nearest of them
 - predictor: `Predictor`; predictions from any model for any structures
 - tables: the columns of a table of predictions
 - file_predictions: predictions streamed from files to a table; frame: `predict`, as a pandas DataFrame

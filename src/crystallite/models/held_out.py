@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..evaluation.calibration import UNCHANGED, fit_logistic
+from ..evaluation.conformal import SIGNALS, HeldOut, Intervals
 from ..graphs.packed import Indices, PackedGraphs
 from ..network.targets import Targets
 from .checkpoint import TrainedModel
@@ -48,13 +49,20 @@ def measured_reliability(
     if targets.task == "classification":
         logistic = fit_logistic(values[held_out, 0], mean[:, 0])
         mean = logistic.probability(mean)
-    return Reliability(
-        errors_of(targets, values[held_out], mean),
-        spreads_of(targets, members),
-        reference.distances(embedding),
-        reference,
-        logistic,
-    )
+    errors, spreads = errors_of(targets, values[held_out], mean), spreads_of(targets, members)
+    distances = reference.distances(embedding)
+    difficulty = _difficulty(errors, spreads, distances)
+    return Reliability(errors, spreads, distances, difficulty, reference, logistic)
+
+
+def _difficulty(errors: Values, spreads: Values, distances: Values) -> Values:
+    """Return `Reliability.difficulty`."""
+    found = np.full((errors.shape[1], len(SIGNALS), 2), np.nan)
+    for k in range(errors.shape[1]):
+        fitted = Intervals.fit(HeldOut(errors[:, k], spreads[:, k], distances)).calibrations
+        for name, calibration in fitted.items():
+            found[k, SIGNALS.index(name)] = calibration.scale, calibration.floor
+    return found
 
 
 def errors_of(targets: Targets, truth: Values, mean: Values) -> Values:

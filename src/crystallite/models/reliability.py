@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import CrystalliteError
 from ..evaluation.calibration import UNCHANGED, Calibration, Logistic
-from ..evaluation.conformal import HeldOut, Intervals, prediction_set
+from ..evaluation.conformal import SIGNALS, HeldOut, Intervals, prediction_set
 from ..network.targets import Targets
 from .reference import Reference
 
@@ -31,23 +31,28 @@ class Reliability:
     errors: (held-out crystals, targets) |truth - prediction| on the scale that a target is learned on, NaN
     where the truth is unknown; for classification (held-out crystals, 1), 1 - the probability of the true
     class. spreads: the standard deviations of the members on that scale, of no crystals for a single model.
-    distances: (held-out crystals,) to the training data. logistic: makes probabilities of classes agree with
-    the held-out crystals; as it is for numbers.
+    distances: (held-out crystals,) to the training data. difficulty: (targets, signals, 2) scale and floor of
+    the calibration of each of conformal.SIGNALS, NaN without the signal. logistic: makes probabilities of
+    classes agree with the held-out crystals; it changes nothing where the model predicts numbers.
     """
 
     errors: Values
     spreads: Values
     distances: Values
+    difficulty: Values
     reference: Reference
     logistic: Logistic = UNCHANGED
 
     @cached_property
     def intervals(self) -> list[Intervals]:
         """The intervals of each target."""
-        return [
-            Intervals(HeldOut(self.errors[:, k], self.spreads[:, k], self.distances))
-            for k in range(self.errors.shape[1])
-        ]
+        made = []
+        for k, constants in enumerate(self.difficulty):
+            held_out = HeldOut(self.errors[:, k], self.spreads[:, k], self.distances)
+            by_signal = dict(zip(SIGNALS, constants.tolist(), strict=True))
+            calibrations = {name: Calibration(*by_signal[name]) for name in held_out.signals}
+            made.append(Intervals(held_out, calibrations))
+        return made
 
     @cached_property
     def _sorted_distances(self) -> Values:
@@ -92,6 +97,7 @@ class Reliability:
             self,
             errors=self.errors[:, columns],
             spreads=self.spreads[:, columns],
+            difficulty=self.difficulty[columns],
             reference=self.reference.of_targets(columns),
         )
 
@@ -100,7 +106,7 @@ class Reliability:
         parts: dict[str, NDArray[Any]] = {
             name: getattr(self, name).astype(np.float32) for name in ("errors", "spreads", "distances")
         }
-        parts["logistic"] = np.array(self.logistic)
+        parts["difficulty"], parts["logistic"] = self.difficulty, np.array(self.logistic)
         return parts | {_REFERENCE + name: part for name, part in self.reference.to_arrays().items()}
 
     @classmethod
@@ -108,7 +114,7 @@ class Reliability:
         """Return what `to_arrays` wrote; CrystalliteError if it does not fit together."""
         try:
             parts = {name: arrays[name].astype(np.float64) for name in ("errors", "spreads", "distances")}
-            logistic = arrays["logistic"]
+            difficulty, logistic = arrays["difficulty"], arrays["logistic"]
         except KeyError as error:
             raise CrystalliteError(f"its reliability has no {error}") from error
         n_held_out = len(parts["distances"])
@@ -117,7 +123,8 @@ class Reliability:
             [parts["errors"].shape, parts["distances"].shape] != shapes
             or parts["spreads"].shape not in ((0, n_targets), shapes[0])
             or not np.isfinite(parts["distances"]).all()
-            or (logistic.shape, n_held_out > 0) != ((2,), True)
+            or (logistic.shape, difficulty.shape) != ((2,), (n_targets, len(SIGNALS), 2))
+            or not n_held_out
             or not np.isfinite(logistic).all()
         ):
             raise CrystalliteError("its reliability does not fit together")
@@ -127,7 +134,7 @@ class Reliability:
             if name.startswith(_REFERENCE)
         }
         reference = Reference.from_arrays(of_reference, n_targets)
-        return cls(**parts, reference=reference, logistic=Logistic(*logistic.tolist()))
+        return cls(**parts, difficulty=difficulty, reference=reference, logistic=Logistic(*logistic.tolist()))
 
 
 def spreads_of(targets: Targets, members: Values) -> Values:

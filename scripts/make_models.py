@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,14 @@ def pack(recipe: Recipe, out: Path, command: str, targets: list[Target]) -> Path
     reliability = measured_reliability(
         trained.members, graphs, values, dataset.ids, split.train, split.validation
     )
-    path = FOLDER / f"{recipe['name']}.safetensors"
-    FOLDER.mkdir(exist_ok=True)
-    write_bundle(path, Bundle(trained.members, trained.calibrations, reliability), half=True)
-    packed = load_bundle(path)  # in half precision: the card is of what is given away
+    halved = out / f"{recipe['name']}.safetensors"
+    members = [replace(member, info={}) for member in trained.members]  # paths of this machine are in it
+    write_bundle(halved, Bundle(members, trained.calibrations, reliability), half=True)
+    packed = load_bundle(halved)  # in half precision: the card is of what is given away
     tested = Tested(packed, dataset, graphs, split._replace(test=np.flatnonzero(in_test(dataset))))
     card = card_of(recipe, tested, targets, folder, command)
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / halved.name
     write_bundle(path, Bundle(packed.members, packed.calibrations, packed.reliability, card), half=True)
     return path
 

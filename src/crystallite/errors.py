@@ -61,6 +61,11 @@ def listing(lines: Sequence[str]) -> str:
     return "\n".join(f"  {line}" for line in [*lines[:LISTED], *more])
 
 
+def printable(text: str) -> str:
+    """Return text from a file as a terminal may show it: control characters become question marks."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
 def suggestion(name: str, known: list[str]) -> str:
     """Return what to add to a message about an unknown name: close names, and all."""
     listed = f"there are: {', '.join(known)}" if known else "there are none"

@@ -196,6 +196,58 @@ def test_a_property_of_several_alone_is_the_same(ensemble: Path, data: Dataset, 
                 np.testing.assert_allclose(alone[column], of_both[column], rtol=1e-6)
 
 
+def test_an_ensemble_in_memory_is_that_of_its_folder(data: Dataset, tmp_path: Path) -> None:
+    tiny = {**TINY, "split": "60/20/20", "progress": False}
+    trained = crystallite.train_ensemble(data, MODULUS, 2, out=tmp_path / "run", **tiny)
+    in_memory, of_folder = (
+        crystallite.predict(model, data, interval=90) for model in (trained, tmp_path / "run")
+    )
+    assert in_memory.equals(of_folder)
+
+
+def test_the_network_in_pytorch_has_the_same_embedding(run: Path, data: Dataset) -> None:
+    from crystallite.graphs.packed import gather_batch
+    from crystallite.models.torch_networks import evaluated
+    from crystallite.network.evaluation import EvaluationNetwork
+
+    model = read_model(run / "best.safetensors")
+    batch = gather_batch(load_model(run).graphs(data), np.arange(len(data)))
+    theirs = evaluated(model.network)(batch)
+    ours = EvaluationNetwork(model.config, model.weights).outputs_and_embedding(batch)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)  # float32 sums of another order
+
+
+def test_a_target_may_not_have_the_name_of_another_column(data: Dataset, tmp_path: Path) -> None:
+    named = data.with_property("novelty", data.values(MODULUS))
+    run = crystallite.train(named, "novelty", **TINY, split="60/20/20", out=tmp_path / "run", progress=False)
+    with pytest.raises(CrystalliteError, match="two columns would have the name novelty"):
+        crystallite.predict(run, data)
+
+
+def test_training_data_can_be_left_out(run: Path, data: Dataset, tmp_path: Path, capsys) -> None:
+    said = Said(capsys, "models", "export", run, tmp_path / "shared", "--without-training-data")
+    assert said.status == 0
+    shared = tmp_path / "shared" / "model.safetensors"
+    ids = split_of(run)["train"]
+    assert ids[0].encode() not in shared.read_bytes()
+    before, after = (crystallite.predict(model, data, interval=90, neighbours=1) for model in (run, shared))
+    assert set(after["neighbour_1"]) == {""}
+    assert after[f"neighbour_1_{MODULUS}"].isna().all()
+    kept = [name for name in before.columns if not name.startswith("neighbour") or name.endswith("distance")]
+    assert after[kept].equals(before[kept])
+
+
+def test_a_number_that_never_varies_makes_nothing_far() -> None:
+    rng = np.random.default_rng(0)
+    embedding = rng.normal(size=(300, 30)).astype(np.float32)
+    embedding[:, 0] = 0.7 + 1e-7 * rng.normal(size=300)
+    made = Reference.of(embedding, np.zeros((300, 1)), [str(k) for k in range(300)], np.array([1]))
+    new = embedding[:1].copy()
+    new[0, 0] += 0.001
+    assert made.distances(new) < 2 * made.distances(embedding).max() + 1
+
+
 def damaged(reliability: Reliability) -> dict[str, dict]:
     arrays = reliability.to_arrays()
     return {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..errors import printable
 from .paths import MODEL, OutputFolder
 
 
@@ -43,18 +44,25 @@ def show(name: str) -> None:
     card = load_bundle(name).card if ready is None else ready_models()[ready].card
     if not card:
         raise click.ClickException(f"{name} has no card: only models that come with Crystallite have one")
-    click.echo(card_text(card, [ready] if ready else None), nl=False)
+    for line in card_text(card, [ready] if ready else None).splitlines():
+        click.echo(printable(line))
 
 
 @command.command("export")
 @click.argument("model", type=MODEL)
 @click.argument("folder", type=OutputFolder())
-def export(model: str, folder: Path) -> None:
+@click.option(
+    "--without-training-data",
+    is_flag=True,
+    help="Leave out ids and values of the training crystals, which --neighbours shows.",
+)
+def export(model: str, folder: Path, without_training_data: bool) -> None:
     """Write MODEL to FOLDER as one file, with the README.md that the Hugging Face hub shows.
 
-    MODEL is anything that predict takes: a name, a run folder, an ensemble.
+    MODEL is anything that predict takes: a name, a run folder, an ensemble. The file of a model holds ids and
+    values of its training crystals, those of run folders too.
     """
     from ..models.export import export_model
 
-    for path in export_model(model, folder):
+    for path in export_model(model, folder, training_data=not without_training_data):
         click.echo(str(path))

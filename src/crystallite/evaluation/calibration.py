@@ -142,7 +142,8 @@ def fit_logistic(truth: Values, probability: Values) -> Logistic:
 
     The likeliest slope and shift, each class with one more crystal that has it half wrong, so that they stay
     finite where all are told apart (Platt, in: Advances in Large Margin Classifiers, 1999). Without a crystal
-    of each class, and with fewer than LEAST_VALUES crystals, probabilities stay as they are.
+    of each class, with fewer than LEAST_VALUES crystals, and where the probabilities are of the wrong class
+    more often than not, they stay as they are.
     """
     known = np.isfinite(truth)
     truth, x = truth[known], _logit(probability[known])
@@ -160,7 +161,7 @@ def fit_logistic(truth: Values, probability: Values) -> Logistic:
         theta = theta - step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
         if np.abs(step).max() < 1e-10:
             break
-    return Logistic(float(theta[0]), float(theta[1]))
+    return Logistic(float(theta[0]), float(theta[1])) if theta[0] > 0 else UNCHANGED
 
 
 def _logit(probability: Values) -> Values:

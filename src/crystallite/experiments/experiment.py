@@ -66,7 +66,7 @@ class Ensemble(EnsemblePredictor, Experiment):
     def __init__(self, folder: Path, summary: Result) -> None:
         members = load_model(folder)
         assert isinstance(members, EnsemblePredictor)
-        EnsemblePredictor.__init__(self, members.models, members.calibrations)
+        EnsemblePredictor.__init__(self, members.models, members.calibrations, members.reliability)
         Experiment.__init__(self, folder, summary)
 
     def __repr__(self) -> str:

@@ -64,6 +64,7 @@ def write_bundle(path: str | Path, bundle: Bundle, *, half: bool = False) -> Non
         "graph": first.graph.to_dict(),
         "model": first.config.to_dict(),
         "targets": [member.targets.to_dict() for member in bundle.members],
+        "info": first.info,
         "calibration": [one.to_dict() for one in bundle.calibrations],
         "card": dict(bundle.card),
     }
@@ -80,6 +81,8 @@ def read_bundle(path: str | Path) -> Bundle:
     Raises CrystalliteError when the file is missing, damaged or not one of ours.
     """
     arrays, header = read_arrays(path)
+    if not isinstance(header, dict):
+        raise CrystalliteError(f"{path} is not a Crystallite model: its header is no table")
     if "members" not in header:
         model = model_of(path, arrays, header)
         return Bundle([model], reliability=model.reliability)
@@ -95,12 +98,18 @@ def read_bundle(path: str | Path) -> Bundle:
             for k in range(header["members"])
         ]
         calibrations = [Calibration.read(one) for one in header["calibration"]]
-        n_targets = len(members[0].targets.names)
+        n_targets, card = len(members[0].targets.names), dict(header["card"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise CrystalliteError(f"{path} is not a Crystallite model: {one_line(error)}") from error
-    if len({member.targets.names for member in members}) > 1 or len(calibrations) not in (0, n_targets):
+    reliability, n_calibrations = members[0].reliability, n_targets if len(members) > 1 else 0
+    n_spreads = 0 if reliability is None else len(reliability.spreads)
+    if (
+        len({member.targets.names for member in members}) > 1
+        or len(calibrations) != n_calibrations
+        or (reliability is not None and (n_spreads > 0) != (len(members) > 1))
+    ):
         raise CrystalliteError(f"{path} is damaged: its members do not fit together")
-    return Bundle(members, calibrations, members[0].reliability, header["card"])
+    return Bundle(members, calibrations, reliability, card)
 
 
 def _of_member(arrays: Arrays, k: int) -> Arrays:

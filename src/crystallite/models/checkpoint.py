@@ -150,6 +150,8 @@ def model_of(path: str | Path, arrays: dict[str, NDArray[Any]], header: dict[str
         if (targets.task, targets.n_outputs) != (config.task, config.n_outputs):
             raise CrystalliteError(f"its network does not have the outputs of its targets {targets.names}")
         seen, reliability = attached(arrays, targets)
+        if reliability is not None and len(reliability.reference.center) != config.atom_width:
+            raise CrystalliteError("its training data lies in the embedding of another network")
     except (KeyError, TypeError, CrystalliteError) as error:
         raise CrystalliteError(f"{path} is not a Crystallite model: {one_line(error)}") from error
     return TrainedModel(config, weights, graph, targets, info, seen, reliability)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..files.writing import write_text
@@ -10,9 +11,14 @@ from .card import hub_readme
 from .loading import load_bundle
 
 
-def export_model(model: str | Path, folder: Path) -> list[Path]:
-    """Write any model to `folder`, which is made; return the files."""
+def export_model(model: str | Path, folder: Path, *, training_data: bool = True) -> list[Path]:
+    """Write any model to `folder`, which is made; return the files.
+
+    training_data: whether ids and values of the training crystals are in the file.
+    """
     bundle = load_bundle(model)
+    if bundle.reliability is not None and not training_data:
+        bundle = replace(bundle, reliability=bundle.reliability.without_training_data())
     folder.mkdir(parents=True, exist_ok=True)
     targets = bundle.members[0].targets
     file, readme = folder / "model.safetensors", folder / "README.md"

@@ -16,7 +16,7 @@ from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
 from ..crystals.notices import gathered, summary
 from ..datasets.builtin import PREFIX
-from ..errors import CrystalError, CrystalliteError
+from ..errors import CrystalError, CrystalliteError, printable
 from ..files.csv_tables import row_writer
 from ..files.writing import output_path, refuse_input
 from ..graphs.packed import PackedGraphs, build_graphs
@@ -254,11 +254,12 @@ def _blocks(file: IO[str], columns: Sequence[Column]) -> Write:
 
     def write(ids: list[str], table: Table) -> None:
         for row, name in enumerate(ids):
-            print(name, file=file)
+            print(printable(name), file=file)
             for column in columns:
                 value = table[column.name][row]
-                text = value if column.is_text else f"{value:.4g} {column.unit}"
-                print(f"  {column.name:<{width}}  {text}".rstrip(), file=file)
+                unknown = not column.is_text and value != value
+                text = value if column.is_text else "" if unknown else f"{value:.4g} {column.unit}"
+                print(printable(f"  {column.name:<{width}}  {text}".rstrip()), file=file)
         file.flush()
 
     return write

@@ -32,7 +32,9 @@ def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices
 
     if is_single_on_cpu(network):
         return _evaluated(network.config, weights_of(network), graphs, rows)
-    return _of_batches(evaluated(network), network.config.n_outputs, graphs, rows)
+    evaluate, widths = evaluated(network), (network.config.n_outputs,)
+    [outputs] = _of_batches(lambda batch: evaluate(batch)[:1], widths, graphs, rows)
+    return outputs
 
 
 def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float64]:
@@ -65,34 +67,39 @@ def predict_graphs(
 def predict_and_embed(
     model: TrainedModel, graphs: PackedGraphs, rows: Indices | None = None
 ) -> tuple[NDArray[np.float64], Floats]:
-    """Return what `predict_graphs` does, and (rows, atom_width) the embedding: the mean of the atoms.
-
-    The embedding is made on the CPU, whatever the model's device.
-    """
+    """Return what `predict_graphs` does, and (rows, atom_width) the embedding: the mean of the atoms."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
-    network = EvaluationNetwork(model.config, model.weights)
-    embedding = np.empty((len(rows), model.config.atom_width), np.float32)
-    outputs = np.empty((len(rows), model.config.n_outputs), np.float32)
-    for batch in _batches(graphs, rows):
-        outputs[batch], embedding[batch] = network.outputs_and_embedding(gather_batch(graphs, rows[batch]))
-    if model.device != "cpu":
-        return predict_graphs(model, graphs, rows), embedding
+    evaluate: Callable[[GraphBatch], tuple[Floats, ...]]
+    if model.device == "cpu":
+        evaluate = EvaluationNetwork(model.config, model.weights).outputs_and_embedding
+    else:
+        from .torch_networks import evaluated
+
+        evaluate = evaluated(model.network.to(model.device))
+    widths = (model.config.n_outputs, model.config.atom_width)
+    outputs, embedding = _of_batches(evaluate, widths, graphs, rows)
     return model.targets.from_outputs(outputs), embedding
 
 
 def _evaluated(config: ModelConfig, weights: Weights, graphs: PackedGraphs, rows: Indices) -> Floats:
     """Return (rows, outputs) on the CPU."""
-    return _of_batches(EvaluationNetwork(config, weights).outputs, config.n_outputs, graphs, rows)
+    network = EvaluationNetwork(config, weights)
+    [outputs] = _of_batches(lambda batch: (network.outputs(batch),), (config.n_outputs,), graphs, rows)
+    return outputs
 
 
 def _of_batches(
-    evaluate: Callable[[GraphBatch], Floats], n_outputs: int, graphs: PackedGraphs, rows: Indices
-) -> Floats:
-    """Return (rows, outputs) of a function of batches."""
-    outputs = np.empty((len(rows), n_outputs), np.float32)
+    evaluate: Callable[[GraphBatch], tuple[Floats, ...]],
+    widths: tuple[int, ...],
+    graphs: PackedGraphs,
+    rows: Indices,
+) -> list[Floats]:
+    """Return (rows, width) arrays, one for each that a function of batches returns."""
+    found = [np.empty((len(rows), width), np.float32) for width in widths]
     for batch in _batches(graphs, rows):
-        outputs[batch] = evaluate(gather_batch(graphs, rows[batch]))
-    return outputs
+        for array, part in zip(found, evaluate(gather_batch(graphs, rows[batch])), strict=True):
+            array[batch] = part
+    return found
 
 
 def _batches(graphs: PackedGraphs, rows: Indices) -> list[slice]:

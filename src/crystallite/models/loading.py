@@ -47,6 +47,8 @@ def load_models(path: str | Path, *, ties: Ties | None = None, device: str = "cp
         return [load_model(path, ties=ties, device=device)]
     device = usable_device(device)
     files = {model.path: model for model in ready_models().values()}
+    if not files:
+        raise CrystalliteError("no models come with this copy of Crystallite: make models trains them")
     return [_placed(_predictor(read_bundle(file)), ties, device) for file in files]
 
 

@@ -296,6 +296,8 @@ class EnsemblePredictor(Predictor):
             Mean and calibrated standard deviation in the targets' units, each (crystals, targets) float64.
         """
         mean = self.mean(members)
+        if self.reliability is not None and self.model.targets.task == "classification":
+            members = self.reliability.logistic.probability(members)
         columns = [
             calibration.in_units(calibration.deviation(calibration.spread(members[:, :, k])), mean[:, k])
             for k, calibration in enumerate(self.calibrations)

@@ -40,7 +40,9 @@ def ready_models() -> dict[str, ReadyModel]:
     """Return name -> model of all that come with the package, in the order of the files and their targets."""
     found = {}
     for path in sorted(FOLDER.glob("*.safetensors")):
-        card = read_header(path)["card"]
+        card = read_header(path).get("card")
+        if not isinstance(card, dict) or not isinstance(card.get("properties"), dict):
+            raise CrystalliteError(f"{path} has no card: install Crystallite again")
         for column, name in enumerate(card["properties"]):
             found[name] = ReadyModel(name, path, column, card)
     return found
@@ -55,6 +57,8 @@ def ready_name(word: str | Path) -> str | None:
     if not isinstance(word, str):
         return None
     name = word.removeprefix(PREFIX)
+    if name == word and not name.isidentifier():
+        return None
     names = [*ready_models(), ALL]
     if name not in names:
         if name != word:

@@ -54,7 +54,8 @@ class Reference:
     ) -> Self:
         """Make the reference of training crystals, or of MOST_CRYSTALS of them."""
         center, deviation = embedding.mean(axis=0, dtype=np.float64), embedding.std(axis=0, dtype=np.float64)
-        scale = 1 / np.where(deviation > 0, deviation, 1)
+        least = 1e-3 * float(np.median(deviation)) or 1.0  # numbers that hardly differ tell no distance
+        scale = 1 / np.maximum(deviation, least)
         scaled = (embedding - center) * scale
         _, axes = np.linalg.eigh(scaled.T @ scaled)
         axes = scale[:, None] * axes[:, ::-1][:, :N_AXES]
@@ -113,6 +114,8 @@ class Reference:
             ids = json.loads(text)
             n, (width, n_axes) = len(ids), parts["axes"].shape
             shapes = [(width,), (width, n_axes), (n_axes,), (n_axes,), (n, n_axes), (n, n_targets)]
+            if not isinstance(ids, list) or parts["elements"].ndim != 1:
+                raise ValueError("its training crystals or elements are no list")
             if not n or [part.shape for part in list(parts.values())[: len(shapes)]] != shapes:
                 raise ValueError("its training crystals have other shapes")
             if not all(isinstance(name, str) for name in ids):

@@ -101,6 +101,15 @@ class Reliability:
             reference=self.reference.of_targets(columns),
         )
 
+    def without_training_data(self) -> Self:
+        """Return the same without ids and values of the training crystals, of which distances are left."""
+        nameless = replace(
+            self.reference,
+            ids=("",) * len(self.reference.ids),
+            values=np.full_like(self.reference.values, np.nan),
+        )
+        return replace(self, reference=nameless)
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a file holds."""
         parts: dict[str, NDArray[Any]] = {
@@ -117,6 +126,8 @@ class Reliability:
             difficulty, logistic = arrays["difficulty"], arrays["logistic"]
         except KeyError as error:
             raise CrystalliteError(f"its reliability has no {error}") from error
+        if parts["distances"].ndim != 1:
+            raise CrystalliteError("its reliability does not fit together")
         n_held_out = len(parts["distances"])
         shapes = [(n_held_out, n_targets), (n_held_out,)]
         if (
@@ -125,6 +136,7 @@ class Reliability:
             or not np.isfinite(parts["distances"]).all()
             or (logistic.shape, difficulty.shape) != ((2,), (n_targets, len(SIGNALS), 2))
             or not n_held_out
+            or any((parts[name] < 0).any() for name in parts)
             or not np.isfinite(logistic).all()
         ):
             raise CrystalliteError("its reliability does not fit together")

@@ -11,6 +11,7 @@ Of several models at once, what is said of a crystal has the target's name befor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ NO_EXTRAS = Extras()
 
 
 def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
-    """Raise CrystalliteError for extras that make no sense, or that a model cannot give."""
+    """Raise CrystalliteError for extras that make no sense, and for tables that a model cannot give."""
     if extras.interval is not None and not 0 < extras.interval < 100:
         raise CrystalliteError(f"an interval's level is between 0 and 100 percent, not {extras.interval:g}")
     if extras.neighbours < 0:
@@ -57,6 +58,12 @@ def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
                 f"the model of {names} does not know its errors and training data: it was trained without a "
                 "validation set, or by an earlier version; train it again"
             )
+    columns = Counter(column.name for column in table_columns(predictors, extras))
+    if twice := [name for name, count in columns.items() if count > 1]:
+        raise CrystalliteError(
+            f"two columns would have the name {twice[0]}, a target's and one that says more of it or of the "
+            "crystal: train with another name of the target"
+        )
 
 
 def table_columns(predictors: Sequence[Predictor], extras: Extras) -> list[Column]:
@@ -158,10 +165,10 @@ def _unseen_elements(graphs: PackedGraphs, reliability: Reliability) -> NDArray[
 
 
 def are_numbers(predictors: Sequence[Predictor], table: Table) -> NDArray[np.bool_]:
-    """Tell which rows hold valid predictions: finite values; what is unknown (NaN) beside them is allowed."""
+    """Tell which rows hold valid predictions: finite values, whatever is unknown or unbounded beside them."""
     values = {name for predictor in predictors for name in predictor.model.targets.names}
     good = np.ones(len(next(iter(table.values()))), bool)
     for name, column in table.items():
         if column.dtype != object:
-            good &= np.isfinite(column) if name in values else ~np.isinf(column)
+            good &= np.isfinite(column) if name in values else True
     return good

@@ -17,6 +17,8 @@ from ..network.model import CrystalNetwork
 from ..network.weights import Weights
 from ..settings.config import ModelConfig
 
+Floats = NDArray[np.float32]
+
 
 def network_of(config: ModelConfig, weights: Weights) -> CrystalNetwork:
     """Return a network in evaluation mode whose tensors lie in the memory of these arrays."""
@@ -42,17 +44,17 @@ def is_single_on_cpu(network: CrystalNetwork) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
-def evaluated(network: CrystalNetwork) -> Callable[[GraphBatch], NDArray[np.float32]]:
-    """Return the function from a batch to (crystals, outputs) of the network in evaluation mode."""
+def evaluated(network: CrystalNetwork) -> Callable[[GraphBatch], tuple[Floats, Floats]]:
+    """Return the function from a batch to outputs and embedding of the network in evaluation mode."""
 
     @own_threads()
     @torch.no_grad()
-    def outputs(batch: GraphBatch) -> NDArray[np.float32]:
+    def outputs_and_embedding(batch: GraphBatch) -> tuple[Floats, Floats]:
         was_training = network.training
         network.eval()
         inputs = inputs_of(batch, network.config, network.embedding.weight, training=False)
-        found: NDArray[np.float32] = network(inputs).float().cpu().numpy()
+        outputs, embedding = network.outputs_and_embedding(inputs)
         network.train(was_training)
-        return found
+        return outputs.float().cpu().numpy(), embedding.float().cpu().numpy()
 
-    return outputs
+    return outputs_and_embedding

@@ -61,10 +61,19 @@ class CrystalNetwork(nn.Module):
 
         In training, batch norms see the batches of all processes: call it in all of them.
         """
+        return self._read_out(self.atoms(inputs), inputs)
+
+    def outputs_and_embedding(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, and (crystals, atom_width): the mean of each crystal's atoms."""
+        nodes = self.atoms(inputs)
+        return self._read_out(nodes, inputs), self._mean_over_atoms(nodes, inputs)
+
+    def _read_out(self, nodes: Tensor, inputs: Inputs) -> Tensor:
+        """Return (crystals, outputs) of the vectors of the nodes."""
         if self.config.readout == "per-atom":
-            x = self._mean_over_atoms(self.contributions(inputs), inputs)
+            x = self._mean_over_atoms(self.output(self.dropout(nodes)), inputs)
         else:
-            x = self._mean_over_atoms(self.atoms(inputs), inputs)
+            x = self._mean_over_atoms(nodes, inputs)
             x = x if self.edge_embedding is not None else softplus(x)
             for layer in self.hidden:
                 x = self.activation(layer(x))

@@ -291,7 +291,8 @@ class TrainConfig(Settings):
         averaging: decay per step of the running average of the weights that is validated and kept; 0: none.
         patience: epochs without a better validation error before the run stops early; 0: never.
         seed: of the first weights, the order of the crystals and dropout.
-        start_from: a model to fine-tune, what `load_model` takes but ensembles.
+        start_from: a model to fine-tune, what `load_model` takes but folders of ensembles; of several members
+            in one file the first.
         frozen: parts of the network that stay as they are, such as `embedding` or `convolutions.0`.
 
     Raises:

@@ -41,8 +41,7 @@ def _of_property(facts: Card) -> Iterator[str]:
     yield from _table(["test set", "value"], [[_ERRORS[key], in_digits(errors[key])] for key in errors])
     yield (
         f"Crystals with a value: {known['train']:,} for training, {known['validation']:,} for validation, "
-        f"{known['test']:,} for the test. Left out of training and validation {left_out['training']:,}, "
-        f"of the test {left_out['test']:,}: {left_out['rule']}."
+        f"{known['test']:,} for the test. {_left_out(left_out)}"
     )
     yield ""
     rows = [[kind, f"{n:,}", in_digits(error)] for kind, (n, error) in facts["by_kind"].items()]
@@ -73,11 +72,20 @@ def _of_property(facts: Card) -> Iterator[str]:
     yield ""
 
 
+def _left_out(left_out: Card) -> str:
+    if not left_out["training"] and not left_out["test"]:
+        return "Nothing is left out."
+    return (
+        f"Left out of training and validation {left_out['training']:,}, of the test {left_out['test']:,}: "
+        f"{left_out['rule']}."
+    )
+
+
 _ERRORS = {
     "test_mae": "mean absolute error",
     "test_mae_uncleaned": "mean absolute error, nothing left out",
     "test_mae_log10": "mean absolute error of log10",
-    "test_mae_log10_uncleaned": "mean absolute error of log10, nothing left out",
+    "test_mae_log10_uncleaned": "mean absolute error of log10, nothing left out but what is not positive",
     "single_mae": "mean absolute error of one member",
     "single_mae_log10": "mean absolute error of log10, one member",
     "baseline_mae": "mean absolute error of the training mean",

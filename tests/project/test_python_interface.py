@@ -70,9 +70,10 @@ def test_one_run_is_resumed_verified_and_shown(tmp_path):
 
 def test_predictions_as_a_frame(ensemble, data, tmp_path):
     frame = crystallite.predict(ensemble, data)
-    assert (list(frame.columns), frame.index.name) == ([MODULUS, f"{MODULUS}_std"], "material_id")
+    columns = [MODULUS, f"{MODULUS}_std", "novelty", "unseen_elements"]
+    assert (list(frame.columns), frame.index.name) == (columns, "material_id")
     assert list(frame.index) == data.ids
-    assert frame.attrs["units"] == {MODULUS: "log10(GPa)", f"{MODULUS}_std": "log10(GPa)"}
+    assert frame.attrs["units"] == {MODULUS: "log10(GPa)", f"{MODULUS}_std": "log10(GPa)", "novelty": "%"}
     np.testing.assert_array_equal(frame[MODULUS], ensemble.predict(data))
     crystals = crystallite.predict(ensemble.folder, list(data)[:3])
     assert list(crystals.index) == ["0", "1", "2"]

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/intervals.py OUT
 
 Trains ensembles of two on `formation`, 25 epochs each, some half an hour on one thread. OUT gets the runs,
-splits.csv and shifts.csv; run the command again after an interruption.
+splits.csv, shifts.csv and distance.png; run the command again after an interruption.
 """
 
 from __future__ import annotations
@@ -131,6 +131,23 @@ def write(path: Path, head: list[str], rows: list[list[str]]) -> None:
     print(path, *([head, *rows]), sep="\n", flush=True)
 
 
+def draw(predicted: Predicted, path: Path) -> None:
+    """Draw the error against the distance to the training data: crystals, and means of ten groups."""
+    from matplotlib.figure import Figure
+
+    error, distance = predicted.held_out.error, predicted.held_out.distance
+    groups = np.array_split(np.argsort(distance), 10)
+    means = [[column[group].mean() for group in groups] for column in (distance, error)]
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(distance, error, ".", markersize=3, alpha=0.4, label="crystals", rasterized=True)
+    axes.plot(*means, "o-", label="means of tenths")
+    axes.set(yscale="log", ylim=(1e-3, None), xlabel="distance to the training data")
+    axes.set(ylabel="absolute error (eV/atom)")
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
 def alarm(new: HeldOut) -> list[str]:
     """Return the AUC with which each signal tells errors above the 90th percentile."""
     large = (new.error > np.quantile(new.error, 0.9)).astype(float)
@@ -147,6 +164,7 @@ def main() -> None:
     held_out, test = trained(dataset, fifth, out / "random")
     predicted = Predicted(dataset, out / "random", np.concatenate([held_out, test]))
     random_splits(predicted, out / "splits.csv")
+    draw(predicted, out / "distance.png")
     everything = Predicted(dataset, out / "random", np.arange(len(dataset)))
     rows = []
     for name, only_tested in [("random", fifth), *shifts(dataset, everything.embedding)]:

@@ -326,3 +326,31 @@ def test_levels_that_make_no_sense(level: str, run: Path, capsys) -> None:
     assert said.status in (1, 2)
     assert "interval" in said.err
     assert said.out == ""
+
+
+def test_at_a_terminal_values_stand_below_each_other(
+    run: Path, data: Dataset, tmp_path: Path, monkeypatch
+) -> None:
+    from io import StringIO
+
+    from crystallite.models.file_predictions import predict_files
+    from crystallite.models.tables import Extras
+
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    renamed = Dataset.from_crystals([data.crystal(0)], ["evil\x1b[2J"])
+    renamed.write(tmp_path / "d.parquet")
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    predict_files([load_model(run)], [str(tmp_path / "d.parquet")], None, Extras(interval=99), progress=False)
+    lines = screen.getvalue().splitlines()
+    assert lines[0] == "evil?[2J"
+    shown = dict(line.split(maxsplit=1) for line in lines[1:] if len(line.split()) > 1)
+    assert float(shown[MODULUS].split()[0]) == pytest.approx(
+        load_model(run).predict(data.crystal(0))[0, 0], rel=1e-3
+    )
+    assert shown[MODULUS].endswith("GPa")
+    assert f"{MODULUS}_lower" not in shown  # too few held-out crystals for 99 %
+    assert "nan" not in screen.getvalue()

@@ -20,7 +20,8 @@ def main_error(facts: Card) -> str:
     if "test_auc" in errors:
         return f"AUC {in_digits(errors['test_auc'])}"
     if facts["scale"] == "log10":
-        return f"{in_digits(errors['test_mae_log10'])} log10({facts['unit'] or '1'})"
+        unit = f"log10({facts['unit']})" if facts["unit"] else "(log10)"
+        return f"{in_digits(errors['test_mae_log10'])} {unit}"
     return f"{in_digits(errors['test_mae'])} {facts['unit']}".strip()
 
 

@@ -247,4 +247,4 @@ def same_arrays(a: Arrays, b: Arrays) -> bool:
 
 
 def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    return a.dtype == b.dtype and np.array_equal(a, b)
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")

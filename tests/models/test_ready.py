@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,10 @@ def test_a_name_that_is_none_is_told_with_those_there_are() -> None:
 
 
 def test_a_ready_model_can_be_trained_further(few, tmp_path) -> None:
+    unseen = [replace(crystal, lattice=1.05 * crystal.lattice) for crystal in few]
+    data = crystallite.Dataset.from_crystals(unseen, [f"mine-{k}" for k in range(len(unseen))])
     run = crystallite.train(
-        few.with_property("mine", few.values("bulk_modulus") ** 2),
+        data.with_property("mine", few.values("bulk_modulus") ** 2),
         "mine",
         start_from="bulk_modulus",
         epochs=1,
@@ -120,6 +123,13 @@ def test_a_ready_model_can_be_trained_further(few, tmp_path) -> None:
     base = read_any_model("bulk_modulus")
     assert run.model.config.atom_width == base.config.atom_width
     assert "builtin:bulk_modulus" in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_what_a_ready_model_has_seen_tests_no_other(few, tmp_path) -> None:
+    with pytest.raises(CrystalliteError, match="was trained on all"):
+        crystallite.train(
+            few, "bulk_modulus", start_from="bulk_modulus", epochs=1, split="60/20/20", out=tmp_path / "run"
+        )
 
 
 # ---- commands

@@ -74,22 +74,26 @@ def table_columns(predictors: Sequence[Predictor], extras: Extras) -> list[Colum
 def _columns(predictor: Predictor, extras: Extras, prefixed: bool) -> Iterator[Column]:
     targets = predictor.model.targets
     units = dict(zip(targets.names, targets.units, strict=True))
-    yield from (Column(name, unit) for name, unit in units.items())
-    if predictor.is_ensemble:
-        yield from (Column(f"{name}_std", unit) for name, unit in units.items())
-    if extras.interval is not None:
-        for name, unit in units.items():
+    for name, unit in units.items():
+        yield Column(name, unit)
+        if predictor.is_ensemble:
+            yield Column(f"{name}_std", unit)
+        if extras.interval is not None:
             yield from (Column(f"{name}_{end}", unit) for end in ("lower", "upper"))
-    if predictor.reliability is None:
-        return
-    for prefix in _prefixes(predictor, prefixed):
-        yield Column(f"{prefix}novelty", "%")
-        yield Column(f"{prefix}unseen_elements", is_text=True)
-        for k in range(1, extras.neighbours + 1):
-            yield Column(f"{prefix}neighbour_{k}", is_text=True)
-            yield Column(f"{prefix}neighbour_{k}_distance")
-            names = [prefix.removesuffix("_")] if prefix else list(units)
-            yield from (Column(f"{prefix}neighbour_{k}_{name}", units[name]) for name in names)
+        if prefixed and predictor.reliability is not None:
+            yield from _of_crystal(f"{name}_", {name: unit}, extras)
+    if not prefixed and predictor.reliability is not None:
+        yield from _of_crystal("", units, extras)
+
+
+def _of_crystal(prefix: str, units: dict[str, str], extras: Extras) -> Iterator[Column]:
+    """Yield the columns that say how new a crystal is; units: of the targets, by name."""
+    yield Column(f"{prefix}novelty", "%")
+    yield Column(f"{prefix}unseen_elements", is_text=True)
+    for k in range(1, extras.neighbours + 1):
+        yield Column(f"{prefix}neighbour_{k}", is_text=True)
+        yield Column(f"{prefix}neighbour_{k}_distance")
+        yield from (Column(f"{prefix}neighbour_{k}_{name}", unit) for name, unit in units.items())
 
 
 def _prefixes(predictor: Predictor, prefixed: bool) -> list[str]:

@@ -156,11 +156,13 @@ def test_each_process_reads_only_its_part(data, tmp_path):
     steps = 8  # then come validation and test
     trained, evaluated = (
         [[ids[row] for batch in batches for row in batch] for batches in part]
-        for part in ([ranks[:steps] for ranks in read], [ranks[steps:] for ranks in read])
+        for part in ([ranks[:steps] for ranks in read], [ranks[steps : len(read[1])] for ranks in read])
     )
     assert sorted(trained[0] + trained[1]) == sorted(parts["train"])
     assert sorted(evaluated[0] + evaluated[1]) == sorted(parts["validation"] + parts["test"])
     assert all(abs(len(a) - len(b)) < 2 for a, b in zip(*read, strict=False))
+    measured = [ids[row] for batch in read[0][len(read[1]) :] for row in batch]  # by the first one alone
+    assert sorted(measured) == sorted(parts["validation"] + parts["train"])
 
 
 def is_second(pid: int) -> bool:

@@ -33,7 +33,7 @@ def predicted(energy_predictor, tmp_path):
         bad = []
         output = tmp_path / "predicted" / "out.parquet"
         report = predict_files(
-            energy_predictor,
+            [energy_predictor],
             [str(w) for w in words],
             output,
             progress=False,

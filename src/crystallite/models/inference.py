@@ -70,7 +70,7 @@ def predict_and_embed(
     """Return what `predict_graphs` does, and (rows, atom_width) the embedding: the mean of the atoms."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
     evaluate: Callable[[GraphBatch], tuple[Floats, ...]]
-    if model.device == "cpu":
+    if model.device.partition(":")[0] == "cpu":
         evaluate = EvaluationNetwork(model.config, model.weights).outputs_and_embedding
     else:
         from .torch_networks import evaluated

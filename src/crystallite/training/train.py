@@ -240,29 +240,35 @@ def _finish(
         if not np.isfinite(predicted).all():
             raise DivergedError("training diverged: the predictions for the test set are not finite")
 
-        is_new = model.reliability is None
-        if is_new:
-            split = trainer.split
-            model.reliability = measured_reliability(
-                [model], trainer.graphs, trainer.values, dataset.ids, split.train, split.validation
-            )
-        if model.reliability is not None:
-            predicted = model.reliability.mean(model.targets, predicted[None])
-
         def summarize() -> Result:
-            if is_new and model.reliability is not None:
-                save_model(folder / BEST, model)
+            _add_reliability(model, trainer, dataset, folder)
+            tested = predicted
+            if model.reliability is not None:
+                tested = model.reliability.mean(model.targets, predicted[None])
             summary = {
-                **write_test_results(trainer, dataset, folder, predicted),
+                **write_test_results(trainer, dataset, folder, tested),
                 "training_seconds": round(seconds, 2),
             }
             if figures:
-                draw_figures(trainer, folder, predicted)
+                draw_figures(trainer, folder, tested)
             write_json(folder / run_folder.SUMMARY, summary)
             trackers.finish(folder, summary)
             return summary
 
-        return Run(model, folder, distributed.on_first(summarize))
+        summary = distributed.on_first(summarize)
+        return Run(read_model(folder / BEST), folder, summary)
+
+
+def _add_reliability(model: TrainedModel, trainer: Trainer, dataset: Dataset, folder: Path) -> None:
+    """Measure what the model gets wrong on the validation set and keep it with the model, unless it has it."""
+    if model.reliability is not None:
+        return
+    split = trainer.split
+    model.reliability = measured_reliability(
+        [model], trainer.graphs, trainer.values, dataset.ids, split.train, split.validation
+    )
+    if model.reliability is not None:
+        save_model(folder / BEST, model)
 
 
 @contextmanager

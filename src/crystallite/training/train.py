@@ -260,7 +260,7 @@ def _finish(
 
 
 def _add_reliability(model: TrainedModel, trainer: Trainer, dataset: Dataset, folder: Path) -> None:
-    """Measure what the model gets wrong on the validation set and keep it with the model, unless it has it."""
+    """Measure the model on the validation set and keep what it gets wrong with it, unless that is there."""
     if model.reliability is not None:
         return
     split = trainer.split

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import CrystalliteError, one_line
 from .nearest import nearest
 
-N_AXES = 24  # principal axes that are kept: the alarm is as good as with all (docs/reliability.md)
+N_AXES = 24  # principal axes that are kept: the alarm is as good as with all (docs/intervals.md)
 N_NEAREST = 3  # training crystals whose mean distance is the distance to the training data
 MOST_CRYSTALS = 32_768  # that are kept, drawn at random from more, so that a model grows by 1 MB at most
 Floats = NDArray[np.float32]
@@ -92,7 +92,7 @@ class Reference:
 
     def distances(self, embedding: Floats) -> NDArray[np.float64]:
         """Return (crystals,) mean distances to the N_NEAREST nearest training crystals."""
-        return np.asarray(self.neighbors(embedding)[1].mean(axis=1, dtype=np.float64))
+        return mean_distance(self.neighbors(embedding)[1])
 
     def of_targets(self, columns: Sequence[int]) -> Self:
         """Return the same crystals with the values of some targets."""
@@ -127,3 +127,8 @@ class Reference:
         except (KeyError, ValueError, TypeError, zlib.error, RecursionError) as error:
             raise CrystalliteError(f"its training data is damaged: {one_line(error)}") from error
         return cls(**{**parts, "ids": tuple(ids)})
+
+
+def mean_distance(distances: Floats) -> NDArray[np.float64]:
+    """Return (crystals,) the mean of the N_NEAREST smallest of distances, (crystals, n), nearest first."""
+    return np.asarray(distances[:, :N_NEAREST].mean(axis=1, dtype=np.float64))

@@ -22,6 +22,7 @@ from ..crystals.elements import symbols
 from ..errors import CrystalliteError
 from ..graphs.packed import PackedGraphs
 from .predictor import Predictor
+from .reference import N_NEAREST, mean_distance
 from .reliability import Reliability
 
 Table = dict[str, NDArray[Any]]
@@ -115,8 +116,8 @@ def _part(predictor: Predictor, graphs: PackedGraphs, extras: Extras, prefixed: 
     reliability, targets = predictor.reliability, predictor.model.targets
     if reliability is None or evaluated.embedding is None:
         return table
-    rows, distances = reliability.reference.neighbors(evaluated.embedding, max(3, extras.neighbours))
-    mean_distances = distances[:, :3].mean(axis=1, dtype=np.float64)
+    rows, distances = reliability.reference.neighbors(evaluated.embedding, max(N_NEAREST, extras.neighbours))
+    mean_distances = mean_distance(distances)
     if extras.interval is not None:
         level = extras.interval / 100
         ends = reliability.bounds(targets, level, evaluated.members, mean_distances)

@@ -15,5 +15,6 @@ predictions on the CPU need (evaluation, its loops, weights, targets) imports no
 - bonds: `prepare_bonds`; what the loops need of a batch, made once for all layers
 - batch_norm: `WeightedBatchNorm`; a batch's moments over rows with weights and over all processes
 - batches: `Inputs`, `batch_inputs`, from rows of packed graphs to the inputs of a network
+- resident: `ResidentGraphs`; packed graphs in the memory of a GPU, and padded batches gathered there
 - targets: `Targets`; names, units and scale of what is predicted
 """

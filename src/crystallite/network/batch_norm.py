@@ -17,6 +17,8 @@ from torch.autograd.function import once_differentiable
 from ..computing.distributed import differentiable_total, n_processes, total
 from . import norm_kernels
 
+Total = float | Tensor  # a batch's number of atoms or bonds; 0-dimensional on a GPU
+
 
 class Moments(NamedTuple):
     """Weighted mean and (biased) variance of each channel."""
@@ -28,7 +30,7 @@ class Moments(NamedTuple):
 class WeightedBatchNorm(nn.BatchNorm1d):
     """Batch norm of rows that each stand for `weights` equal rows of the full graph, over all processes."""
 
-    def forward(self, x: Tensor, weights: Tensor, total_weight: float) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, weights: Tensor, total_weight: Total) -> Tensor:  # type: ignore[override]
         """x: (rows, channels). weights: (rows,). total_weight: their sum over all processes.
 
         The running variance is unbiased in the total weight.
@@ -37,19 +39,19 @@ class WeightedBatchNorm(nn.BatchNorm1d):
             scale, shift = self.affine_map()
             return x * scale + shift
         if x.device.type == "cpu" and x.dtype == torch.float32:
-            y, moments = _fused_norm(x, self.weight, self.bias, weights, total_weight, self.eps)
+            y, moments = _fused_norm(x, self.weight, self.bias, weights, float(total_weight), self.eps)
             self.update(moments, total_weight)
             return y
         mean, variance = _moments(x, weights, total_weight)
         self.update(Moments(mean.detach(), variance.detach()), total_weight)
         return (x - mean) * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
 
-    def update(self, moments: Moments, total_weight: float) -> None:
+    def update(self, moments: Moments, total_weight: Total) -> None:
         """Move the running statistics towards a batch's."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
-        unbiased = moments.variance * (total_weight / max(total_weight - 1, 1))
+        unbiased = moments.variance * _bessel(total_weight)
         self.running_mean.lerp_(moments.mean, self.momentum)
         self.running_var.lerp_(unbiased, self.momentum)
 
@@ -61,7 +63,13 @@ class WeightedBatchNorm(nn.BatchNorm1d):
         return scale, self.bias - self.running_mean * scale
 
 
-def _moments(x: Tensor, weights: Tensor, total_weight: float) -> Moments:
+def _bessel(total_weight: Total) -> Total:
+    """Return the factor from a biased variance to an unbiased one."""
+    rest = total_weight - 1
+    return total_weight / (rest.clamp(min=1) if isinstance(rest, Tensor) else max(rest, 1))
+
+
+def _moments(x: Tensor, weights: Tensor, total_weight: Total) -> Moments:
     """Return the moments over all processes; gradients flow back to all of them."""
     own_weight = weights.sum(dtype=torch.float64)
     fractions = weights / own_weight.to(weights.dtype)

@@ -1,11 +1,12 @@
 """From rows of packed graphs to the inputs of a network.
 
 Compiled code gathers a batch in main memory, whatever the device: 0.15 ms for 256 crystals, 100 KB to send.
+Training on a GPU gathers its batches there (`resident`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,13 +26,14 @@ class Inputs(NamedTuple):
     """A batch of B graphs as tensors; shapes as in GraphBatch.
 
     crystals: (nodes,) crystal of a node. sources: (edges,) node an edge starts from.
-    n_atoms, n_bonds: sums of multiplicities, and of weight x multiplicity of the source.
+    n_atoms, n_bonds: sums of multiplicities, and of weight x multiplicity of the source; numbers, or
+    0-dimensional tensors of resident graphs.
     bonds: what the fused convolution needs, or None where it does not run.
     """
 
     n_crystals: int
-    n_atoms: float
-    n_bonds: float
+    n_atoms: Any
+    n_bonds: Any
     numbers: Tensor
     multiplicities: Tensor
     crystals: Tensor

@@ -90,7 +90,7 @@ class CrystalNetwork(nn.Module):
         nodes = nodes.mul(inputs.multiplicities.unsqueeze(1))
         sums = nodes.new_zeros(inputs.n_crystals, nodes.shape[1]).index_add(0, inputs.crystals, nodes)
         counts = sums.new_zeros(inputs.n_crystals).index_add(0, inputs.crystals, inputs.multiplicities)
-        return sums / counts.unsqueeze(1)
+        return sums / counts.clamp(min=1).unsqueeze(1)  # 0 where a batch is padded
 
     def atoms(self, inputs: Inputs) -> Tensor:
         """Return (nodes, atom_width): the vectors of the nodes after the last convolution."""

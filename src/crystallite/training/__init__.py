@@ -11,6 +11,7 @@ Imports models, tracking, runs and what is below them.
 - preparation: `prepare`; data, graphs, split, targets, network, each made from the ones before
 - fine_tuning: starting from a trained model
 - trainer: `Trainer`; a step, an epoch, validation, and a state that can be saved
+- recorded: `RecordedGradients`; a step's gradients on a GPU, by kernels launched all at once
 - optimization: learning-rate schedule, loss, averaging
 - optimizers: AdamW and SGD
 - test_results: what is measured on the test set when a training run ends

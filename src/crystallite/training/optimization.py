@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import huber_loss, l1_loss, mse_loss, nll_loss
+from torch.nn.functional import huber_loss, l1_loss, mse_loss
 
 from ..settings.config import Task, TrainConfig
 
@@ -37,18 +37,17 @@ def loss_of(
     weights: (crystals,) sample weights, all 1 by default.
     """
     known = torch.isfinite(targets)
+    truth = torch.where(known, targets, 0)
     if task == "classification":
-        losses = nll_loss(outputs[known[:, 0]], targets[known].long(), reduction="none")
+        losses = -outputs.gather(1, truth.long())
     elif config.loss == "mae":
-        losses = l1_loss(outputs[known], targets[known], reduction="none")
+        losses = l1_loss(outputs, truth, reduction="none")
     elif config.loss == "mse":
-        losses = mse_loss(outputs[known], targets[known], reduction="none")
+        losses = mse_loss(outputs, truth, reduction="none")
     else:
-        losses = huber_loss(outputs[known], targets[known], reduction="none")
-    if weights is None:
-        return losses.sum(), known.sum().to(losses.dtype)
-    known_weights = weights.unsqueeze(1).expand_as(known)[known]
-    return (losses * known_weights).sum(), known_weights.sum()
+        losses = huber_loss(outputs, truth, reduction="none")
+    counted = known.to(losses.dtype) if weights is None else weights.unsqueeze(1) * known
+    return torch.where(known, losses, 0).mul(counted).sum(), counted.sum()
 
 
 Network = TypeVar("Network", bound=nn.Module)

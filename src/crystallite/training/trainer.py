@@ -31,6 +31,7 @@ from ..network.targets import Targets
 from ..settings.config import TrainConfig
 from .optimization import MovingAverage, learning_rate, loss_of
 from .optimizers import make_optimizer
+from .recorded import RecordedGradients
 
 
 class Trainer:
@@ -58,6 +59,7 @@ class Trainer:
         self.targets, self.config, self.seen = targets, config, seen
         self.normalized = torch.from_numpy(targets.normalized(values))
         self.weights = None if sample_weights is None else torch.from_numpy(sample_weights).float()
+        self.recorded = self._recorded()
         self.optimizer = make_optimizer(network, config)
         self.steps_per_epoch = math.ceil(len(split.train) / config.batch_size)
         self.step = 0
@@ -120,17 +122,11 @@ class Trainer:
 
         Several processes take a share of the rows each, and the same step.
         """
-        share = distributed.own_share(rows)
         if self.network.dropout.p:
             torch.manual_seed(_mixed_seed(self.config.seed, self.step, distributed.rank()))
-        loss, weight = self._loss(share)
-        self.optimizer.zero_grad()
-        (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
-        sums = distributed.add_gradients(self.network, np.array([float(loss.detach()), float(weight)]))
-        value = float(sums[0] / max(sums[1], 1e-30))
+        value = self.recorded.put(rows) if self.recorded else self._put_gradients(rows)
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
-        self._scale_gradients(len(rows) / max(sums[1], 1e-30))
         self.optimizer.step(self._learning_rate(self.step))
         if self.average is not None:
             self.average.update(self.step)
@@ -144,6 +140,15 @@ class Trainer:
             f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
         )
 
+    def _put_gradients(self, rows: NDArray[np.int64]) -> float:
+        """Put the gradients of the mean loss, over all processes, into the parameters; return that loss."""
+        loss, weight = self._loss(distributed.own_share(rows))
+        self.optimizer.zero_grad()
+        (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
+        sums = distributed.add_gradients(self.network, np.array([float(loss.detach()), float(weight)]))
+        self._scale_gradients(len(rows) / max(sums[1], 1e-30))
+        return float(sums[0] / max(sums[1], 1e-30))
+
     def _scale_gradients(self, factor: float) -> None:
         """Make up for missing targets and sample weights, which move the mean's denominator."""
         if factor != 1:
@@ -151,13 +156,25 @@ class Trainer:
                 if parameter.grad is not None:
                     parameter.grad.mul_(factor)
 
-    def _loss(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _loss(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return the sum of the weighted losses of the rows, and the sum of weights."""
         outputs = self.network(over_processes(batch_inputs(self.network, self.graphs, rows)))
         index = torch.from_numpy(rows)
         targets = self.normalized[index].to(outputs.device, outputs.dtype)
         weights = None if self.weights is None else self.weights[index].to(outputs.device, outputs.dtype)
+        return self._loss_of(outputs, targets, weights)
+
+    def _loss_of(self, outputs: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         return loss_of(outputs, targets, self.config, self.targets.task, weights)
+
+    def _recorded(self) -> RecordedGradients | None:
+        """Return what computes gradients on a GPU, unless several processes share the batches."""
+        if self.network.embedding.weight.device.type != "cuda" or distributed.n_processes() > 1:
+            return None
+        size = min(self.config.batch_size, max(len(self.split.train), 1))
+        return RecordedGradients(
+            self.network, self.graphs, self.normalized, self.weights, self._loss_of, size
+        )
 
     def validate(self) -> Result:
         """Return `validation_error` (what is minimised) and, of each target, its error in units or AUC.

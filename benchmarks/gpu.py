@@ -26,7 +26,7 @@ from crystallite.training.trainer import Trainer
 
 NETWORKS: dict[str, dict[str, Any]] = {"edge-updating": {}, "gated": GATED}
 SIZES = (64, 256, 1024, 4096)
-TIMED = 2.0  # seconds
+TIMED = 1.0  # seconds
 
 
 def trainer_of(dataset: Dataset, target: str, device: str, **settings: Any) -> Trainer:
@@ -41,7 +41,7 @@ def synchronize(device: str) -> None:
 def milliseconds(trainer: Trainer, device: str) -> float:
     """Return the time of a step, over steps of one size that have all been met before."""
     rows, size = trainer.split.train, trainer.config.batch_size
-    batches = [np.random.default_rng(k).permutation(rows)[:size] for k in range(8)]
+    batches = [np.random.default_rng(k).permutation(rows)[:size] for k in range(4)]
     for batch in batches:
         trainer.train_step(batch)
     synchronize(device)

@@ -64,7 +64,7 @@ class PlainConvolution(nn.Module):
     def forward(self, nodes: Tensor, edges: Tensor | None, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
         """Shapes as in GatedConvolution."""
         assert edges is not None
-        bonds = inputs.weights.unsqueeze(1) * torch.cat((nodes[inputs.neighbors], edges), dim=1)
+        bonds = inputs.weights.unsqueeze(1) * torch.cat((nodes.index_select(0, inputs.neighbors), edges), dim=1)
         sums = nodes.new_zeros(len(nodes), bonds.shape[1]).index_add(0, inputs.sources, bonds)
         return softplus(self.of_neighbors(sums) + self.of_self(nodes)), edges
 
@@ -123,7 +123,9 @@ def _normalized_inputs(
     """Return (filter, core) = BN(W [v_i, v_j, e_ij]), (edges, width) each; W_i v_i once per node."""
     width = nodes.shape[1]
     of_source, of_neighbor, of_edge = torch.split(layer.linear.weight, [width, width, edges.shape[1]], dim=1)
-    z = (nodes @ of_source.T)[inputs.sources] + (nodes @ of_neighbor.T)[inputs.neighbors] + edges @ of_edge.T
+    from_sources = (nodes @ of_source.T).index_select(0, inputs.sources)
+    from_neighbors = (nodes @ of_neighbor.T).index_select(0, inputs.neighbors)
+    z = from_sources + from_neighbors + edges @ of_edge.T
     z = layer.message_norm(z, inputs.weights * inputs.multiplicities[inputs.sources], inputs.n_bonds)
     z_filter, z_core = z.chunk(2, dim=1)
     return z_filter, z_core

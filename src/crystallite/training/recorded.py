@@ -87,7 +87,8 @@ class RecordedGradients:
     def _recorded(self, rows: Tensor, shape: Shape) -> _Recording:
         rows = rows.to(self.targets.device)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):  # type: ignore[no-untyped-call]
+        # others may train in other threads meanwhile
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # type: ignore[no-untyped-call]
             gradients = self.computed(rows, shape)
         return _Recording(graph, rows, gradients)
 

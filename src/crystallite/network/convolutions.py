@@ -64,7 +64,9 @@ class PlainConvolution(nn.Module):
     def forward(self, nodes: Tensor, edges: Tensor | None, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
         """Shapes as in GatedConvolution."""
         assert edges is not None
-        bonds = inputs.weights.unsqueeze(1) * torch.cat((nodes.index_select(0, inputs.neighbors), edges), dim=1)
+        bonds = inputs.weights.unsqueeze(1) * torch.cat(
+            (nodes.index_select(0, inputs.neighbors), edges), dim=1
+        )
         sums = nodes.new_zeros(len(nodes), bonds.shape[1]).index_add(0, inputs.sources, bonds)
         return softplus(self.of_neighbors(sums) + self.of_self(nodes)), edges
 

@@ -60,6 +60,7 @@ class RecordedGradients:
             self.weights = torch.cat((weights, torch.zeros(1))).to(like.device, like.dtype)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._recordings: dict[Shape, _Recording] = {}
+        self._stream = torch.cuda.Stream(like.device) if like.device.type == "cuda" else None
         self._is_warm = False
 
     def put(self, rows: Indices) -> float:
@@ -87,8 +88,9 @@ class RecordedGradients:
     def _recorded(self, rows: Tensor, shape: Shape) -> _Recording:
         rows = rows.to(self.targets.device)
         graph = torch.cuda.CUDAGraph()
-        # others may train in other threads meanwhile
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # type: ignore[no-untyped-call]
+        # A stream of its own: recordings on one stream share the scratch memory of matrix products, and
+        # networks that train in several threads would write into each other's.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):  # type: ignore[no-untyped-call]
             gradients = self.computed(rows, shape)
         return _Recording(graph, rows, gradients)
 

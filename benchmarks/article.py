@@ -1,16 +1,16 @@
-"""The article's table with Crystallite's default settings, from the development data; runs are resumed.
+"""The article's table with Crystallite's default settings and with searched ones; runs are resumed.
 
     python benchmarks/article.py mp36k_crysxpp perov5 article
 
-`article` is the folder of the runs and of article.csv, which has a row for each run that has ended. Run the
-command again after an interruption: what has ended is not run again, and what had begun is resumed. `--only`
-runs some of the rows. Everything together takes some 10 hours on one thread; each run says how long it took.
+`article` is the folder of datasets, searches and runs. Each run that has ended gets its row in
+docs/article.csv, from which the table of docs/article.md is made. Run the command again after an
+interruption: what has ended is not run again, and what had begun is resumed. `--only` runs some of the rows.
+Everything together takes some 11 hours on one thread; each run says how long it took.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from article_table import Result, add_result
 
 from crystallite.datasets.dataset import Dataset
 
@@ -33,14 +34,21 @@ LOGARITHMS = {"log10_bulk_modulus": "k_vrh_mp2018", "log10_shear_modulus": "g_vr
 MODULI = ("log10_bulk_modulus", "log10_shear_modulus", "poisson_ratio")
 
 
+SPACE = Path(__file__).with_name("article_space.toml")
+
+
 class Row(NamedTuple):
-    """A training run: its name, dataset, target, sets, and what differs from the default settings."""
+    """A training run: its name, dataset, target, sets, and what differs from the default settings.
+
+    trials: of a search for settings before it, on the same sets; 0 for the default settings.
+    """
 
     name: str
     data: str
     target: str
     split: str
     options: tuple[str, ...] = ()
+    trials: int = 0
 
 
 FORMATION_ENERGY = Row("formation_energy", "mp36k", "formation_energy_per_atom", "28046/4345/4346")
@@ -59,6 +67,7 @@ ROWS = [
     Row("metal", "mp36k", "is_metal", "28046/4345/4346", ("--task", "classification")),
     FORMATION_ENERGY._replace(name="formation_energy-300", options=("--epochs", "300")),
     FORMATION_ENERGY._replace(name="formation_energy-members", options=("--members", "5")),
+    *(Row(f"{target}-search", "moduli", target, "60/20/20", trials=40) for target in MODULI),
 ]
 
 
@@ -88,53 +97,46 @@ def make_datasets(mp36k: Path, perov5: Path, out: Path) -> None:
 
 
 def crystallite_command(*words: object) -> None:
-    """Run the command line, and end with it where it fails."""
+    """Show and run a command of Crystallite; end with it where it fails."""
+    print("$ crystallite", *words, flush=True)
     status = subprocess.run([sys.executable, "-m", "crystallite", *map(str, words)]).returncode
     if status:
         sys.exit(status)
 
 
-def run(row: Row, out: Path) -> None:
-    """Train a row's network, or what is left of its training run."""
-    folder = out / row.name
-    if (folder / "summary.json").exists():
-        return
-    if folder.exists():
+def run(row: Row, out: Path) -> Result:
+    """Train a row's network, or what is left of its training run, after its search; return what it found."""
+    folder, data = out / row.name, out / f"{row.data}.parquet"
+    sets = ("--target", row.target, "--split", row.split)
+    options = row.options
+    if row.trials:
+        search = out / f"{row.name}-trials"
+        if not folder.exists():
+            words = ("--space", SPACE, "--trials", row.trials, "--out", search)
+            crystallite_command("tune", data, *sets, *words)
+        options = (*options, "--config", search / "best.toml")
+    if not folder.exists():
+        crystallite_command("train", data, *sets, *options, "--out", folder)
+    elif not (folder / "summary.json").exists():
         crystallite_command("train", "--resume", folder)
-        return
-    words = ("--target", row.target, "--split", row.split, *row.options, "--out", folder)
-    crystallite_command("train", out / f"{row.data}.parquet", *words)
-
-
-def write_table(out: Path) -> None:
-    """Write article.csv: for each run that has ended its errors and its hours."""
-    with (out / "article.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["run", "target", "figure", "test", "training crystals", "epochs", "hours"])
-        for row in ROWS:
-            path = out / row.name / "summary.json"
-            if path.exists():
-                summary = json.loads(path.read_text())
-                figures = summary["targets"][row.target]
-                figure = "test_auc" if "test_auc" in figures else "test_mae"
-                facts = [summary.get(name) for name in ("n_train", "epochs")]
-                hours = summary.get("training_seconds", np.nan) / 3600
-                table.writerow([row.name, row.target, figure, figures[figure], *facts, f"{hours:.2f}"])
+    summary = json.loads((folder / "summary.json").read_text())
+    figures = summary["targets"][row.target]
+    error = figures["test_auc"] if "test_auc" in figures else figures["test_mae"]
+    return Result(row.name, error, summary.get("n_train"), summary.get("training_seconds", np.nan) / 3600)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mp36k", type=Path, help="folder with structures.npz and props.csv of mp36k_crysxpp")
     parser.add_argument("perov5", type=Path, help="folder with the perovskites of CDVAE")
-    parser.add_argument("out", type=Path, help="folder of datasets, runs and article.csv")
+    parser.add_argument("out", type=Path, help="folder of datasets, searches and runs")
     parser.add_argument("--only", nargs="+", default=[row.name for row in ROWS], metavar="ROW")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     make_datasets(options.mp36k, options.perov5, options.out)
     for row in ROWS:
         if row.name in options.only:
-            run(row, options.out)
-            write_table(options.out)
+            add_result(run(row, options.out))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ class RecordedGradients:
             self.weights = torch.cat((weights, torch.zeros(1))).to(like.device, like.dtype)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._recordings: dict[Shape, _Recording] = {}
-        self._stream = torch.cuda.Stream(like.device) if like.device.type == "cuda" else None
+        is_gpu = like.device.type == "cuda"
+        self._stream = torch.cuda.Stream(like.device) if is_gpu else None  # type: ignore[no-untyped-call]
         self._is_warm = False
 
     def put(self, rows: Indices) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import platform
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,11 +80,21 @@ def card_of(
             "members": len(tested.bundle.members),
             "epochs": max(entry["epoch"] for entry in metrics),
             "hours": round(sum(entry["seconds"] for entry in metrics) / 3600, 2),
-            "machine": "an Intel Xeon at 2.5 GHz",
+            "machine": _processor(),
             "command": command,
         },
         "properties": properties,
     }
+
+
+def _processor() -> str:
+    """Return the name of this machine's processor, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"an {names[0]}" if names else f"a processor of kind {platform.machine()}"
 
 
 class Predictions(NamedTuple):

@@ -136,7 +136,9 @@ def test_intervals_hold_the_share_of_the_held_out_crystals(run: Path, data: Data
     frame = crystallite.predict(run, chosen, interval=80)
     for name in model.targets.names:
         truth = chosen.values(name)
-        inside = (truth >= frame[f"{name}_lower"]) & (truth <= frame[f"{name}_upper"])
+        # one of them lies on the edge of its interval, to the rounding of errors kept in single precision
+        room = 1e-6 * (frame[f"{name}_upper"] - frame[f"{name}_lower"])
+        inside = (truth >= frame[f"{name}_lower"] - room) & (truth <= frame[f"{name}_upper"] + room)
         assert inside.sum() == 33  # ceil(41 x 0.8), on the crystals that the intervals are made of
         assert (frame[f"{name}_lower"] <= frame[name]).all()
         assert (frame[name] <= frame[f"{name}_upper"]).all()

@@ -91,7 +91,7 @@ def test_a_name_with_two_meanings_is_refused(words, make, here, capsys, first_ru
     said = Said(capsys, *(first_run if word == "model" else word for word in words))
     assert said.status == 1
     assert (
-        f"elastic is both a built-in dataset and a {make} here: "
+        f"elastic is both a dataset that comes with Crystallite and a {make} here: "
         f"write builtin:elastic for the dataset, ./elastic for the {make}"
     ) in said.err
     assert not Path("run").exists()
@@ -167,7 +167,7 @@ def test_capital_cifs_and_deep_patterns(first_run, here, capsys):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("builtin:elastik", r"no built-in dataset 'elastik' \(did you mean elastic\?\)"),
+        ("builtin:elastik", r"no dataset 'elastik' comes with Crystallite \(did you mean elastic\?\)"),
         ("elastik", r"elastik: no such file, .*did you mean elastic\?"),
         ("empty", r"empty: a folder without id_prop\.csv, CIFs, POSCARs and \.parquet files"),
         ("notes.txt", r"notes\.txt: no file of structures .*ase convert notes\.txt NAME\.extxyz"),
@@ -178,7 +178,7 @@ def test_other_words_are_refused_alike(word, message, first_run, here, capsys):
     Path("notes.txt").write_text("notes")
     with pytest.raises(CrystalliteError, match=message):
         read_dataset(word)
-    with pytest.raises(CrystalliteError, match="no built-in dataset"):
+    with pytest.raises(CrystalliteError, match=r"no (built-in )?dataset"):
         iter_batches(word, 10)
     said = Said(capsys, "predict", first_run, word)
     assert said.status == 1

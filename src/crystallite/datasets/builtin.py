@@ -27,17 +27,22 @@ def builtin_name(word: str | Path) -> str | None:
     A Path never names one. Raises CrystalliteError for builtin: before another name, and for a name that is
     also that of a file or folder here.
     """
+    return name_in_package(word, list(BUILTIN), "dataset")
+
+
+def name_in_package(word: str | Path, names: list[str], what: str) -> str | None:
+    """Return which of the package's `names` (of datasets or models: `what`) a word stands for, or None."""
     if not isinstance(word, str):
         return None
-    if word.startswith(PREFIX):
-        name = word.removeprefix(PREFIX)
-        if name not in BUILTIN:
-            raise CrystalliteError(f"no built-in dataset {name!r}{suggestion(name, list(BUILTIN))}")
-        return name
-    if word in BUILTIN and Path(word).exists():
-        what = "folder" if Path(word).is_dir() else "file"
+    name = word.removeprefix(PREFIX)
+    if name not in names:
+        if name != word:
+            raise CrystalliteError(f"no {what} {name!r} comes with Crystallite{suggestion(name, names)}")
+        return None
+    if name == word and Path(word).exists():
+        here = "folder" if Path(word).is_dir() else "file"
         raise CrystalliteError(
-            f"{word} is both a built-in dataset and a {what} here: "
-            f"write {PREFIX}{word} for the dataset, ./{word} for the {what}"
+            f"{word} is both a {what} that comes with Crystallite and a {here} here: "
+            f"write {PREFIX}{word} for the {what}, ./{word} for the {here}"
         )
-    return word if word in BUILTIN else None
+    return name

@@ -133,7 +133,7 @@ class Predictor:
         return build_graphs(converted, self.model.graph, names, workers=workers)
 
     def refuse_no_numbers(self, predicted: NDArray[np.float64]) -> None:
-        """Raise CrystalError if a prediction is not finite, naming the first such crystal.
+        """Raise CrystalError if a predicted value is not finite, naming the first such crystal.
 
         Args:
             predicted: (crystals, columns) float64, from `predict_packed`.
@@ -141,22 +141,9 @@ class Predictor:
         Raises:
             CrystalError: naming the first crystal, counted from 0, whose prediction is not finite.
         """
-        is_number = self.are_numbers(predicted)
+        is_number = np.isfinite(predicted[:, : len(self.model.targets.names)]).all(axis=1)
         if not is_number.all():
             raise CrystalError(f"crystal {is_number.argmin()}", NO_NUMBER)
-
-    def are_numbers(self, predicted: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which rows hold valid predictions: finite values; an unknown deviation (NaN) is allowed.
-
-        Args:
-            predicted: (crystals, columns) float64, from `predict_packed`.
-
-        Returns:
-            (crystals,) bool.
-        """
-        n_targets = len(self.model.targets.names)
-        finite = np.isfinite(predicted[:, :n_targets]).all(axis=1)
-        return np.asarray(finite & ~np.isinf(predicted).any(axis=1))
 
     def predict_packed(self, graphs: PackedGraphs) -> NDArray[np.float64]:
         """Predict properties of crystals from graphs that are already built.

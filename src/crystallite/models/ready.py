@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..datasets.builtin import PREFIX
-from ..errors import CrystalliteError, suggestion
+from ..datasets.builtin import PREFIX, name_in_package
+from ..errors import CrystalliteError
 from .checkpoint import read_header
 
 FOLDER = Path(__file__).parents[1] / "data" / "models"
@@ -56,18 +56,6 @@ def ready_name(word: str | Path) -> str | None:
     """
     if not isinstance(word, str):
         return None
-    name = word.removeprefix(PREFIX)
-    if name == word and not name.isidentifier():
-        return None
-    names = [*ready_models(), ALL]
-    if name not in names:
-        if name != word:
-            raise CrystalliteError(f"no model {name!r} comes with Crystallite{suggestion(name, names)}")
-        return None
-    if name == word and Path(word).exists():
-        what = "folder" if Path(word).is_dir() else "file"
-        raise CrystalliteError(
-            f"{word} is both a model that comes with Crystallite and a {what} here: "
-            f"write {PREFIX}{word} for the model, ./{word} for the {what}"
-        )
-    return name
+    if not word.startswith(PREFIX) and not word.isidentifier():
+        return None  # without a look at the files
+    return name_in_package(word, [*ready_models(), ALL], "model")

@@ -171,9 +171,5 @@ def _unseen_elements(graphs: PackedGraphs, reliability: Reliability) -> NDArray[
 
 def are_numbers(predictors: Sequence[Predictor], table: Table) -> NDArray[np.bool_]:
     """Tell which rows hold valid predictions: finite values, whatever is unknown or unbounded beside them."""
-    values = {name for predictor in predictors for name in predictor.model.targets.names}
-    good = np.ones(len(next(iter(table.values()))), bool)
-    for name, column in table.items():
-        if column.dtype != object:
-            good &= np.isfinite(column) if name in values else True
-    return good
+    values = [table[name] for predictor in predictors for name in predictor.model.targets.names]
+    return np.asarray(np.isfinite(values).all(axis=0))

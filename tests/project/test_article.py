@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 
 import article  # noqa: E402
+import article_table  # noqa: E402
 
 TRAINED = re.findall(
     r"^\$ crystallite (?:train|learning-curve) (\S+)\.parquet --target (\S+)",
@@ -41,6 +42,16 @@ def test_targets_are_columns(file: str, target: str) -> None:
         assert target == "heat_ref"  # the column of perov5's own table
     else:
         assert target in article.with_targets(imported()).properties
+
+
+def test_the_page_has_the_results_that_are_noted() -> None:
+    assert article_table.page() == article_table.PAGE.read_text(encoding="utf-8")
+    runs = {row.name for row in article.ROWS}
+    noted = article_table.read_results()
+    assert set(noted) <= runs
+    shown = {run for line in article_table.LINES for run in (*line.runs, line.searched) if run}
+    assert runs == shown
+    assert len(noted) >= 16
 
 
 def test_what_is_computed() -> None:

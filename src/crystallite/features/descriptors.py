@@ -1,0 +1,86 @@
+"""Descriptors of crystals: some hundred numbers of composition, cell and bonds, made without any learning.
+
+They depend on the crystal alone: not on the order of its atoms, on the origin, on the choice of the cell or on
+a supercell.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..crystals.crystal import CrystalArrays
+from ..graphs.packed import PackedGraphs
+from .atoms import ATOM_VALUES, atom_values
+from .element_properties import PROPERTIES, element_properties, element_property
+from .statistics import Grouping
+
+Values = NDArray[np.float64]
+GRAMS_PER_CM3 = 1.66053907  # of one u/Å³
+
+_CELL = {
+    "volume_per_atom": "volume of an atom (Å³)",
+    "log_volume_per_atom": "its natural logarithm",
+    "density": "density (g/cm³)",
+    "packing_fraction": "share of the volume that spheres of the covalent radii fill",
+    "n_elements": "number of chemical elements",
+    "mixing_entropy": "-sum of c ln c over the elements' shares c of the atoms",
+}
+_OF_ELEMENTS = ("mean", "deviation", "minimum", "maximum", "range")
+_OF_ATOMS = ("mean", "deviation", "minimum", "maximum")
+
+# Name -> what it is.
+DESCRIPTORS = {
+    **{f"{name}_{kind}": f"{kind} over atoms of the {name.replace('_', ' ')}"
+       for kind in _OF_ELEMENTS for name in PROPERTIES},
+    **_CELL,
+    **{f"{name}_{kind}": f"{kind} over atoms of {what}"
+       for kind in _OF_ATOMS for name, what in ATOM_VALUES.items()},
+}  # fmt: skip
+
+
+def descriptor_values(crystals: CrystalArrays, graphs: PackedGraphs) -> Values:
+    """Return (crystals, DESCRIPTORS) from crystals and their graphs, which may be reduced or not."""
+    if not graphs.n_crystals:
+        return np.empty((0, len(DESCRIPTORS)))
+    atoms = Grouping.of(graphs)
+    of_elements = element_properties()[graphs.numbers]
+    of_bonds = atom_values(graphs)
+    smallest, largest = atoms.minimum(of_elements), atoms.maximum(of_elements)
+    return np.hstack(
+        [
+            atoms.mean(of_elements), atoms.deviation(of_elements), smallest, largest, largest - smallest,
+            _cell_values(crystals, graphs, atoms),
+            atoms.mean(of_bonds), atoms.deviation(of_bonds), atoms.minimum(of_bonds), atoms.maximum(of_bonds),
+        ]
+    )  # fmt: skip
+
+
+def _cell_values(crystals: CrystalArrays, graphs: PackedGraphs, atoms: Grouping) -> Values:
+    """Return (crystals, _CELL)."""
+    n_atoms = np.diff(crystals.offsets)
+    volume = np.abs(np.linalg.det(crystals.lattices)) / n_atoms
+    spheres = 4 / 3 * np.pi * element_property("covalent_radius")[graphs.numbers] ** 3
+    mass = element_property("atomic_mass")[graphs.numbers]
+    of_atoms = atoms.mean(np.stack([spheres, mass], axis=1))
+    shares = _element_shares(graphs, atoms)
+    logarithms = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    return np.stack(
+        [
+            volume,
+            np.log(volume),
+            GRAMS_PER_CM3 * of_atoms[:, 1] / volume,
+            of_atoms[:, 0] / volume,
+            (shares > 0).sum(axis=1),
+            -(shares * logarithms).sum(axis=1),
+        ],
+        axis=1,
+    )
+
+
+def _element_shares(graphs: PackedGraphs, atoms: Grouping) -> Values:
+    """Return (crystals, 101) the share of each element among the atoms."""
+    crystals = np.repeat(np.arange(graphs.n_crystals), np.diff(graphs.node_offsets))
+    counts = np.zeros((graphs.n_crystals, 101))
+    np.add.at(counts, (crystals, graphs.numbers), atoms.weights)
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True))

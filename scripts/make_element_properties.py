@@ -2,12 +2,12 @@
 
     python scripts/make_element_properties.py
 
-Sources: pymatgen (Ong et al., Comput. Mater. Sci. 68, 314, 2013; MIT licence) for Pauling electronegativities,
-first ionisation energies (NIST Atomic Spectra Database), electron affinities, molar volumes and atomic masses;
-ASE (Larsen et al., J. Phys. Condens. Matter 29, 273002, 2017; LGPL) for the covalent radii of Cordero et al.,
-Dalton Trans. 2832 (2008). A value that nobody lists is that of the nearest element of the same group, or else
-of the element before: electronegativities of He, Ne and Ar, molar volumes of At, Fr and Fm. Elements beyond
-curium have no radius there, and 2 Å in ASE.
+Sources: pymatgen (Ong et al., Comput. Mater. Sci. 68, 314, 2013; MIT) for Pauling electronegativities, first
+ionisation energies (NIST), electron affinities, molar volumes and atomic masses; ASE (Larsen et al.,
+J. Phys. Condens. Matter 29, 273002, 2017; LGPL) for the covalent radii of Cordero et al., Dalton Trans. 2832
+(2008). A value that nobody lists is that of the nearest element of the same group, or else of the element
+before: electronegativities of He, Ne and Ar, molar volumes of At, Fr and Fm. Elements beyond curium have no
+radius there, and 2 Å in ASE.
 """
 
 from __future__ import annotations

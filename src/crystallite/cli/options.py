@@ -22,10 +22,11 @@ _OPTIONS = [
     ),
     click.option(
         "--recipe",
-        type=click.Choice(["modern", "paper"]),
+        type=click.Choice(["modern", "paper", "small"]),
         default="modern",
         show_default=True,
-        help="modern: chosen by measurement. paper: the published code's defaults.",
+        help="modern: chosen by measurement. paper: the published code's defaults. small: a kernel machine on "
+        "descriptors, for some hundred to some thousand crystals.",
     ),
     click.option(
         "--task", type=click.Choice(["regression", "classification"]), default="regression", show_default=True

@@ -1,8 +1,7 @@
 """What the bonds of an atom say of it: lengths, coordination, strength, and how unlike its neighbours are.
 
-Lengths are also taken as x, in units of the sum of both covalent radii, so that a bond of any two elements that
-is as long as a single bond has x = 1. Bonds are those of the graph, with its weights, so that these numbers
-depend on the crystal alone.
+Lengths are also taken as x, in units of the sum of both covalent radii: a single bond of any two elements has
+x = 1. Bonds are those of the graph, with its weights, so that these numbers depend on the crystal alone.
 """
 
 from __future__ import annotations
@@ -10,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graphs.packed import PackedGraphs
+from ..graphs.packed import GraphBatch
 from .element_properties import element_property
 
 Values = NDArray[np.float64]
 
-COORDINATED = 1.25  # x of the longest bond that counts as a coordination
+COORDINATED = 1.25  # x at which a bond counts as half a coordination
+SHARPNESS = 40.0  # how fast a bond stops to count there
 SOFTNESS = 0.37  # Å; how fast a bond's valence falls with its length (Brown and Altermatt, 1985)
 DECAY = 4.0  # how fast a bond's stiffness falls with x
 
@@ -25,7 +25,7 @@ ATOM_VALUES = {
     "mean_bond": "the mean of its bonds (Å)",
     "shortest_bond_ratio": "its smallest x",
     "mean_bond_ratio": "its mean x",
-    "coordination": f"its bonds with x below {COORDINATED}",
+    "coordination": f"its bonds with x below {COORDINATED}, counted by a smooth step",
     "bond_valence": f"the sum of exp((R - d) / {SOFTNESS} Å), R the sum of radii and d the length",
     "stiffness": f"the sum of exp(-{DECAY:g} (x - 1))",
     "inverse_cube": "the sum of d^-3 (Å^-3)",
@@ -35,16 +35,14 @@ ATOM_VALUES = {
 }
 
 
-def atom_values(graphs: PackedGraphs) -> Values:
+def atom_values(batch: GraphBatch) -> Values:
     """Return (nodes, ATOM_VALUES)."""
     radius, mass = element_property("covalent_radius"), element_property("atomic_mass")
     electronegativity = element_property("electronegativity")
-    starts = graphs.edge_offsets[:-1]
-    counts = np.diff(graphs.edge_offsets)
-    own = np.repeat(graphs.numbers, counts)
-    first_nodes = np.repeat(graphs.node_offsets[:-1], np.diff(graphs.node_offsets))
-    other = graphs.numbers[np.repeat(first_nodes, counts) + graphs.neighbors]
-    length, weight = graphs.distances.astype(np.float64), graphs.weights.astype(np.float64)
+    starts = batch.edge_offsets[:-1]
+    own = np.repeat(batch.numbers, np.diff(batch.edge_offsets))
+    other = batch.numbers[batch.neighbors]
+    length, weight = batch.distances.astype(np.float64), batch.weights.astype(np.float64)
     single = radius[own] + radius[other]
     ratio = length / single
     stiffness = weight * np.exp(-DECAY * (ratio - 1))
@@ -60,7 +58,7 @@ def atom_values(graphs: PackedGraphs) -> Values:
         total(weight * length) / n_bonds,
         np.minimum.reduceat(ratio, starts),
         total(weight * ratio) / n_bonds,
-        total(weight * (ratio < COORDINATED)),
+        total(weight / (1 + np.exp(SHARPNESS * (ratio - COORDINATED)))),
         total(weight * np.exp((single - length) / SOFTNESS)),
         all_stiffness,
         total(weight / length**3),

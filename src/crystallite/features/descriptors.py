@@ -1,7 +1,7 @@
 """Descriptors of crystals: some hundred numbers of composition, cell and bonds, made without any learning.
 
-They depend on the crystal alone: not on the order of its atoms, on the origin, on the choice of the cell or on
-a supercell.
+They depend on the crystal alone: not on the order of its atoms, the origin, the choice of the cell or a
+supercell. Files of models hold numbers for these descriptors in this order, so both stay as they are.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..crystals.crystal import CrystalArrays
-from ..graphs.packed import PackedGraphs
+from ..graphs.packed import GraphBatch
 from .atoms import ATOM_VALUES, atom_values
 from .element_properties import PROPERTIES, element_properties, element_property
 from .statistics import Grouping
@@ -39,31 +38,30 @@ DESCRIPTORS = {
 }  # fmt: skip
 
 
-def descriptor_values(crystals: CrystalArrays, graphs: PackedGraphs) -> Values:
-    """Return (crystals, DESCRIPTORS) from crystals and their graphs, which may be reduced or not."""
-    if not graphs.n_crystals:
+def descriptor_values(batch: GraphBatch) -> Values:
+    """Return (crystals, DESCRIPTORS) of graphs, which may be reduced or not."""
+    if len(batch.node_offsets) == 1:
         return np.empty((0, len(DESCRIPTORS)))
-    atoms = Grouping.of(graphs)
-    of_elements = element_properties()[graphs.numbers]
-    of_bonds = atom_values(graphs)
+    atoms = Grouping.of(batch)
+    of_elements = element_properties()[batch.numbers]
+    of_bonds = atom_values(batch)
     smallest, largest = atoms.minimum(of_elements), atoms.maximum(of_elements)
     return np.hstack(
         [
             atoms.mean(of_elements), atoms.deviation(of_elements), smallest, largest, largest - smallest,
-            _cell_values(crystals, graphs, atoms),
+            _cell_values(batch, atoms),
             atoms.mean(of_bonds), atoms.deviation(of_bonds), atoms.minimum(of_bonds), atoms.maximum(of_bonds),
         ]
     )  # fmt: skip
 
 
-def _cell_values(crystals: CrystalArrays, graphs: PackedGraphs, atoms: Grouping) -> Values:
+def _cell_values(batch: GraphBatch, atoms: Grouping) -> Values:
     """Return (crystals, _CELL)."""
-    n_atoms = np.diff(crystals.offsets)
-    volume = np.abs(np.linalg.det(crystals.lattices)) / n_atoms
-    spheres = 4 / 3 * np.pi * element_property("covalent_radius")[graphs.numbers] ** 3
-    mass = element_property("atomic_mass")[graphs.numbers]
+    volume = batch.volumes.astype(np.float64)
+    spheres = 4 / 3 * np.pi * element_property("covalent_radius")[batch.numbers] ** 3
+    mass = element_property("atomic_mass")[batch.numbers]
     of_atoms = atoms.mean(np.stack([spheres, mass], axis=1))
-    shares = _element_shares(graphs, atoms)
+    shares = _element_shares(batch, atoms)
     logarithms = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
     return np.stack(
         [
@@ -78,9 +76,10 @@ def _cell_values(crystals: CrystalArrays, graphs: PackedGraphs, atoms: Grouping)
     )
 
 
-def _element_shares(graphs: PackedGraphs, atoms: Grouping) -> Values:
+def _element_shares(batch: GraphBatch, atoms: Grouping) -> Values:
     """Return (crystals, 101) the share of each element among the atoms."""
-    crystals = np.repeat(np.arange(graphs.n_crystals), np.diff(graphs.node_offsets))
-    counts = np.zeros((graphs.n_crystals, 101))
-    np.add.at(counts, (crystals, graphs.numbers), atoms.weights)
+    n_crystals = len(batch.node_offsets) - 1
+    crystals = np.repeat(np.arange(n_crystals), np.diff(batch.node_offsets))
+    counts = np.zeros((n_crystals, 101))
+    np.add.at(counts, (crystals, batch.numbers), atoms.weights)
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))

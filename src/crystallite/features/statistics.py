@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graphs.packed import PackedGraphs
+from ..graphs.packed import GraphBatch
 
 Values = NDArray[np.float64]
 
@@ -22,9 +22,9 @@ class Grouping(NamedTuple):
     weights: Values
 
     @classmethod
-    def of(cls, graphs: PackedGraphs) -> Grouping:
-        """Return the nodes of graphs, weighted by the atoms that they stand for."""
-        return cls(graphs.node_offsets[:-1], graphs.multiplicities.astype(np.float64))
+    def of(cls, batch: GraphBatch) -> Grouping:
+        """Return the nodes of a batch, weighted by the atoms that they stand for."""
+        return cls(batch.node_offsets[:-1], batch.multiplicities.astype(np.float64))
 
     def total(self, values: Values) -> Values:
         """(rows, columns) -> (crystals, columns): weighted sums."""

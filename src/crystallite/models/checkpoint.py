@@ -20,6 +20,7 @@ from safetensors.numpy import save
 
 from ..errors import CrystalliteError, one_line
 from ..extras import needed
+from ..features.kernel_machine import checked_machine
 from ..files.writing import atomic_path, refuse_unreadable
 from ..materials.groups import Seen
 from ..network.targets import Targets
@@ -74,10 +75,14 @@ class TrainedModel:
     def of_targets(self, columns: Sequence[int]) -> Self:
         """Return the model that predicts some of the targets alone, with the same numbers."""
         rows = [0, 1] if self.targets.task == "classification" else list(columns)
-        output = {name: self.weights[name][rows] for name in ("output.weight", "output.bias")}
+        of_outputs: tuple[str, ...] = ("output.weight", "output.bias")
+        if self.config.method == "kernel":
+            of_outputs = ("coefficients", "gammas", "intercepts")
+            rows = list(columns)
+        output = {name: self.weights[name][rows] for name in of_outputs}
         return replace(
             self,
-            config=replace(self.config, n_outputs=len(rows)),
+            config=replace(self.config, n_outputs=self.targets.of(columns).n_outputs),
             weights=self.weights | output,
             targets=self.targets.of(columns),
             reliability=self.reliability and self.reliability.of_targets(columns),
@@ -89,6 +94,8 @@ class TrainedModel:
 
         Its tensors lie in the memory of `weights`, as long as it is not moved or converted.
         """
+        if self.config.method == "kernel":
+            raise CrystalliteError("a model of the recipe small is no network: it cannot be trained further")
         needed("torch", "a network in PyTorch", "crystallite[train]")
         from .torch_networks import network_of
 
@@ -145,7 +152,8 @@ def model_of(path: str | Path, arrays: dict[str, NDArray[Any]], header: dict[str
         raise CrystalliteError(f"{path} was written by a newer version; update crystallite to read it")
     try:
         config = ModelConfig.from_dict(header["model"])
-        weights = checked_weights(_weights(arrays), config)
+        checked = checked_machine if config.method == "kernel" else checked_weights
+        weights = checked(_weights(arrays), config)
         graph, targets = GraphConfig.from_dict(header["graph"]), Targets.from_dict(header["targets"])
         if (targets.task, targets.n_outputs) != (config.task, config.n_outputs):
             raise CrystalliteError(f"its network does not have the outputs of its targets {targets.names}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CrystalliteError
+from ..features.kernel_machine import KernelMachine
 from ..graphs.packed import GraphBatch, Indices, PackedGraphs, gather_batch
 from ..network.evaluation import EvaluationNetwork
 from ..network.weights import Weights
@@ -47,7 +48,7 @@ def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.
         raise CrystalliteError(
             "contributions of atoms need a model with readout = per-atom and without log10"
         )
-    rows, network = np.arange(graphs.n_crystals), EvaluationNetwork(model.config, model.weights)
+    rows, network = np.arange(graphs.n_crystals), evaluator(model.config, model.weights)
     parts = [network.contributions(gather_batch(graphs, rows[batch])) for batch in _batches(graphs, rows)]
     return model.targets.from_outputs(np.concatenate(parts))
 
@@ -57,7 +58,7 @@ def predict_graphs(
 ) -> NDArray[np.float64]:
     """Return (rows, targets) predictions in the targets' units, of all crystals unless `rows` are given."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
-    if model.device == "cpu":
+    if model.device == "cpu" or model.config.method == "kernel":
         outputs = _evaluated(model.config, model.weights, graphs, rows)
     else:
         outputs = network_outputs(model.network.to(model.device), graphs, rows)
@@ -70,8 +71,8 @@ def predict_and_embed(
     """Return what `predict_graphs` does, and (rows, atom_width) the embedding: the mean of the atoms."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
     evaluate: Callable[[GraphBatch], tuple[Floats, ...]]
-    if model.device.partition(":")[0] == "cpu":
-        evaluate = EvaluationNetwork(model.config, model.weights).outputs_and_embedding
+    if model.device.partition(":")[0] == "cpu" or model.config.method == "kernel":
+        evaluate = evaluator(model.config, model.weights).outputs_and_embedding
     else:
         from .torch_networks import evaluated
 
@@ -83,8 +84,17 @@ def predict_and_embed(
 
 def _evaluated(config: ModelConfig, weights: Weights, graphs: PackedGraphs, rows: Indices) -> Floats:
     """Return (rows, outputs) on the CPU."""
-    network = EvaluationNetwork(config, weights)
-    [outputs] = _of_batches(lambda batch: (network.outputs(batch),), (config.n_outputs,), graphs, rows)
+    return outputs_of(evaluator(config, weights), graphs, rows)
+
+
+def evaluator(config: ModelConfig, weights: Weights) -> EvaluationNetwork | KernelMachine:
+    """Return what evaluates batches on the CPU."""
+    return (KernelMachine if config.method == "kernel" else EvaluationNetwork)(config, weights)
+
+
+def outputs_of(model: EvaluationNetwork | KernelMachine, graphs: PackedGraphs, rows: Indices) -> Floats:
+    """Return (rows, outputs) of what `evaluator` returned."""
+    [outputs] = _of_batches(lambda batch: (model.outputs(batch),), (model.config.n_outputs,), graphs, rows)
     return outputs
 
 

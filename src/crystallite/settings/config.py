@@ -20,6 +20,7 @@ Ties = Literal["shared", "first"]
 Task = Literal["regression", "classification"]
 Convolution = Literal["gated", "plain", "edge-updating"]
 Readout = Literal["pooled", "per-atom"]
+Method = Literal["network", "kernel"]
 
 
 # Kind of a setting -> what is accepted for it (NumPy's numbers too), and its name.
@@ -214,6 +215,8 @@ class ModelConfig(Settings):
         edge_width: length of an edge's state in `edge-updating` convolutions.
         readout: `pooled` has hidden layers after pooling; `per-atom` is linear, so that the prediction is the
             mean of contributions of the atoms (the paper's site energies).
+        method: `network`, or `kernel`: a kernel machine on descriptors, of which only task, n_outputs and
+            atom_width, the number of descriptors, are settings.
 
     Raises:
         CrystalliteError: naming a setting outside its limits, or for a network too large.
@@ -231,6 +234,7 @@ class ModelConfig(Settings):
     convolution: Convolution = "edge-updating"
     edge_width: int = 32
     readout: Readout = "pooled"
+    method: Method = "network"
 
     def __post_init__(self) -> None:
         super().__post_init__()

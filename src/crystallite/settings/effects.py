@@ -35,6 +35,10 @@ CONDITIONS = (
 )
 
 
+# What a kernel machine depends on.
+OF_KERNELS = frozenset({"method", "seed", "n_neighbors", "cutoff", "tolerance", "ties"})
+
+
 def without_effect(values: Mapping[str, Any]) -> list[Condition]:
     """Return the conditions that these values of settings do not meet."""
     return [condition for condition in CONDITIONS if values.get(condition.needs) != condition.value]
@@ -58,6 +62,11 @@ def warn_of_late(given: Collection[str], values: Mapping[str, Any]) -> None:
 
 def refuse_without_effect(given: Collection[str], values: Mapping[str, Any]) -> None:
     """Raise CrystalliteError naming the given settings that change nothing beside the values of all."""
+    if values["method"] == "kernel" and (others := sorted(set(given) - OF_KERNELS)):
+        raise CrystalliteError(
+            f"a kernel machine (the recipe small) has no {', '.join(others)}: leave it out, or take another "
+            "recipe"
+        )
     idle = [condition for condition in without_effect(values) if condition.setting in given]
     if idle:
         now = ", ".join(f"{name} = {values[name]}" for name in dict.fromkeys(c.needs for c in idle))

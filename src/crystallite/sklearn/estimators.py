@@ -147,7 +147,7 @@ class CrystalRegressor(RegressorMixin, _CrystalEstimator):  # type: ignore[misc]
     Dataset. A parameter that is None is the recipe's; docs/training.md says what each does.
 
     Args:
-        recipe: `modern` or `paper`.
+        recipe: `modern`, `paper` or `small`.
         epochs: Epochs of training.
         batch_size: Crystals in a batch, at most.
         learning_rate: The largest of the schedule.

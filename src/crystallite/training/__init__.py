@@ -10,6 +10,8 @@ Imports models, tracking, runs and what is below them.
 - run_split: `draw_split`; its split, drawn once and kept
 - preparation: `prepare`; data, graphs, split, targets, network, each made from the ones before
 - fine_tuning: starting from a trained model
+- learner: `Learner`; what the next two share
+- kernel_learner: `KernelLearner`; support vector machines on descriptors, the recipe small
 - trainer: `Trainer`; a step, an epoch, validation, and a state that can be saved
 - recorded: `RecordedGradients`; a step's gradients on a GPU, by kernels launched all at once
 - optimization: learning-rate schedule, loss, averaging

@@ -23,6 +23,8 @@ from ..network.targets import Targets
 from ..runs.folder import RunConfig
 from ..settings.config import GraphConfig
 from .fine_tuning import freeze, start_from
+from .kernel_learner import KernelLearner
+from .learner import Learner
 from .run_data import (
     check_sample_weights,
     checked_values,
@@ -44,7 +46,7 @@ def prepare(
     workers: int = 1,
     device: str = "cpu",
     progress: bool = False,
-) -> Trainer:
+) -> Learner:
     """Return a trainer before its first step.
 
     split: of a run that has one, else it is made of `given` parts or drawn from the settings.
@@ -58,9 +60,11 @@ def prepare(
     values = checked_values(dataset, config, values, split)
     check_sample_weights(dataset, config.data.weight_column, weights, split)
     targets = fitted_targets(dataset, config, values, split)
-    network = _network(config, targets, base, device)
     seen = _seen(dataset, signatures, split, base)
-    return Trainer(network, graphs, values, split, targets, config.training, weights, seen)
+    facts = (graphs, values, split, targets, config.training, weights, seen)
+    if config.model.method == "kernel":
+        return KernelLearner(config.model, *facts)
+    return Trainer(_network(config, targets, base, device), *facts)
 
 
 def start_folder(

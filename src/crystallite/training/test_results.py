@@ -19,11 +19,11 @@ from ..evaluation.results import Result, known_or_none
 from ..files.writing import file_stems
 from ..runs import folder as run_folder
 from ..settings.config import Task
-from .trainer import Trainer
+from .learner import Learner
 
 
 def write_test_results(
-    trainer: Trainer, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]
+    trainer: Learner, dataset: Dataset, folder: Path, predicted: NDArray[np.float64]
 ) -> Result:
     """Write the table of the test set, (rows, targets) predicted, and return the summary."""
     rows, targets, best = trainer.split.test, trainer.targets, trainer.best
@@ -76,11 +76,12 @@ def _test_errors(
     return {name: known_or_none(value) for name, value in errors.items()}
 
 
-def draw_figures(trainer: Trainer, folder: Path, predicted: NDArray[np.float64]) -> None:
+def draw_figures(trainer: Learner, folder: Path, predicted: NDArray[np.float64]) -> None:
     """Draw the epochs, and for each target (rows, targets) predicted values of the test set."""
     from ..evaluation.figures import plot_learning_curve, plot_parity, plot_roc
 
-    plot_learning_curve(folder / run_folder.LEARNING_CURVE, trainer.history)
+    if trainer.config.epochs > 1:
+        plot_learning_curve(folder / run_folder.LEARNING_CURVE, trainer.history)
     targets, stems = trainer.targets, file_stems(trainer.targets.names)
     truth = trainer.values[trainer.split.test]
     for k, (name, unit) in enumerate(zip(targets.names, targets.units, strict=True)):

@@ -31,12 +31,12 @@ from ..runs.folder import BEST, GIVEN, LAST, RunConfig
 from ..settings.config import Task
 from ..sources.resolver import read_dataset
 from ..tracking import Tracking, known_trackers, open_trackers, set_trackers
+from .learner import Learner
 from .preparation import prepare, start_folder
 from .run_data import run_dataset
 from .run_settings import run_config, run_name
 from .run_split import read_split
 from .test_results import draw_figures, write_test_results
-from .trainer import Trainer
 
 SAVE_EVERY = 120.0  # seconds between saves inside an epoch
 
@@ -87,7 +87,7 @@ def train(
     Args:
         data: a Dataset, a built-in name, a Parquet file or a folder in the published layout.
         target: a property or several; `NAME:log10` is learned on a logarithmic scale.
-        recipe: `modern` or `paper`; `settings` override it.
+        recipe: `modern`, `paper` or `small`; `settings` override it.
         task: `regression`, or `classification` of the values 0 and 1.
         split: training, validation and test set as percentages, fractions or numbers of crystals, or
             {"train": ..., "validation": ..., "test": ...} with ids or row numbers. Crystals of the same
@@ -221,7 +221,7 @@ def _say_other_device(folder: Path, device: str) -> None:
 
 
 def _finish(
-    trainer: Trainer,
+    trainer: Learner,
     dataset: Dataset,
     config: RunConfig,
     folder: Path,
@@ -235,7 +235,7 @@ def _finish(
             _train_epochs(trainer, config, folder, stop, progress, trackers)
         seconds = sum(entry["seconds"] for entry in trainer.history)
         model = read_model(folder / BEST)
-        trainer.kept_network.load_state_dict(model.network.state_dict())
+        trainer.take_back(model)
         predicted = trainer.predict(trainer.split.test)
         if not np.isfinite(predicted).all():
             raise DivergedError("training diverged: the predictions for the test set are not finite")
@@ -259,7 +259,7 @@ def _finish(
         return Run(read_model(folder / BEST), folder, summary)
 
 
-def _add_reliability(model: TrainedModel, trainer: Trainer, dataset: Dataset, folder: Path) -> None:
+def _add_reliability(model: TrainedModel, trainer: Learner, dataset: Dataset, folder: Path) -> None:
     """Measure the model on the validation set and keep what it gets wrong with it, unless that is there."""
     if model.reliability is not None:
         return
@@ -286,7 +286,7 @@ def _saying_how_to_resume(folder: Path) -> Iterator[None]:
 
 
 def _train_epochs(
-    trainer: Trainer,
+    trainer: Learner,
     config: RunConfig,
     folder: Path,
     stop: threading.Event,
@@ -324,7 +324,7 @@ def _train_epochs(
             saved = time.monotonic()
 
 
-def _save_epoch(trainer: Trainer, config: RunConfig, folder: Path, trackers: Tracking) -> None:
+def _save_epoch(trainer: Learner, config: RunConfig, folder: Path, trackers: Tracking) -> None:
     """Keep the model if it is the best so far, the state and the epoch's line; show it in the trackers."""
     if trainer.best is trainer.history[-1]:
         save_model(folder / BEST, _as_model(trainer, config))
@@ -333,19 +333,19 @@ def _save_epoch(trainer: Trainer, config: RunConfig, folder: Path, trackers: Tra
     trackers.log(trainer.history[-1])
 
 
-def _save_state(trainer: Trainer, folder: Path) -> None:
+def _save_state(trainer: Learner, folder: Path) -> None:
     if distributed.rank() == 0:
         write_arrays(folder / LAST, *trainer.state())
 
 
-def _as_model(trainer: Trainer, config: RunConfig) -> TrainedModel:
+def _as_model(trainer: Learner, config: RunConfig) -> TrainedModel:
     info = {
         "data": config.data.to_dict(),
         "training": config.training.to_dict(),
-        "environment": run_folder.environment(str(trainer.network.centers.device)),
+        "environment": run_folder.environment(trainer.device),
         "history": trainer.history,
     }
-    return TrainedModel.of(trainer.kept_network, config.graph, trainer.targets, info, trainer.seen)
+    return trainer.trained_model(config.graph, info)
 
 
 @contextmanager

@@ -18,29 +18,25 @@ from torch import Tensor
 from ..computing import distributed
 from ..computing.threads import own_threads
 from ..errors import DivergedError
-from ..evaluation.metrics import area_under_curve, mean_absolute_error
-from ..evaluation.results import Result, epoch_result, known_or_none
+from ..evaluation.results import Result, epoch_result
 from ..graphs.packed import PackedGraphs
 from ..materials.groups import Seen
 from ..materials.splits import Split
+from ..models.checkpoint import TrainedModel
 from ..models.inference import network_outputs
 from ..models.torch_networks import arrays_of
 from ..network.batches import batch_inputs, over_processes
 from ..network.model import CrystalNetwork
 from ..network.targets import Targets
-from ..settings.config import TrainConfig
+from ..settings.config import GraphConfig, TrainConfig
+from .learner import Learner
 from .optimization import MovingAverage, learning_rate, loss_of
 from .optimizers import make_optimizer
 from .recorded import RecordedGradients
 
 
-class Trainer:
-    """A network, its optimiser and where they are in the training run.
-
-    values: (crystals, targets) in units, NaN where unknown. sample_weights: (crystals,). seen: the materials
-    that the network will have met, to be kept with it. `step` counts all steps taken; `history` holds a
-    result (see `results`) an epoch.
-    """
+class Trainer(Learner):
+    """A network, its optimiser and where they are in the training run; `step` counts all steps taken."""
 
     def __init__(
         self,
@@ -53,47 +49,24 @@ class Trainer:
         sample_weights: NDArray[np.float64] | None = None,
         seen: Seen | None = None,
     ) -> None:
+        """See Learner."""
+        super().__init__(graphs, values, split, targets, config, sample_weights, seen)
         self.network = network.train()
         self.average = MovingAverage(network, config.averaging) if config.averaging else None
-        self.graphs, self.values, self.split = graphs, values, split
-        self.targets, self.config, self.seen = targets, config, seen
-        self.normalized = torch.from_numpy(targets.normalized(values))
-        self.weights = None if sample_weights is None else torch.from_numpy(sample_weights).float()
         self.recorded = self._recorded()
         self.optimizer = make_optimizer(network, config)
         self.steps_per_epoch = math.ceil(len(split.train) / config.batch_size)
-        self.step = 0
         self.loss_sum = 0.0
-        self.history: list[Result] = []
 
     @property
-    def epoch(self) -> int:
-        """Epochs completed."""
-        return len(self.history)
-
-    @property
-    def best(self) -> Result | None:
-        """The history entry with the smallest validation error; the latest where none has one.
-
-        None before the first epoch.
-        """
-        validated = [entry for entry in self.history if entry["validation_error"] is not None]
-        if validated:
-            return min(validated, key=lambda entry: entry["validation_error"])
-        return self.history[-1] if self.history else None
+    def device(self) -> str:
+        """Where the network is."""
+        return str(self.network.centers.device)
 
     @property
     def kept_network(self) -> CrystalNetwork:
         """The network to validate and keep: the running average where there is one."""
         return self.average.network if self.average else self.network
-
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done or patience has run out."""
-        if self.epoch >= self.config.epochs:
-            return True
-        best = self.best
-        return bool(self.config.patience and best and self.epoch - best["epoch"] >= self.config.patience)
 
     def run_epoch(self, after_step: Callable[[float], None] = lambda loss: None) -> Result:
         """Train to the end of the current epoch, validate and return the new history entry.
@@ -105,7 +78,7 @@ class Trainer:
         for rows in batches[self.step - self.epoch * self.steps_per_epoch :]:
             after_step(self.train_step(rows))
         if not all(bool(tensor.isfinite().all()) for tensor in self.kept_network.state_dict().values()):
-            raise self._diverged("weights are not finite")
+            raise self.diverged("weights are not finite")
         entry = {
             "epoch": self.epoch + 1,
             "learning_rate": self._learning_rate(self.step - 1),
@@ -126,7 +99,7 @@ class Trainer:
             torch.manual_seed(_mixed_seed(self.config.seed, self.step, distributed.rank()))
         value = self.recorded.put(rows) if self.recorded else self._put_gradients(rows)
         if not math.isfinite(value):
-            raise self._diverged(f"the loss is {value}")
+            raise self.diverged(f"the loss is {value}")
         self.optimizer.step(self._learning_rate(self.step))
         if self.average is not None:
             self.average.update(self.step)
@@ -134,10 +107,11 @@ class Trainer:
         self.loss_sum += value * len(rows)
         return value
 
-    def _diverged(self, how: str) -> DivergedError:
+    def diverged(self, how: str) -> DivergedError:
+        """Return the error of a network whose numbers are not finite any more."""
+        largest = f"{self.config.learning_rate:g}"
         return DivergedError(
-            f"training diverged in epoch {self.epoch + 1}: {how}; "
-            f"lower the learning rate (--lr, now at most {self.config.learning_rate:g})"
+            f"{super().diverged(how)}; lower the learning rate (--lr, now at most {largest})"
         )
 
     def _put_gradients(self, rows: NDArray[np.int64]) -> float:
@@ -176,46 +150,19 @@ class Trainer:
             self.network, self.graphs, self.normalized, self.weights, self._loss_of, size
         )
 
-    def validate(self) -> Result:
-        """Return `validation_error` (what is minimised) and, of each target, its error in units or AUC.
-
-        The error is the mean absolute error on the normalised scale, or 1 - AUC for classification; None
-        where the validation set cannot tell.
-        """
-        rows, names = self.split.validation, self.targets.names
-        measure = "validation_auc" if self.targets.task == "classification" else "validation_mae"
-        if not len(rows):
-            return {"validation_error": None, "targets": {name: {measure: None} for name in names}}
-        outputs = self._outputs(rows)
-        truth, predicted = self.values[rows], self.targets.from_outputs(outputs)
-        if not np.isfinite(predicted).all():
-            raise self._diverged("the predictions for the validation set are not finite")
-        if self.targets.task == "classification":
-            figures = [area_under_curve(truth[:, 0], predicted[:, 0])]
-            error = 1 - figures[0]
-        else:
-            figures = [mean_absolute_error(truth[:, k], predicted[:, k]) for k in range(len(names))]
-            normalized = self.normalized[torch.from_numpy(rows)].numpy().astype(np.float64)
-            error = mean_absolute_error(normalized, outputs.astype(np.float64))
-        return {
-            "validation_error": known_or_none(error),
-            "targets": {
-                name: {measure: known_or_none(figure)} for name, figure in zip(names, figures, strict=True)
-            },
-        }
-
-    def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return (rows, targets) predictions in units, by the network that is kept.
-
-        Several processes take a share of the rows each.
-        """
-        return self.targets.from_outputs(self._outputs(rows))
-
-    def _outputs(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def outputs(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (rows, outputs) of the network that is kept, each process computing its share."""
         return distributed.shared_out(
             rows, lambda share: network_outputs(self.kept_network, self.graphs, share)
         )
+
+    def trained_model(self, graph: GraphConfig, info: dict[str, Any]) -> TrainedModel:
+        """Return the model of the network that is kept."""
+        return TrainedModel.of(self.kept_network, graph, self.targets, info, self.seen)
+
+    def take_back(self, model: TrainedModel) -> None:
+        """Continue with the weights of what `trained_model` returned before."""
+        self.kept_network.load_state_dict(model.network.state_dict())
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything the rest of the training run depends on, as named arrays and plain numbers."""

@@ -23,10 +23,10 @@ from ..network.targets import parse_target
 from ..runs.folder import RunConfig
 from ..settings.config import Task
 from ..sources.resolver import read_dataset
+from ..training.learner import Learner
 from ..training.preparation import prepare
 from ..training.run_settings import complete_settings, run_config, run_name
 from ..training.train import stop_requests
-from ..training.trainer import Trainer
 from . import results as tuning_results
 from .results import TuneResult
 from .space import SearchSpace
@@ -216,7 +216,7 @@ class Search:
             except DivergedError as diverged:
                 return mark_diverged(trial, str(diverged))
 
-    def _train(self, trial: Trial, trainer: Trainer, stop: threading.Event) -> float:
+    def _train(self, trial: Trial, trainer: Learner, stop: threading.Event) -> float:
         optuna = import_optuna()
 
         def after_step(loss: float) -> None:
@@ -235,7 +235,7 @@ class Search:
 
 
 @contextmanager
-def _noted(trial: Trial, trainer: Trainer, started: float) -> Iterator[None]:
+def _noted(trial: Trial, trainer: Learner, started: float) -> Iterator[None]:
     """Store a trial's time, epochs and best epoch with it, however its training run ends."""
     try:
         yield
@@ -251,7 +251,7 @@ def _space(space: SearchSpace | str | Path | None, task: Task) -> SearchSpace:
     return SearchSpace.read(space) if space else SearchSpace.default(task)
 
 
-def blank_test(trainer: Trainer) -> None:
+def blank_test(trainer: Learner) -> None:
     """Make the test values unknown to a trainer: nothing can be chosen by them."""
     rows = trainer.split.test
     trainer.values[rows] = np.nan

@@ -27,6 +27,7 @@ _HOMES = {
     "verify": "training.verification",
     "load_model": "models.loading",
     "predict": "models.frame",
+    "descriptors": "features.tables",
 }
 __all__ = ["__version__", *_HOMES]
 

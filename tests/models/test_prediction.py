@@ -19,10 +19,10 @@ from crystallite.crystals.cif import read_cifs
 from crystallite.crystals.crystal import Crystal, pack_crystals
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
-from crystallite.models import file_predictions as screening
 from crystallite.models.file_predictions import predict_files
 from crystallite.models.loading import load_model
 from crystallite.models.predictor import Evaluated
+from crystallite.sources import streaming as screening
 from crystallite.sources.exporters.published_layout import export_published
 from crystallite.sources.reading import structures
 
@@ -334,7 +334,7 @@ def test_only_a_chunk_of_crystals_is_alive(energy_predictor, cifs, tmp_path, mon
     for name in "ab":
         shutil.copytree(cifs, tmp_path / name)
     report = predict_files([energy_predictor], [str(cifs), f"{tmp_path}/*/*.cif"], None, progress=False)
-    assert report.n_predicted == 18
+    assert report.n_used == 18
     assert max(most) <= 4
 
 
@@ -354,7 +354,7 @@ def test_only_a_chunk_of_a_dataset_is_alive(energy_predictor, tmp_path, monkeypa
         [energy_predictor], [str(tmp_path / "parts")], tmp_path / "out.csv", progress=False
     )
     tracemalloc.stop()
-    assert report.n_predicted == 8 * len(part)
+    assert report.n_used == 8 * len(part)
     assert len(held) == 8
     assert max(held[4:]) - max(held[:4]) < part.table.nbytes
 
@@ -373,7 +373,7 @@ model, part, folder = sys.argv[1:]
 predictor = load_model(model)
 for repetitions in (2, 8):
     report = predict_files([predictor], repetitions * [part], Path(folder) / "out.csv", progress=False)
-    print(report.n_predicted, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print(report.n_used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 

@@ -98,5 +98,5 @@ def test_no_number_is_no_prediction(overflowing: Predictor, tmp_path: Path) -> N
         overflowing.predict(data)
     data.write(tmp_path / "three.parquet")
     report = predict_files([overflowing], [str(tmp_path / "three.parquet")], tmp_path / "x.csv")
-    assert (report.n_predicted, [name for name, _ in report.bad]) == (0, data.ids)
+    assert (report.n_used, [name for name, _ in report.bad]) == (0, data.ids)
     assert (tmp_path / "x.csv").read_text() == f"material_id,{ENERGY}\n"

@@ -19,6 +19,8 @@ COMMANDS = {
     "data": ("data", "List, inspect, import and export datasets."),
     "train": ("train", "Train a model on a dataset."),
     "predict": ("predict", "Predict properties of crystals with a ready, trained or published model."),
+    "embed": ("embed", "Vectors of crystals or atoms, from a model."),
+    "descriptors": ("descriptors", "Numbers that describe crystals: composition, cell, bonds."),
     "models": ("models", "List, inspect and export the models that come with Crystallite."),
     "tune": ("tune", "Search for the settings with the smallest validation error."),
     "learning-curve": ("learning_curve", "Measure the error against the number of training crystals."),

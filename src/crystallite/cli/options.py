@@ -25,8 +25,8 @@ _OPTIONS = [
         type=click.Choice(["modern", "paper", "small"]),
         default="modern",
         show_default=True,
-        help="modern: chosen by measurement. paper: the published code's defaults. small: a kernel machine on "
-        "descriptors, for some hundred to some thousand crystals.",
+        help="modern: chosen by measurement. paper: the published code's defaults. small: a kernel machine "
+        "on descriptors, for some hundred to some thousand crystals.",
     ),
     click.option(
         "--task", type=click.Choice(["regression", "classification"]), default="regression", show_default=True

@@ -1,14 +1,31 @@
-"""What is printed when training runs have ended."""
+"""What is printed when training runs and tables of inputs have ended."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..evaluation.results import Result, in_digits
+
+if TYPE_CHECKING:
+    from ..sources.streaming import Report
+
+
+def end_with(report: Report, what: str, output: Path | None, skip_bad: bool) -> None:
+    """Say what became of the inputs; exit with status 1 if some could not be used and are not skipped."""
+    for notice in report.notices:
+        click.echo(f"Notice: {notice}", err=True)
+    if output is not None:
+        click.echo(f"{report.n_used} {what} in {output}", err=True)
+    if report.bad:
+        n_inputs = len(report.bad) + report.n_used
+        click.echo(f"{len(report.bad)} of {n_inputs} inputs could not be used", err=True)
+        sys.exit(0 if skip_bad and report.n_used else 1)
 
 
 def print_run(folder: Path, summary: Result) -> None:

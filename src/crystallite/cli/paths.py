@@ -34,6 +34,16 @@ class OutputFile(click.ParamType):  # type: ignore[type-arg]  # no generic befor
         return path
 
 
+class TableFile(OutputFile):
+    """A table that is written: .csv or .parquet."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in (".csv", ".parquet"):
+            raise click.UsageError(f"-o takes a .csv or .parquet file, not {path}")
+        return path
+
+
 class OutputFolder(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
     """A folder that is written to. or_file: a file will do as well."""
 

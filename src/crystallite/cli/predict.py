@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from .paths import MODEL, OutputFile
+from .outcomes import end_with
+from .paths import MODEL, TableFile
 
 
 @click.command()
@@ -16,7 +16,7 @@ from .paths import MODEL, OutputFile
 @click.option(
     "-o",
     "--output",
-    type=OutputFile(),
+    type=TableFile(),
     metavar="FILE",
     help=".csv or .parquet  [default: CSV on stdout]",
 )
@@ -75,8 +75,6 @@ def command(
     files x.cif), the target, for ensembles its standard deviation NAME_std, and how new the crystal is to the
     model: novelty, the percentage of held-out crystals nearer to the training data, and unseen_elements.
     """
-    if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
-        raise click.UsageError(f"-o takes a .csv or .parquet file, not {output}")
     from ..models.file_predictions import predict_files
     from ..models.loading import load_models
     from ..models.tables import Extras
@@ -92,12 +90,4 @@ def command(
         workers=workers,
         on_bad=lambda source, reason: click.echo(f"{source}: {reason}", err=True),
     )
-    for notice in report.notices:
-        click.echo(f"Notice: {notice}", err=True)
-    if output is not None:
-        click.echo(f"{report.n_predicted} predictions in {output}", err=True)
-    if report.bad:
-        click.echo(
-            f"{len(report.bad)} of {len(report.bad) + report.n_predicted} inputs could not be used", err=True
-        )
-        sys.exit(0 if skip_bad and report.n_predicted else 1)
+    end_with(report, "predictions", output, skip_bad)

@@ -7,5 +7,6 @@ what is below them.
 - statistics: `Grouping`; mean, deviation, minimum and maximum over the atoms of each crystal
 - atoms: `atom_values`; what the bonds of an atom say of it
 - descriptors: `DESCRIPTORS`, `descriptor_values`; all of them for many crystals
+- tables: `descriptors`, as a pandas DataFrame; `describe_files`, from files to a file
 - kernel_machine: `KernelMachine`; a model on them, and its evaluation
 """

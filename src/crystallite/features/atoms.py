@@ -19,6 +19,7 @@ SHARPNESS = 40.0  # how fast a bond stops to count there
 SOFTNESS = 0.37  # Å; how fast a bond's valence falls with its length (Brown and Altermatt, 1985)
 DECAY = 4.0  # how fast a bond's stiffness falls with x
 
+UNITS = {"shortest_bond": "Å", "mean_bond": "Å", "inverse_cube": "Å^-3", "dispersion": "Å^-6/u"}
 # Of each atom; sums and means are over its bonds, weighted as in the graph.
 ATOM_VALUES = {
     "shortest_bond": "its shortest bond (Å)",

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graphs.packed import GraphBatch
+from . import atoms as atoms_
+from . import element_properties as element_properties_
 from .atoms import ATOM_VALUES, atom_values
 from .element_properties import PROPERTIES, element_properties, element_property
 from .statistics import Grouping
@@ -36,6 +38,13 @@ DESCRIPTORS = {
     **{f"{name}_{kind}": f"{kind} over atoms of {what}"
        for kind in _OF_ATOMS for name, what in ATOM_VALUES.items()},
 }  # fmt: skip
+
+UNITS = {
+    **{f"{name}_{kind}": unit for kind in _OF_ELEMENTS for name, unit in element_properties_.UNITS.items()},
+    "volume_per_atom": "Å³",
+    "density": "g/cm³",
+    **{f"{name}_{kind}": unit for kind in _OF_ATOMS for name, unit in atoms_.UNITS.items()},
+}
 
 
 def descriptor_values(batch: GraphBatch) -> Values:

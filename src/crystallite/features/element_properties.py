@@ -15,6 +15,11 @@ PROPERTIES = (
     "ionization_energy", "electron_affinity", "covalent_radius", "molar_volume", "atomic_mass",
 )  # fmt: skip
 
+UNITS = {
+    "ionization_energy": "eV", "electron_affinity": "eV", "covalent_radius": "Å", "molar_volume": "cm³/mol",
+    "atomic_mass": "u",
+}  # fmt: skip
+
 
 @cache
 def element_properties() -> NDArray[np.float64]:

@@ -13,5 +13,6 @@ It trains nothing. Imports runs, network, sources and what is below them.
 - reference: the training data as a model sees them; nearest: the nearest of them
 - predictor: `Predictor`; predictions from any model for any structures
 - tables: the columns of a table of predictions
+- embeddings: `embed_files`; vectors of crystals and of atoms
 - file_predictions: predictions streamed from files to a table; frame: `predict`, as a pandas DataFrame
 """

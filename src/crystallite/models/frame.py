@@ -13,10 +13,11 @@ from ..crystals.notices import gathered, summary
 from ..datasets.dataset import Dataset
 from ..errors import CrystalError, CrystalliteError, listing
 from ..extras import needed
+from ..files.typed_tables import Table
 from .file_predictions import predicted_chunks
 from .loading import load_models
 from .predictor import NO_NUMBER, Predictor
-from .tables import Extras, Table, are_numbers, check_extras, prediction_table, table_columns
+from .tables import Extras, are_numbers, check_extras, prediction_table, table_columns
 
 if TYPE_CHECKING:
     import pandas as pd

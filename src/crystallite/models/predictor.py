@@ -88,6 +88,29 @@ class Predictor:
         self.refuse_no_numbers(predicted)
         return predicted[:, 0] if n_targets == 1 else predicted
 
+    def embed(self, crystals: Any, *, atoms: bool = False, workers: int = 1) -> NDArray[np.float32]:
+        """Return vectors of crystals, or of their atoms: what the model reads its prediction from.
+
+        Args:
+            crystals: as `predict` takes them.
+            atoms: whether vectors of atoms are returned, in the order of the crystals and of their atoms.
+            workers: number of threads that build graphs.
+
+        Returns:
+            (crystals, width) float32, the mean over each crystal's atoms, or (atoms, width); of an ensemble
+            those of the first member, of a model of the recipe small the scaled descriptors.
+
+        Raises:
+            CrystalError: naming the first crystal that cannot be used.
+            CrystalliteError: for vectors of atoms of a model that has none.
+        """
+        from .embeddings import atom_vectors, check_atoms, embedding_of
+
+        check_atoms(self.model, atoms)
+        if not atoms:
+            return embedding_of(self.model, self.graphs(crystals, workers=workers))
+        return atom_vectors(self.model, self.graphs(crystals, workers=workers, reduced=False))
+
     def site_contributions(self, crystal: Any) -> NDArray[np.float64]:
         """Tell what each atom of a crystal contributes to its prediction (the paper's site energies).
 
@@ -108,12 +131,13 @@ class Predictor:
         )
         return contributions
 
-    def graphs(self, crystals: Any, *, workers: int = 1) -> PackedGraphs:
+    def graphs(self, crystals: Any, *, workers: int = 1, reduced: bool = True) -> PackedGraphs:
         """Build the graphs of crystals with the model's settings.
 
         Args:
             crystals: as `predict` takes them.
             workers: number of threads that build graphs.
+            reduced: whether equivalent atoms share a node; otherwise there is one for each atom.
 
         Returns:
             The graphs, as `predict_packed` takes them.
@@ -123,6 +147,8 @@ class Predictor:
         """
         from ..datasets.dataset import Dataset
 
+        if isinstance(crystals, Dataset) and not reduced:
+            crystals = list(crystals)
         if isinstance(crystals, Dataset):
             return build_graphs(crystals.arrays, self.model.graph, crystals.ids, workers=workers)
         items = [crystals] if _is_one(crystals) else list(crystals)
@@ -130,6 +156,10 @@ class Predictor:
             str(item) if isinstance(item, str | Path) else f"crystal {k}" for k, item in enumerate(items)
         ]
         converted = [_as_crystal(item, name) for item, name in zip(items, names, strict=True)]
+        if not reduced:
+            build_graphs(converted, self.model.graph, names)  # names what cannot be used
+            full = [build_graph(crystal, self.model.graph, reduced=False) for crystal in converted]
+            return pack_graphs(full) if full else build_graphs([], self.model.graph)
         return build_graphs(converted, self.model.graph, names, workers=workers)
 
     def refuse_no_numbers(self, predicted: NDArray[np.float64]) -> None:

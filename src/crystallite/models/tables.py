@@ -20,20 +20,11 @@ from numpy.typing import NDArray
 
 from ..crystals.elements import symbols
 from ..errors import CrystalliteError
+from ..files.typed_tables import Column, Table
 from ..graphs.packed import PackedGraphs
 from .predictor import Predictor
 from .reference import N_NEAREST, mean_distance
 from .reliability import Reliability
-
-Table = dict[str, NDArray[Any]]
-
-
-class Column(NamedTuple):
-    """A column's name, the unit of its numbers, and whether it holds text."""
-
-    name: str
-    unit: str = ""
-    is_text: bool = False
 
 
 class Extras(NamedTuple):

@@ -1,0 +1,50 @@
+"""`crystallite embed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .outcomes import end_with
+from .paths import MODEL, TableFile
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "-o", "--output", type=TableFile(), metavar="FILE", help=".csv or .parquet  [default: CSV on stdout]"
+)
+@click.option("--atoms", is_flag=True, help="A row for each atom instead of one for each crystal.")
+@click.option("--skip-bad", is_flag=True, help="Exit with status 0 even if some inputs cannot be used.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
+)
+def command(
+    model: str, inputs: tuple[str, ...], output: Path | None, atoms: bool, skip_bad: bool, workers: int
+) -> None:
+    """Write the vectors that MODEL reads its predictions from.
+
+    MODEL and INPUT are those of `crystallite predict`. A row has material_id and the columns embedding_0,
+    embedding_1, ...: of a network the mean over the atoms of their vectors after the last convolution (with
+    --atoms these vectors, with the atom's number in the file and its element), of a model of the recipe small
+    its scaled descriptors. Of an ensemble it is the first member that embeds.
+
+    \b
+    Examples:
+      crystallite embed formation_energy my-cifs/ -o vectors.parquet
+      crystallite embed band_gap my.cif --atoms
+    """
+    from ..models.embeddings import embed_files
+    from ..models.loading import load_model
+
+    report = embed_files(
+        load_model(model),
+        inputs,
+        output,
+        atoms=atoms,
+        workers=workers,
+        on_bad=lambda source, reason: click.echo(f"{source}: {reason}", err=True),
+    )
+    end_with(report, "crystals", output, skip_bad)

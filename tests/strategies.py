@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from hypothesis import assume
@@ -152,3 +152,21 @@ def any_crystals(draw):
     coords = np.reshape(draw(st.lists(coordinate, min_size=3 * n_atoms, max_size=3 * n_atoms)), (-1, 3))
     assume(distance_below(MIN_DISTANCE, lattice, coords) == np.inf)
     return Crystal(np.array(numbers, np.uint8), lattice, coords)
+
+
+OTHER_CELLS = ([[1, 1, 0], [0, 1, 1], [0, 0, 1]], [[0, 1, 0], [1, 0, 0], [-2, 0, 1]])
+Change = Callable[[Crystal, np.random.Generator], Crystal]
+CHANGES: dict[str, Change] = {
+    "order": reordered,
+    "origin": shifted,
+    "rotation": rotated,
+    "reflection": lambda crystal, rng: rotated(crystal, rng, mirrored=True),
+    "unit cell": lambda crystal, rng: in_cell(crystal, OTHER_CELLS[rng.integers(2)]),
+    **{
+        name: lambda crystal, rng, matrix=matrix: in_cell(crystal, matrix)
+        for name, matrix in SUPERCELLS.items()
+    },
+    "all at once": lambda crystal, rng: reordered(
+        rotated(shifted(in_cell(crystal, OTHER_CELLS[0] @ SUPERCELLS["2x1x1"]), rng), rng, mirrored=True), rng
+    ),
+}

@@ -9,7 +9,6 @@ same changes move predictions by up to 0.1 eV (last test).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import predictions, random_network, settled
-from strategies import SUPERCELLS, crystals, in_cell, reordered, rotated, shifted, unimodular
+from strategies import CHANGES, SUPERCELLS, crystals, in_cell, reordered, rotated, shifted, unimodular
 
 from crystallite.crystals.crystal import Crystal
 from crystallite.graphs.packed import build_graphs
@@ -26,22 +25,6 @@ from crystallite.settings.config import GraphConfig, ModelConfig
 
 CONFIG = GraphConfig()
 EXACT, ROUNDED = 1e-6, 5e-6  # eV; see above
-OTHER_CELLS = ([[1, 1, 0], [0, 1, 1], [0, 0, 1]], [[0, 1, 0], [1, 0, 0], [-2, 0, 1]])
-Change = Callable[[Crystal, np.random.Generator], Crystal]
-CHANGES: dict[str, Change] = {
-    "order": reordered,
-    "origin": shifted,
-    "rotation": rotated,
-    "reflection": lambda crystal, rng: rotated(crystal, rng, mirrored=True),
-    "unit cell": lambda crystal, rng: in_cell(crystal, OTHER_CELLS[rng.integers(2)]),
-    **{
-        name: lambda crystal, rng, matrix=matrix: in_cell(crystal, matrix)
-        for name, matrix in SUPERCELLS.items()
-    },
-    "all at once": lambda crystal, rng: reordered(
-        rotated(shifted(in_cell(crystal, OTHER_CELLS[0] @ SUPERCELLS["2x1x1"]), rng), rng, mirrored=True), rng
-    ),
-}
 
 
 @pytest.mark.parametrize("name", CHANGES)

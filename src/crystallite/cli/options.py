@@ -22,11 +22,11 @@ _OPTIONS = [
     ),
     click.option(
         "--recipe",
-        type=click.Choice(["modern", "paper", "small"]),
+        type=click.Choice(["modern", "paper", "small", "mixed"]),
         default="modern",
         show_default=True,
         help="modern: chosen by measurement. paper: the published code's defaults. small: a kernel machine "
-        "on descriptors, for some hundred to some thousand crystals.",
+        "on descriptors, for some hundred crystals. mixed: the mean of modern and small.",
     ),
     click.option(
         "--task", type=click.Choice(["regression", "classification"]), default="regression", show_default=True

@@ -1,4 +1,7 @@
-"""Ensembles: the same training run from different seeds; their spread, calibrated, is the uncertainty."""
+"""Ensembles: the same training run from different seeds, or a network and a kernel machine.
+
+The spread of their members, calibrated, is the uncertainty.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from ..models.predictor import EnsemblePredictor
 from ..network.targets import Targets
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, RunConfig
+from ..settings.recipes import RECIPES
 from ..training.preparation import prepare
 from ..training.run_data import run_dataset
 from .run_group import spread, start_all, train_all
@@ -46,6 +50,14 @@ def member_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
     }
 
 
+def mixed_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
+    """Return the settings of a network and of a kernel machine on the same split and graphs."""
+    model, training = RECIPES["small"]
+    model = replace(model, task=config.model.task, n_outputs=config.model.n_outputs)
+    training = replace(training, seed=config.training.seed)
+    return {"network": config, "kernel": replace(config, model=model, training=training)}
+
+
 def member_seed(seed: int, member: int) -> int:
     """Return the seed of a member, counted from 1; another ensemble shares it by 32-bit chance only."""
     return int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
@@ -55,6 +67,8 @@ def plan_members(dataset: Dataset, config: RunConfig, n_members: int, *, workers
     """Return the number of members; raises CrystalliteError if they cannot be trained and calibrated."""
     if n_members < 2:
         raise CrystalliteError(f"an ensemble needs at least 2 members, not {n_members}")
+    if config.model.method == "kernel":
+        raise CrystalliteError("members of the recipe small would be the same: leave --members out")
     trainer = prepare(dataset, config, workers=workers)
     if config.model.task == "regression":
         if not len(trainer.split.validation):
@@ -79,9 +93,9 @@ def _warn_of_few(targets: Targets, validation: Values) -> None:
 
 def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
     """Train all members of an ensemble folder that are missing, calibrate it and return its summary."""
-    config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["members"]
+    config, [(kind, count)] = RunConfig.read(folder), read_json(folder / run_folder.GROUP).items()
     dataset = run_dataset(config, folder, data)
-    configs = member_configs(config, count)
+    configs = (member_configs if kind == "members" else mixed_configs)(config, count)
     split, *others = start_all(dataset, configs, folder, parallel=parallel, **options).values()
     if not all(np.array_equal(*parts) for other in others for parts in zip(split, other, strict=True)):
         raise CrystalliteError(f"{folder}: its members do not share one split; start a new run")

@@ -28,6 +28,7 @@ from .learning_curve import plan_sizes, train_sizes
 KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Result]]] = {
     "folds": (plan_folds, train_folds),
     "members": (plan_members, train_members),
+    "mixed": (plan_members, train_members),
     "sizes": (plan_sizes, train_sizes),
 }
 Data = Dataset | str | Path
@@ -117,6 +118,27 @@ def train_ensemble(
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
     ensemble = _experiment(data, target, {"members": members}, parallel=parallel, **options)
+    assert isinstance(ensemble, Ensemble)
+    return ensemble
+
+
+def train_mixed(data: Data, target: str | Sequence[str], *, parallel: int = 1, **options: Any) -> Ensemble:
+    """Train a network and a kernel machine on descriptors; their mean errs less than either on few crystals.
+
+    Args:
+        data: as for `crystallite.train`.
+        target: a property or several, as for `crystallite.train`.
+        parallel: number of training runs side by side; more than one needs a dataset that is on disk.
+        options: those of `crystallite.train`, for the network; the other has its split, graphs and seed.
+
+    Returns:
+        The finished ensemble of the two, which predicts like any model.
+
+    Raises:
+        CrystalliteError: if an option is invalid, before anything is written.
+        TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
+    """
+    ensemble = _experiment(data, target, {"mixed": 2}, parallel=parallel, **options)
     assert isinstance(ensemble, Ensemble)
     return ensemble
 
@@ -218,7 +240,7 @@ def start_group(
 ) -> Path:
     """Make the folder of several training runs and return it.
 
-    group: {"folds": k}, {"members": k} or {"sizes": [n, ...]} (an empty list: doubling up to all).
+    group: {"folds": k}, {"members": k}, {"mixed": 2} or {"sizes": [n, ...]} (none: doubling up to all).
     track, workers, settings: those of `train`. Raises CrystalliteError for what cannot be trained.
     """
     device = usable_device(device)

@@ -54,7 +54,9 @@ class Bundle:
 def write_bundle(path: str | Path, bundle: Bundle, *, half: bool = False) -> None:
     """Write a bundle to a .safetensors file, atomically; half: the weights in half precision."""
     first = bundle.members[0]
-    arrays: Arrays = {_SHARED: first.weights[_SHARED]}
+    if any(member.config != first.config for member in bundle.members):
+        raise CrystalliteError("members of different shapes do not fit into one file: keep their folder")
+    arrays: Arrays = {name: first.weights[name] for name in (_SHARED,) if name in first.weights}
     for k, member in enumerate(bundle.members):
         kept = {name: array for name, array in member.weights.items() if name != _SHARED}
         arrays |= {f"{k}.{name}": _halved(array) if half else array for name, array in kept.items()}
@@ -88,7 +90,7 @@ def read_bundle(path: str | Path) -> Bundle:
         return Bundle([model], reliability=model.reliability)
     try:
         of_all = {name: array for name, array in arrays.items() if not name[:1].isdigit()}
-        shared = {_SHARED: arrays[_SHARED]}
+        shared = {name: arrays[name] for name in (_SHARED,) if name in arrays}
         members = [
             model_of(
                 path,

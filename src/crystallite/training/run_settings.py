@@ -55,6 +55,8 @@ def complete_settings(recipe: str, task: Task, n_targets: int, settings: dict[st
     A model to start from has its shape and graphs in place of the recipe's.
     """
     start = settings.get("start_from")
+    if start and recipe == "small":
+        raise CrystalliteError("what the recipe small trains is no network: nothing can be trained further")
     return configure(recipe, task, n_targets, settings, shape_of(read_any_model(start)) if start else {})
 
 

@@ -22,7 +22,7 @@ _HOMES = {
     "resume": "experiments.experiment",
     "cross_validate": "experiments.experiment",
     "train_ensemble": "experiments.experiment",
-    "train_mixed": "experiments.experiment",
+    "train_automatically": "experiments.experiment",
     "learning_curve": "experiments.experiment",
     "tune": "tuning.search",
     "verify": "training.verification",

@@ -193,23 +193,3 @@ def test_settings_are_chosen_by_inner_folds() -> None:
         points, np.sin(4 * points[:, 0].astype(float)), ones, "regression", np.random.default_rng(0)
     )
     assert smooth.gamma < steep.gamma
-
-
-def test_a_network_and_a_kernel_machine_together(data, tmp_path, capsys) -> None:
-    data.write(tmp_path / "data.parquet")
-    words = ["--epochs", "3", "--set", "atom_width=8", "--set", "hidden_width=8", "--out", tmp_path / "both"]
-    said = Said(capsys, "train", tmp_path / "data.parquet", "--recipe", "mixed", *words)
-    assert said.status == 0, said.err
-    both = crystallite.load_model(tmp_path / "both")
-    assert [model.config.method for model in both.models] == ["network", "kernel"]
-    alone = [crystallite.load_model(tmp_path / "both" / name).predict(data) for name in ("network", "kernel")]
-    np.testing.assert_allclose(both.predict(data), np.mean(alone, axis=0), rtol=1e-12)
-    frame = crystallite.predict(tmp_path / "both", data, interval=90)
-    assert (frame[f"{ENERGY}_std"] > 0).all()
-    splits = [(tmp_path / "both" / name / "split.csv").read_text() for name in ("network", "kernel")]
-    assert splits[0] == splits[1]
-    with pytest.raises(CrystalliteError, match="different shapes"):
-        write_bundle(tmp_path / "one.safetensors", Bundle(both.models, both.calibrations))
-    said = Said(capsys, "train", tmp_path / "data.parquet", "--recipe", "mixed", "--folds", "3")
-    assert said.status == 2
-    assert "leave out --folds" in said.err

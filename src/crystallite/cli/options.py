@@ -22,11 +22,12 @@ _OPTIONS = [
     ),
     click.option(
         "--recipe",
-        type=click.Choice(["modern", "paper", "small", "mixed"]),
+        type=click.Choice(["modern", "paper", "small", "auto"]),
         default="modern",
         show_default=True,
         help="modern: chosen by measurement. paper: the published code's defaults. small: a kernel machine "
-        "on descriptors, for some hundred crystals. mixed: the mean of modern and small.",
+        "on descriptors, for some hundred crystals. auto: the mean of modern and small, "
+        "or one of them, whichever validates best.",
     ),
     click.option(
         "--task", type=click.Choice(["regression", "classification"]), default="regression", show_default=True

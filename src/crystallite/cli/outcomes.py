@@ -41,6 +41,7 @@ def print_run(folder: Path, summary: Result) -> None:
         else:
             click.echo(f"  test MAE            {_number(figures['test_mae'], figures['unit'])}")
             click.echo(f"  MAE of mean value   {_number(figures['baseline_mae'], figures['unit'])}")
+    _print_choice(summary)
     known = summary["validation_error"] is not None
     kept = f"best {summary['best_epoch']}" if known else "the last is kept: no validation error is known"
     click.echo(f"  epochs {summary['epochs']}, {kept}, {summary['training_seconds']:.1f} s")
@@ -60,6 +61,15 @@ def print_group(folder: Path, summary: Result) -> None:
         click.echo(f"Predict with it: crystallite predict {folder} my-cifs/ -o predictions.csv")
     else:
         click.echo(f"Everything is in {folder}")
+
+
+def _print_choice(summary: Result) -> None:
+    """Say what the recipe auto has taken, and why."""
+    if "chosen" in summary:
+        errors = ", ".join(
+            f"{name} {in_digits(error)}" for name, error in summary["validation_errors"].items()
+        )
+        click.echo(f"  taken               {summary['chosen']}; validation errors: {errors}")
 
 
 def _fold_lines(summary: Result, name: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ def command(
       crystallite train formation --target formation_energy_per_atom
       crystallite train mine.parquet --target band_gap --epochs 300 --out runs/gap
       crystallite train elastic --target bulk_modulus:log10 --folds 5 --parallel 2
-      crystallite train few.parquet --target band_gap --recipe mixed
+      crystallite train few.parquet --target band_gap --recipe auto
       crystallite train --resume runs/gap
 
     The run folder then holds config.toml, metrics.jsonl (one line per epoch), best.safetensors (the model),
@@ -63,19 +63,19 @@ def command(
         raise click.UsageError("give DATA, or --resume RUN; built-in datasets: crystallite data list")
     if folds and members:
         raise click.UsageError("choose --folds or --members, not both")
-    mixed = options["recipe"] == "mixed"
-    if mixed and (folds or members):
-        raise click.UsageError("--recipe mixed is an ensemble of its own: leave out --folds and --members")
-    if parallel > 1 and not (folds or members or mixed):
+    automatic = options["recipe"] == "auto"
+    if automatic and (folds or members):
+        raise click.UsageError("--recipe auto trains two models of its own: leave out --folds and --members")
+    if parallel > 1 and not (folds or members or automatic):
         raise click.UsageError(_ALONE)
-    if mixed:
+    if automatic:
         options["recipe"] = "modern"
     settings = settings_of(options)
     targets = targets or (only_target(data),)
     if folds:
         _print(experiments.cross_validate(data, targets, folds, parallel=parallel, **settings))
-    elif mixed:
-        _print(experiments.train_mixed(data, targets, parallel=parallel, **settings))
+    elif automatic:
+        _print(experiments.train_automatically(data, targets, parallel=parallel, **settings))
     elif members:
         _print(experiments.train_ensemble(data, targets, members, parallel=parallel, **settings))
     else:

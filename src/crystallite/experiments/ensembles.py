@@ -1,14 +1,11 @@
-"""Ensembles: the same training run from different seeds, or a network and a kernel machine.
-
-The spread of their members, calibrated, is the uncertainty.
-"""
+"""Ensembles: the same training run from different seeds; their spread, calibrated, is the uncertainty."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +18,7 @@ from ..evaluation.metrics import accuracy, area_under_curve, mean_absolute_error
 from ..evaluation.results import Result, known_or_none
 from ..files.writing import file_stems, read_json, write_json
 from ..graphs.store import dataset_graphs
+from ..materials.splits import Split
 from ..models.checkpoint import read_model, save_reliability
 from ..models.held_out import measured_reliability
 from ..models.inference import predict_graphs
@@ -29,7 +27,6 @@ from ..models.predictor import EnsemblePredictor
 from ..network.targets import Targets
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, RunConfig
-from ..settings.recipes import RECIPES
 from ..training.preparation import prepare
 from ..training.run_data import run_dataset
 from .run_group import spread, start_all, train_all
@@ -48,14 +45,6 @@ def member_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
     return {
         name: replace(config, training=replace(config.training, seed=seed)) for name, seed in seeds.items()
     }
-
-
-def mixed_configs(config: RunConfig, n_members: int) -> dict[str, RunConfig]:
-    """Return the settings of a network and of a kernel machine on the same split and graphs."""
-    model, training = RECIPES["small"]
-    model = replace(model, task=config.model.task, n_outputs=config.model.n_outputs)
-    training = replace(training, seed=config.training.seed)
-    return {"network": config, "kernel": replace(config, model=model, training=training)}
 
 
 def member_seed(seed: int, member: int) -> int:
@@ -93,14 +82,35 @@ def _warn_of_few(targets: Targets, validation: Values) -> None:
 
 def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 1, **options: Any) -> Result:
     """Train all members of an ensemble folder that are missing, calibrate it and return its summary."""
-    config, [(kind, count)] = RunConfig.read(folder), read_json(folder / run_folder.GROUP).items()
+    config, count = RunConfig.read(folder), read_json(folder / run_folder.GROUP)["members"]
     dataset = run_dataset(config, folder, data)
-    configs = (member_configs if kind == "members" else mixed_configs)(config, count)
-    split, *others = start_all(dataset, configs, folder, parallel=parallel, **options).values()
+    return calibrated(
+        folder,
+        dataset,
+        config,
+        trained(folder, dataset, member_configs(config, count), parallel=parallel, **options),
+    )
+
+
+class Trained(NamedTuple):
+    """Members of an ensemble that are trained: their split, and their summaries by folder."""
+
+    split: Split
+    summaries: dict[str, Result]
+
+
+def trained(folder: Path, dataset: Dataset, configs: dict[str, RunConfig], **options: Any) -> Trained:
+    """Train the members that are missing in an ensemble folder."""
+    split, *others = start_all(dataset, configs, folder, **options).values()
     if not all(np.array_equal(*parts) for other in others for parts in zip(split, other, strict=True)):
         raise CrystalliteError(f"{folder}: its members do not share one split; start a new run")
-    summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
-    models = [read_model(folder / name / BEST) for name in configs]
+    return Trained(split, train_all(dataset, configs, folder, **options))
+
+
+def calibrated(folder: Path, dataset: Dataset, config: RunConfig, done: Trained) -> Result:
+    """Calibrate and test trained members, write what an ensemble's folder holds, and return its summary."""
+    split, summaries = done
+    models = [read_model(folder / name / BEST) for name in summaries]
     trainer = prepare(dataset, config, split=split)
     graphs = dataset_graphs(dataset, config.graph)
 
@@ -117,7 +127,7 @@ def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 
     )
     if reliability is not None:
         save_reliability(folder / RELIABILITY, reliability)
-    write_json(folder / ENSEMBLE, {"members": list(configs), "calibration": constants})
+    write_json(folder / ENSEMBLE, {"members": list(summaries), "calibration": constants})
     tested = members(test)
     mean, deviation = EnsemblePredictor(models, calibrations, reliability).combined(tested)
     ids = dataset.ids
@@ -126,7 +136,7 @@ def train_members(folder: Path, *, data: Dataset | None = None, parallel: int = 
         trainer.values[test], mean, deviation,
     )  # fmt: skip
     summary = {
-        "members": count,
+        "members": len(models),
         "task": config.model.task,
         "targets": _measured(folder, targets, trainer.values[test], tested, mean, calibrations),
         "single_model": spread(list(summaries.values())),

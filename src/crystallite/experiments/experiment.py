@@ -20,6 +20,7 @@ from ..sources.resolver import read_dataset
 from ..tracking import known_trackers, set_trackers
 from ..training import train as training
 from ..training.run_settings import run_config, run_name
+from .automatic import MEAN, plan_automatic, train_automatic
 from .cross_validation import plan_folds, train_folds
 from .ensembles import plan_members, train_members
 from .learning_curve import plan_sizes, train_sizes
@@ -28,7 +29,7 @@ from .learning_curve import plan_sizes, train_sizes
 KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Result]]] = {
     "folds": (plan_folds, train_folds),
     "members": (plan_members, train_members),
-    "mixed": (plan_members, train_members),
+    "auto": (plan_automatic, train_automatic),
     "sizes": (plan_sizes, train_sizes),
 }
 Data = Dataset | str | Path
@@ -94,7 +95,9 @@ def cross_validate(
         CrystalliteError: if an option is invalid, before anything is written.
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
-    return _experiment(data, target, {"folds": folds}, parallel=parallel, **options)
+    done = _experiment(data, target, {"folds": folds}, parallel=parallel, **options)
+    assert isinstance(done, Experiment)
+    return done
 
 
 def train_ensemble(
@@ -122,8 +125,13 @@ def train_ensemble(
     return ensemble
 
 
-def train_mixed(data: Data, target: str | Sequence[str], *, parallel: int = 1, **options: Any) -> Ensemble:
-    """Train a network and a kernel machine on descriptors; their mean errs less than either on few crystals.
+def train_automatically(
+    data: Data, target: str | Sequence[str], *, parallel: int = 1, **options: Any
+) -> Ensemble | training.Run:
+    """Train a network and a kernel machine on descriptors, and take one or the mean of both.
+
+    What is taken is chosen by the error on the validation set alone: the mean, unless one of the two is
+    clearly better.
 
     Args:
         data: as for `crystallite.train`.
@@ -132,15 +140,16 @@ def train_mixed(data: Data, target: str | Sequence[str], *, parallel: int = 1, *
         options: those of `crystallite.train`, for the network; the other has its split, graphs and seed.
 
     Returns:
-        The finished ensemble of the two, which predicts like any model.
+        The ensemble of both, or the run of the one that is taken. `summary["chosen"]` says which it is, and
+        `summary["validation_errors"]` why.
 
     Raises:
         CrystalliteError: if an option is invalid, before anything is written.
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
-    ensemble = _experiment(data, target, {"mixed": 2}, parallel=parallel, **options)
-    assert isinstance(ensemble, Ensemble)
-    return ensemble
+    done = _experiment(data, target, {"auto": 2}, parallel=parallel, **options)
+    assert isinstance(done, Ensemble | training.Run)
+    return done
 
 
 def learning_curve(
@@ -168,7 +177,9 @@ def learning_curve(
         CrystalliteError: if an option is invalid, before anything is written.
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
-    return _experiment(data, target, {"sizes": list(sizes)}, parallel=parallel, **options)
+    done = _experiment(data, target, {"sizes": list(sizes)}, parallel=parallel, **options)
+    assert isinstance(done, Experiment)
+    return done
 
 
 def resume(
@@ -218,7 +229,7 @@ def _experiment(
     device: str = "cpu",
     progress: bool = True,
     **options: Any,
-) -> Experiment:
+) -> Experiment | training.Run:
     folder = start_group(data, target, group, workers=workers, device=device, **options)
     in_memory = data if isinstance(data, Dataset) else None
     summary = resume_group(
@@ -240,7 +251,7 @@ def start_group(
 ) -> Path:
     """Make the folder of several training runs and return it.
 
-    group: {"folds": k}, {"members": k}, {"mixed": 2} or {"sizes": [n, ...]} (none: doubling up to all).
+    group: {"folds": k}, {"members": k}, {"auto": 2} or {"sizes": [n, ...]} (none: doubling up to all).
     track, workers, settings: those of `train`. Raises CrystalliteError for what cannot be trained.
     """
     device = usable_device(device)
@@ -270,8 +281,10 @@ def resume_group(folder: Path, *, data: Dataset | None = None, **options: Any) -
         return KINDS[kind][1](folder, data=data, **options)
 
 
-def finished(folder: Path, summary: Result) -> Experiment:
+def finished(folder: Path, summary: Result) -> Experiment | training.Run:
     """Return what a folder of several finished training runs holds."""
+    if summary.get("chosen", MEAN) != MEAN:
+        return training.Run(load_model(folder).model, folder, summary)
     return (Ensemble if "members" in summary else Experiment)(folder, summary)
 
 

@@ -96,6 +96,8 @@ def _read_ensemble(path: Path) -> Bundle:
                 f"({model.graph}, {models[0].graph}); they do not form an ensemble; train a new one"
             )
     targets = models[0].targets
+    if len(models) == 1:  # of a recipe auto that took one model
+        return Bundle(models, reliability=models[0].reliability)
     try:
         if isinstance(written, dict):
             written = [written[name] for name in targets.names]

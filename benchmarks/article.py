@@ -122,7 +122,8 @@ def run(row: Row, out: Path) -> Result:
     summary = json.loads((folder / "summary.json").read_text())
     figures = summary["targets"][row.target]
     error = figures["test_auc"] if "test_auc" in figures else figures["test_mae"]
-    return Result(row.name, error, summary.get("n_train"), summary.get("training_seconds", np.nan) / 3600)
+    seconds = summary.get("training_seconds")
+    return Result(row.name, error, summary["n_train"], None if seconds is None else seconds / 3600)
 
 
 def main() -> None:

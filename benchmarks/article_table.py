@@ -21,7 +21,7 @@ class Result(NamedTuple):
 
     run: str
     test: float
-    n_train: int | None
+    n_train: int
     hours: float | None
 
 
@@ -73,7 +73,7 @@ def read_results() -> dict[str, Result]:
     with RESULTS.open(newline="", encoding="utf-8") as file:
         rows = [[cell or None for cell in row] for row in csv.reader(file)][1:]
     return {
-        str(run): Result(str(run), float(test or "nan"), n and int(n), hours and float(hours))
+        str(run): Result(str(run), float(test or "nan"), int(n or 0), hours and float(hours))
         for run, test, n, hours in rows
     }
 

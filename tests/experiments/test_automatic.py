@@ -80,12 +80,21 @@ def test_classes(data, tmp_path) -> None:
     assert done.predict(labelled).shape == (200,)
 
 
+def test_errors_that_are_not_known_choose_nothing(data, tmp_path, monkeypatch) -> None:
+    """As of a validation set of one class."""
+    unknown = dict.fromkeys(("network", "kernel", "mean"), float("nan"))
+    monkeypatch.setattr(automatic, "validation_errors", lambda *_: unknown)
+    done = crystallite.train_automatically(data, ENERGY, out=tmp_path / "auto", **SMALL)
+    assert done.summary["chosen"] == "mean"
+    assert summary(tmp_path / "auto")["validation_errors"] == dict.fromkeys(unknown)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--folds", "3"], "leave out --folds and --members"),
         (["--split", "80/0/20"], "validation set, which is empty"),
-        (["--set", "method=kernel"], "has no atom_width"),
+        (["--set", "method=kernel"], "--set method=kernel: settings are"),
     ],
 )
 def test_what_makes_no_sense_is_refused(words, message, path, tmp_path, capsys) -> None:

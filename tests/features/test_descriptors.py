@@ -126,6 +126,8 @@ def test_as_a_table(tmp_path, capsys) -> None:
     assert frame.attrs["units"]["density"] == "g/cm³"
     np.testing.assert_array_equal(crystallite.descriptors(list(data)).to_numpy(), frame.to_numpy())
     np.testing.assert_array_equal(crystallite.descriptors(str(tmp_path / "data.parquet")), frame)
+    np.testing.assert_array_equal(crystallite.descriptors(crystal for crystal in data), frame)
+    np.testing.assert_array_equal(crystallite.descriptors(data.crystal(3)), frame.iloc[3:4])
     with pytest.raises(crystallite.CrystalliteError, match=r"bad\.cif"):
         crystallite.descriptors([tmp_path / "bad.cif"])
     assert crystallite.descriptors([]).shape == (0, len(DESCRIPTORS))

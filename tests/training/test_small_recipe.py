@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from grouped_runs import Said
+from strategies import in_cell
 from training_runs import ENERGY, energies, of_target, strict_json, summary
 
 import crystallite
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.features.descriptors import descriptor_values
 from crystallite.features.kernel_machine import LIMIT, kernel_sums
@@ -15,7 +17,9 @@ from crystallite.graphs.packed import build_graphs, gather_batch
 from crystallite.models.bundle import Bundle, read_bundle, write_bundle
 from crystallite.models.checkpoint import read_model, save_model
 from crystallite.settings.config import GraphConfig
-from crystallite.training.kernel_learner import chosen
+from crystallite.training.kernel_learner import Data, KernelLearner, chosen
+from crystallite.training.preparation import prepare
+from crystallite.training.run_settings import run_config
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +53,11 @@ def test_it_computes_what_scikit_learn_does(run, data) -> None:
     rows = [data.ids.index(name) for name in run_ids(run, "train")]
     graphs = build_graphs(data.arrays, GraphConfig())
     values = descriptor_values(gather_batch(graphs, np.arange(len(data))))
-    center, scale = values[rows].mean(axis=0), values[rows].std(axis=0)
-    scale = np.where(scale > 1e-9 * np.abs(center), scale, 1)
+    center, scale = (model.weights[name] for name in ("center", "scale"))
+    np.testing.assert_allclose(center, values[rows].mean(axis=0), rtol=1e-12)
+    varies = scale != 1
+    np.testing.assert_allclose(scale[varies], values[rows].std(axis=0)[varies], rtol=1e-12)
+    assert varies.sum() > 90
     points = np.clip((values - center) / scale, -LIMIT, LIMIT)
     truth = model.targets.normalized(data.values(ENERGY)[:, None])[:, 0].astype(np.float64)
     [choice] = model.info["chosen"]
@@ -170,7 +177,7 @@ def test_what_makes_no_sense_is_refused(words, message, tmp_path, capsys) -> Non
 
 
 def test_a_small_model_cannot_be_fine_tuned(run, data, tmp_path) -> None:
-    with pytest.raises(CrystalliteError, match="has no start_from"):
+    with pytest.raises(CrystalliteError, match="cannot be trained further"):
         crystallite.train(data, ENERGY, start_from=run.folder, out=tmp_path / "run", progress=False)
 
 
@@ -188,8 +195,90 @@ def test_settings_are_chosen_by_inner_folds() -> None:
     random = np.random.default_rng(0)
     points = random.normal(size=(400, 2)).astype(np.float32)
     ones = np.ones(400)
-    smooth = chosen(points, points[:, 0].astype(float), ones, "regression", np.random.default_rng(0))
-    steep = chosen(
-        points, np.sin(4 * points[:, 0].astype(float)), ones, "regression", np.random.default_rng(0)
+
+    def width(truth: np.ndarray) -> float:
+        data = Data(points.astype(float), truth.astype(float), ones, np.arange(400))
+        return chosen(data, "regression", np.random.default_rng(0)).gamma
+
+    assert width(points[:, 0]) < width(np.sin(4 * points[:, 0].astype(float)))
+
+
+def test_copies_of_a_material_are_in_one_inner_fold() -> None:
+    """Of noise there is nothing to learn, but by heart: then copies in two folds would tell each other."""
+    random = np.random.default_rng(0)
+    points = np.repeat(random.normal(size=(60, 3)), 4, axis=0)
+    noise = np.repeat(random.normal(size=60), 4)
+    by_material = Data(points, noise, np.ones(240), np.repeat(np.arange(60), 4))
+    by_heart = by_material._replace(groups=np.arange(240))
+    penalties = [
+        chosen(data, "regression", np.random.default_rng(0)).penalty for data in (by_material, by_heart)
+    ]
+    assert penalties[0] < penalties[1]
+
+
+def test_an_interrupted_run_is_resumed(data, run, tmp_path, monkeypatch) -> None:
+    def stop(self, *_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(KernelLearner, "validate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        crystallite.train(data, ENERGY, recipe="small", out=tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    resumed = crystallite.resume(tmp_path / "run", data=data, progress=False)
+    np.testing.assert_array_equal(resumed.predict(data), run.predict(data))
+
+
+def test_fits_that_are_begun_again_are_the_same(data) -> None:
+    trainer = prepare(data, run_config(data, data, ENERGY, recipe="small"))
+    trainer.run_epoch()
+    first = trainer.predict(trainer.split.test)
+    state = trainer.state()
+    again = prepare(data, run_config(data, data, ENERGY, recipe="small"))
+    again.load_state(state[0], {**state[1], "history": []})  # as a stop between fit and validation leaves it
+    again.run_epoch()
+    np.testing.assert_array_equal(again.predict(trainer.split.test), first)
+
+
+def test_rounding_is_no_descriptor(tmp_path) -> None:
+    """Pure elements have deviations of 0 and 1e-17: these say nothing of a supercell or a compound."""
+    elements = Dataset.read("elastic")
+    rows = [k for k in range(len(elements)) if len(set(elements.crystal(k).numbers.tolist())) == 1]
+    pure = elements.select(rows)
+    assert len(pure) > 40
+    run = crystallite.train(
+        pure, "log10_bulk_modulus", recipe="small", split="80/10/10 %", out=tmp_path / "run", progress=False
     )
-    assert smooth.gamma < steep.gamma
+    crystal = next(pure.crystal(k) for k in range(len(pure)) if len(pure.crystal(k)) > 1)
+    supercell = in_cell(crystal, np.diag([3, 1, 1]))
+    assert np.abs(run.embed([crystal]) - run.embed([supercell])).max() < 1e-2
+    assert run.predict(supercell)[0] == pytest.approx(run.predict(crystal)[0], abs=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+def test_only_the_ratios_of_weights_count(data, factor, tmp_path) -> None:
+    weights = np.random.default_rng(0).random(200) + 0.1
+    errors = []
+    for name, column in (("a", weights), ("b", factor * weights)):
+        run = crystallite.train(
+            data.with_property("weight", column), ENERGY, recipe="small", weight_column="weight",
+            out=tmp_path / name, progress=False,
+        )  # fmt: skip
+        errors.append(of_target(summary(run.folder))["test_mae"])
+    assert errors[0] == pytest.approx(errors[1], rel=1e-3)
+
+
+def test_one_class_in_the_training_set(data, tmp_path) -> None:
+    labelled = data.with_property("stable", np.ones(200))
+    run = crystallite.train(
+        labelled, "stable", recipe="small", task="classification", out=tmp_path / "run", progress=False
+    )
+    assert (run.predict(labelled) > 0.9).all()
+
+
+def test_settings_of_a_run_train_again(run, data, tmp_path, capsys) -> None:
+    data.write(tmp_path / "data.parquet")
+    words = ["--config", run.folder / "config.toml", "--out", tmp_path / "again"]
+    said = Said(capsys, "train", tmp_path / "data.parquet", *words)
+    assert said.status == 0, said.err
+    again = crystallite.load_model(tmp_path / "again")
+    np.testing.assert_array_equal(again.predict(data), run.predict(data))

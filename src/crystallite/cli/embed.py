@@ -17,19 +17,26 @@ from .paths import MODEL, TableFile
     "-o", "--output", type=TableFile(), metavar="FILE", help=".csv or .parquet  [default: CSV on stdout]"
 )
 @click.option("--atoms", is_flag=True, help="A row for each atom instead of one for each crystal.")
+@click.option("--ties", type=click.Choice(["shared", "first"]), help="As for predict.")
 @click.option("--skip-bad", is_flag=True, help="Exit with status 0 even if some inputs cannot be used.")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
 )
 def command(
-    model: str, inputs: tuple[str, ...], output: Path | None, atoms: bool, skip_bad: bool, workers: int
+    model: str,
+    inputs: tuple[str, ...],
+    output: Path | None,
+    atoms: bool,
+    ties: str | None,
+    skip_bad: bool,
+    workers: int,
 ) -> None:
     """Write the vectors that MODEL reads its predictions from.
 
     MODEL and INPUT are those of `crystallite predict`. A row has material_id and the columns embedding_0,
     embedding_1, ...: of a network the mean over the atoms of their vectors after the last convolution (with
-    --atoms these vectors, with the atom's number in the file and its element), of a model of the recipe small
-    its scaled descriptors. Of an ensemble it is the first member that embeds.
+    --atoms these vectors, with the atom's number in the file, from 0, and its element), of a model of the
+    recipe small its scaled descriptors. Of an ensemble it is the first member that embeds.
 
     \b
     Examples:
@@ -39,8 +46,11 @@ def command(
     from ..models.embeddings import embed_files
     from ..models.loading import load_model
 
+    predictor = load_model(model, ties=ties)  # type: ignore[arg-type]
+    if predictor.notice:
+        click.echo(f"Notice: {predictor.notice}", err=True)
     report = embed_files(
-        load_model(model),
+        predictor,
         inputs,
         output,
         atoms=atoms,

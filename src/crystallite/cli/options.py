@@ -146,13 +146,13 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     chosen = {
         name: value
         for name, value in options.items()
-        if value not in (None, ()) and name not in ("settings", "config")
+        if value not in (None, ()) and name not in ("settings", "config", "automatic")
     }
     assigned = _assigned(options["settings"])
     twice = sorted(name for name in assigned if name in options and is_given(name))
     if twice:
         raise click.UsageError(f"{', '.join(twice)}: given by --set and by an option; leave one of them out")
-    if options.get("config") and is_given("recipe"):
+    if options.get("config") and is_given("recipe") and not options.get("automatic"):
         raise click.UsageError("--recipe has no effect beside --config, which has all settings: leave it out")
     if not options.get("config"):
         return {**chosen, **assigned}
@@ -200,6 +200,10 @@ def _settings_in(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError) as error:
         raise CrystalliteError(f"{path} needs the tables [graph], [model] and [training]") from error
     settings.pop("n_outputs", None)  # follows from the targets
+    if settings.pop("method", "network") == "kernel":
+        from ..settings.effects import OF_KERNELS
+
+        return {"recipe": "small"} | {name: settings[name] for name in OF_KERNELS & settings.keys()}
     return settings
 
 

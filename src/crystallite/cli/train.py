@@ -69,7 +69,7 @@ def command(
     if parallel > 1 and not (folds or members or automatic):
         raise click.UsageError(_ALONE)
     if automatic:
-        options["recipe"] = "modern"
+        options |= {"recipe": "modern", "automatic": True}  # of the network
     settings = settings_of(options)
     targets = targets or (only_target(data),)
     if folds:

@@ -11,7 +11,7 @@ import numpy as np
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
 from ..evaluation.metrics import area_under_curve
-from ..evaluation.results import Result
+from ..evaluation.results import Result, known_or_none
 from ..files.writing import write_json
 from ..graphs.store import dataset_graphs
 from ..models.checkpoint import read_model
@@ -59,16 +59,22 @@ def train_automatic(
     dataset = run_dataset(config, folder, data)
     done = trained(folder, dataset, automatic_configs(config), parallel=parallel, **options)
     errors = validation_errors(folder, dataset, config, done)
-    best = min((NETWORK, KERNEL), key=lambda name: errors[name])
-    chosen = best if errors[best] < CLEARLY * errors[MEAN] else MEAN
+    chosen = _chosen(errors)
     if chosen == MEAN:
         summary = calibrated(folder, dataset, config, done)
     else:
         write_json(folder / ENSEMBLE, {"members": [chosen], "calibration": {}})
         summary = dict(done.summaries[chosen])
-    summary |= {"chosen": chosen, "validation_errors": errors}
+    known = {name: known_or_none(error) for name, error in errors.items()}
+    summary |= {"chosen": chosen, "validation_errors": known}
     write_json(folder / run_folder.SUMMARY, summary)
     return summary
+
+
+def _chosen(errors: dict[str, float]) -> str:
+    """Return what is taken; the mean where an error is not known (NaN)."""
+    best = min((NETWORK, KERNEL), key=lambda name: errors[name])
+    return best if errors[best] < CLEARLY * errors[MEAN] else MEAN
 
 
 def validation_errors(folder: Path, dataset: Dataset, config: RunConfig, done: Trained) -> dict[str, float]:

@@ -59,7 +59,7 @@ def atom_values(batch: GraphBatch) -> Values:
         total(weight * length) / n_bonds,
         np.minimum.reduceat(ratio, starts),
         total(weight * ratio) / n_bonds,
-        total(weight / (1 + np.exp(SHARPNESS * (ratio - COORDINATED)))),
+        total(weight / (1 + np.exp(np.minimum(SHARPNESS * (ratio - COORDINATED), 100)))),
         total(weight * np.exp((single - length) / SOFTNESS)),
         all_stiffness,
         total(weight / length**3),

@@ -6,6 +6,8 @@ supercell. Files of models hold numbers for these descriptors in this order, so 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +64,20 @@ def descriptor_values(batch: GraphBatch) -> Values:
             atoms.mean(of_bonds), atoms.deviation(of_bonds), atoms.minimum(of_bonds), atoms.maximum(of_bonds),
         ]
     )  # fmt: skip
+
+
+def typical_sizes(values: Values) -> Values:
+    """Return (descriptors,) how large each descriptor and its kin (mean, deviation, ...) are.
+
+    values: (crystals, descriptors). What is much smaller than that is rounding, as the deviation of equal
+    values is.
+    """
+    sizes = np.abs(values).mean(axis=0)
+    kin = [re.sub("_(mean|deviation|minimum|maximum|range)$", "", name) for name in DESCRIPTORS]
+    largest: dict[str, float] = {}
+    for name, size in zip(kin, sizes.tolist(), strict=True):
+        largest[name] = max(size, largest.get(name, 0.0))
+    return np.array([largest[name] for name in kin])
 
 
 def _cell_values(batch: GraphBatch, atoms: Grouping) -> Values:

@@ -21,11 +21,12 @@ Table = dict[str, NDArray[Any]]  # column -> (rows,) values: float64, or text as
 
 
 class Column(NamedTuple):
-    """A column's name, the unit of its numbers, and whether it holds text."""
+    """A column's name, the unit of its numbers, and whether it holds text or whole numbers."""
 
     name: str
     unit: str = ""
     is_text: bool = False
+    is_whole: bool = False
 
 
 Write = Callable[[list[str], Table], None]
@@ -101,7 +102,7 @@ def _parquet_writer(path: Path, columns: Sequence[Column]) -> Iterator[Write]:
     fields = [
         pa.field(
             column.name,
-            pa.string() if column.is_text else pa.float64(),
+            pa.string() if column.is_text else pa.int64() if column.is_whole else pa.float64(),
             metadata={"unit": column.unit} if column.unit else None,
         )
         for column in columns

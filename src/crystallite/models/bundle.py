@@ -51,11 +51,16 @@ class Bundle:
         )
 
 
+def check_shapes(bundle: Bundle) -> None:
+    """Raise CrystalliteError for members of different shapes, such as a network and a kernel machine."""
+    if any(member.config != bundle.members[0].config for member in bundle.members):
+        raise CrystalliteError("members of different shapes do not fit into one file: keep their folder")
+
+
 def write_bundle(path: str | Path, bundle: Bundle, *, half: bool = False) -> None:
     """Write a bundle to a .safetensors file, atomically; half: the weights in half precision."""
+    check_shapes(bundle)
     first = bundle.members[0]
-    if any(member.config != first.config for member in bundle.members):
-        raise CrystalliteError("members of different shapes do not fit into one file: keep their folder")
     arrays: Arrays = {name: first.weights[name] for name in (_SHARED,) if name in first.weights}
     for k, member in enumerate(bundle.members):
         kept = {name: array for name, array in member.weights.items() if name != _SHARED}

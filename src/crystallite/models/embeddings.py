@@ -40,7 +40,7 @@ def embed_files(
     model = predictor.model
     check_atoms(model, atoms)
     vectors = [Column(f"embedding_{k}") for k in range(model.config.atom_width)]
-    of_atoms = [Column("atom"), Column("element", is_text=True)] if atoms else []
+    of_atoms = [Column("atom", is_whole=True), Column("element", is_text=True)] if atoms else []
 
     def table_of(ids: list[str], graphs: PackedGraphs, bad: Bad) -> tuple[list[str], Table]:
         if not atoms:
@@ -49,7 +49,7 @@ def embed_files(
         counts = np.diff(graphs.node_offsets)
         first = np.repeat(graphs.node_offsets[:-1], counts)
         names = np.array(symbols(), object)[graphs.numbers]
-        table: Table = {"atom": np.arange(len(first)) - first.astype(np.float64), "element": names}
+        table: Table = {"atom": np.arange(len(first)) - first, "element": names}
         columns = atom_vectors(model, graphs).astype(np.float64).T
         table |= dict(zip((column.name for column in vectors), columns, strict=True))
         return np.repeat(np.array(ids, object), counts).tolist(), table

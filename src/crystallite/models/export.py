@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..files.writing import write_text
-from .bundle import write_bundle
+from .bundle import check_shapes, write_bundle
 from .card import hub_readme
 from .loading import load_bundle
 
@@ -19,6 +19,7 @@ def export_model(model: str | Path, folder: Path, *, training_data: bool = True)
     bundle = load_bundle(model)
     if bundle.reliability is not None and not training_data:
         bundle = replace(bundle, reliability=bundle.reliability.without_training_data())
+    check_shapes(bundle)
     folder.mkdir(parents=True, exist_ok=True)
     targets = bundle.members[0].targets
     file, readme = folder / "model.safetensors", folder / "README.md"

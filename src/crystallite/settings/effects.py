@@ -36,7 +36,7 @@ CONDITIONS = (
 
 
 # What a kernel machine depends on.
-OF_KERNELS = frozenset({"method", "seed", "n_neighbors", "cutoff", "tolerance", "ties"})
+OF_KERNELS = frozenset({"seed", "n_neighbors", "cutoff", "tolerance", "ties"})
 
 
 def without_effect(values: Mapping[str, Any]) -> list[Condition]:

@@ -37,7 +37,7 @@ Configs = tuple[GraphConfig, ModelConfig, TrainConfig]
 def setting_names() -> set[str]:
     """Return the names of the settings that `configure` accepts."""
     parts = (GraphConfig, ModelConfig, TrainConfig)
-    return {field.name for part in parts for field in fields(part)} - {"task", "n_outputs"}
+    return {field.name for part in parts for field in fields(part)} - {"task", "n_outputs", "method"}
 
 
 def configure(

@@ -16,8 +16,11 @@ from ..network.targets import Targets
 
 def shape_of(model: TrainedModel) -> dict[str, Any]:
     """Return the settings a network needs to take over the model's weights: its shape and its graphs."""
+    if model.config.method == "kernel":
+        raise CrystalliteError("a model of the recipe small is no network: it cannot be trained further")
     shape = model.config.to_dict()
-    return {**model.graph.to_dict(), **{k: v for k, v in shape.items() if k not in ("task", "n_outputs")}}
+    others = ("task", "n_outputs", "method")
+    return {**model.graph.to_dict(), **{k: v for k, v in shape.items() if k not in others}}
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import CrystalliteError
 from ..evaluation.results import Result, epoch_result
 from ..extras import needed
-from ..features.descriptors import descriptor_values
+from ..features.descriptors import descriptor_values, typical_sizes
 from ..features.kernel_machine import KernelMachine, checked_machine, kernel_sums, scaled
 from ..graphs.packed import gather_batch
 from ..models.checkpoint import TrainedModel
@@ -32,7 +32,18 @@ PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 GAMMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
 TUBES = (0.003, 0.01, 0.03, 0.1)
 FIRST_TUBE = 0.02
+ROUNDING = 1e-6  # of a descriptor's typical size: a smaller spread is none
+ONE_CLASS = 3.0  # margin of the only class that there is
 Values = NDArray[np.float64]
+
+
+class Data(NamedTuple):
+    """Training crystals of one target: scaled descriptors, normalised values, weights, materials."""
+
+    points: Values
+    truth: Values
+    weights: Values
+    groups: Rows
 
 
 class Choice(NamedTuple):
@@ -46,9 +57,11 @@ class Choice(NamedTuple):
 class KernelLearner(Learner):
     """A kernel machine for each target."""
 
-    def __init__(self, model: ModelConfig, *arguments: Any) -> None:
-        """model: its shape. arguments: of Learner."""
+    def __init__(self, model: ModelConfig, groups: Rows, *arguments: Any) -> None:
+        """model: its shape. groups: (crystals,) numbers of their materials. arguments: of Learner."""
+        needed("sklearn", "the recipe small", "crystallite[sklearn]")
         super().__init__(*arguments)
+        self.groups = groups
         if len(self.split.train) > MOST_CRYSTALS:
             raise CrystalliteError(
                 f"the recipe small is for at most {MOST_CRYSTALS:,} training crystals, not "
@@ -65,11 +78,11 @@ class KernelLearner(Learner):
 
     def run_epoch(self, after_step: Callable[[float], None] = lambda loss: None) -> Result:
         """Train all machines."""
-        needed("sklearn", "the recipe small", "crystallite[sklearn]")
+        self.choices = []
         rows = self.split.train
         values = descriptor_values(gather_batch(self.graphs, rows))
         center, spread = values.mean(axis=0), values.std(axis=0)
-        scale = np.where(spread > 1e-9 * np.abs(center), spread, 1.0)
+        scale = np.where(spread > ROUNDING * typical_sizes(values), spread, 1.0)
         points = scaled(values, center, scale)
         normalized = self.normalized.numpy().astype(np.float64)[rows]
         weights = (
@@ -87,7 +100,7 @@ class KernelLearner(Learner):
             "scale": scale,
         }
         self.machine = KernelMachine(self.model_config, checked_machine(arrays, self.model_config))
-        loss = _mean_error(self.targets.task, normalized, kernel_sums(points, self.machine.weights))
+        loss = _mean_error(self.targets.task, normalized, kernel_sums(points, self.machine.weights), weights)
         self.step = 1
         after_step(loss)
         self.history.append({"epoch": 1, "learning_rate": None, "loss": loss, **self.validate()})
@@ -98,12 +111,20 @@ class KernelLearner(Learner):
     ) -> tuple[float, NDArray[np.float64]]:
         """Return intercept and coefficients (training crystals,) of the machine of one target."""
         known = np.flatnonzero(np.isfinite(truth))
+        task, coefficients = self.targets.task, np.zeros(len(truth))
         random = np.random.default_rng([self.config.seed, len(self.choices)])
-        choice = chosen(points[known], truth[known], weights[known], self.targets.task, random)
+        data = Data(
+            points[known].astype(np.float64),
+            truth[known],
+            weights[known] / weights[known].mean(),  # a penalty is that of a mean crystal
+            self.groups[self.split.train[known]],
+        )
+        choice = chosen(data, task, random)
         self.choices.append(choice)
-        machine = _support_vector_machine(self.targets.task, choice)
-        machine.fit(points[known].astype(np.float64), truth[known], weights[known])
-        coefficients = np.zeros(len(truth))
+        if task == "classification" and len(np.unique(data.truth)) < 2:
+            return (ONE_CLASS if data.truth[0] else -ONE_CLASS), coefficients
+        machine = _support_vector_machine(task, choice)
+        machine.fit(data.points, data.truth, data.weights)
         coefficients[known[machine.support_]] = machine.dual_coef_[0]
         return float(machine.intercept_[0]), coefficients
 
@@ -138,15 +159,17 @@ class KernelLearner(Learner):
         )
 
 
-def chosen(
-    points: NDArray[np.float32], truth: Values, weights: Values, task: str, random: np.random.Generator
-) -> Choice:
-    """Return the settings with the smallest error in inner folds of training crystals, changed one by one."""
-    n_descriptors = points.shape[1]
-    rows = random.permutation(len(truth))[:CHOSEN_ON]
-    parts = np.array_split(rows, N_FOLDS)
+def chosen(data: Data, task: str, random: np.random.Generator) -> Choice:
+    """Return the settings with the smallest error in inner folds of training crystals, changed one by one.
+
+    A material lies in one fold, as it lies in one set.
+    """
+    n_descriptors = data.points.shape[1]
     first = Choice(10.0, 0.2 / n_descriptors, FIRST_TUBE)
-    if any(len(part) < 2 for part in parts) or (task == "classification" and _lacks_a_class(truth, parts)):
+    rows = random.permutation(len(data.truth))[:CHOSEN_ON]
+    materials = random.permutation(np.unique(data.groups[rows]))
+    parts = [rows[np.isin(data.groups[rows], some)] for some in np.array_split(materials, N_FOLDS)]
+    if any(len(part) < 2 for part in parts) or (task == "classification" and _lacks_a_class(data, parts)):
         return first
 
     def error(choice: Choice) -> float:
@@ -154,10 +177,10 @@ def chosen(
         for part in parts:
             others = np.setdiff1d(rows, part)
             machine = _support_vector_machine(task, choice)
-            machine.fit(points[others].astype(np.float64), truth[others], weights[others])
+            machine.fit(data.points[others], data.truth[others], data.weights[others])
             found = machine.decision_function if task == "classification" else machine.predict
-            predicted = found(points[part].astype(np.float64))[:, None]
-            errors.append(_mean_error(task, truth[part][:, None], predicted))
+            predicted = found(data.points[part])[:, None]
+            errors.append(_mean_error(task, data.truth[part][:, None], predicted, data.weights[part]))
         return float(np.mean(errors))
 
     errors = cache(error)
@@ -170,10 +193,10 @@ def chosen(
     return min((best._replace(tube=tube) for tube in (FIRST_TUBE, *TUBES)), key=errors)
 
 
-def _lacks_a_class(truth: Values, parts: list[NDArray[np.int64]]) -> bool:
+def _lacks_a_class(data: Data, parts: list[Rows]) -> bool:
     """Whether the training crystals of a fold are of one class."""
     everything = np.concatenate(parts)
-    return any(len(np.unique(truth[np.setdiff1d(everything, part)])) < 2 for part in parts)
+    return any(len(np.unique(data.truth[np.setdiff1d(everything, part)])) < 2 for part in parts)
 
 
 def _support_vector_machine(task: str, choice: Choice) -> Any:
@@ -184,9 +207,15 @@ def _support_vector_machine(task: str, choice: Choice) -> Any:
     return SVR(C=choice.penalty, gamma=choice.gamma, epsilon=choice.tube)
 
 
-def _mean_error(task: str, truth: Values, sums: Values) -> float:
-    """Return the mean absolute error of known targets, or of classes the mean logistic loss."""
+def _mean_error(task: str, truth: Values, sums: Values, weights: Values) -> float:
+    """Return the mean absolute error of known targets, or of classes the mean logistic loss.
+
+    truth, sums: (crystals, targets). weights: (crystals,).
+    """
     if task == "classification":
-        margins = np.where(truth > 0.5, 2 * sums, -2 * sums)
-        return float(np.nanmean(np.where(np.isfinite(truth), np.logaddexp(0, -margins), np.nan)))
-    return float(np.nanmean(np.abs(truth - sums)))
+        errors = np.logaddexp(0, np.where(truth > 0.5, -2 * sums, 2 * sums))
+    else:
+        errors = np.abs(truth - sums)
+    known = np.isfinite(truth)
+    counted = np.broadcast_to(weights[:, None], truth.shape)[known]
+    return float(np.average(errors[known], weights=counted))

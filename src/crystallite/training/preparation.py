@@ -14,7 +14,7 @@ from ..computing.devices import usable_device
 from ..datasets.dataset import Dataset
 from ..graphs.packed import PackedGraphs
 from ..graphs.store import dataset_graphs
-from ..materials.groups import Seen, Signatures, material_hashes, material_signatures
+from ..materials.groups import Seen, Signatures, groups_of, material_hashes, material_signatures
 from ..materials.splits import Split
 from ..models.checkpoint import TrainedModel
 from ..models.loading import read_any_model
@@ -63,7 +63,7 @@ def prepare(
     seen = _seen(dataset, signatures, split, base)
     facts = (graphs, values, split, targets, config.training, weights, seen)
     if config.model.method == "kernel":
-        return KernelLearner(config.model, *facts)
+        return KernelLearner(config.model, groups_of(dataset.ids, signatures), *facts)
     return Trainer(_network(config, targets, base, device), *facts)
 
 

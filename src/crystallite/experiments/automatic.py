@@ -16,7 +16,7 @@ from ..files.writing import write_json
 from ..graphs.store import dataset_graphs
 from ..models.checkpoint import read_model
 from ..models.inference import predict_graphs
-from ..models.loading import ENSEMBLE
+from ..models.loading import ALONE, ENSEMBLE
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, RunConfig
 from ..settings.recipes import RECIPES
@@ -63,7 +63,7 @@ def train_automatic(
     if chosen == MEAN:
         summary = calibrated(folder, dataset, config, done)
     else:
-        write_json(folder / ENSEMBLE, {"members": [chosen], "calibration": {}})
+        write_json(folder / ENSEMBLE, {"members": [chosen], "calibration": ALONE})
         summary = dict(done.summaries[chosen])
     known = {name: known_or_none(error) for name, error in errors.items()}
     summary |= {"chosen": chosen, "validation_errors": known}

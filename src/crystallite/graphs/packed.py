@@ -151,11 +151,12 @@ def _build_part(crystals: CrystalArrays, config: GraphConfig) -> PackedGraphs:
         graph.neighbors.astype(np.uint16),
         graph.distances,
         graph.weights,
-        _atom_volumes(crystals),
+        atom_volumes(crystals),
     )
 
 
-def _atom_volumes(crystals: CrystalArrays) -> NDArray[np.float32]:
+def atom_volumes(crystals: CrystalArrays) -> NDArray[np.float32]:
+    """Return (N,) the volume of an atom of each crystal in Å³."""
     volumes = np.abs(np.linalg.det(crystals.lattices)) / np.diff(crystals.offsets)
     return np.asarray(volumes, np.float32)
 

@@ -30,8 +30,9 @@ from platformdirs import user_cache_path
 from ..datasets.dataset import Dataset
 from ..files.npy import read_header
 from ..settings.config import GraphConfig
-from .packed import ALGORITHM_VERSION, PackedGraphs, build_graphs
+from .packed import ALGORITHM_VERSION, PackedGraphs, atom_volumes, build_graphs
 
+STORED = tuple(name for name in PackedGraphs._fields if name != "volumes")  # these the dataset knows
 HEADER = 4096  # bytes in which the header of an .npy file ends
 IN_MEMORY = 64 << 20  # bytes; graphs take some 400 bytes per crystal
 
@@ -60,13 +61,14 @@ def dataset_graphs(
     def build() -> PackedGraphs:
         return build_graphs(dataset.arrays, config, dataset.ids, workers=workers, progress=progress)
 
-    graphs = _opened(folder)
+    volumes = atom_volumes(dataset.arrays)
+    graphs = _opened(folder, volumes)
     if graphs is not None:
         return graphs
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            return _opened(folder) or _built(folder, build)
+            return _opened(folder, volumes) or _built(folder, build)
     except OSError as error:
         warnings.warn(f"graphs cannot be cached in {folder}: {error}", stacklevel=2)
         return build()
@@ -85,7 +87,8 @@ def _built(folder: Path, build: Callable[[], PackedGraphs]) -> PackedGraphs:
     try:
         temporary.mkdir()
         manifest = {}
-        for name, array in graphs._asdict().items():
+        for name in STORED:
+            array = getattr(graphs, name)
             np.save(temporary / f"{name}.npy", array)
             manifest[name] = zlib.crc32((temporary / f"{name}.npy").read_bytes())
             (temporary / f"{name}.npy").chmod(0o444)
@@ -94,20 +97,20 @@ def _built(folder: Path, build: Callable[[], PackedGraphs]) -> PackedGraphs:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return _opened(folder) or graphs
+    return _opened(folder, graphs.volumes) or graphs
 
 
-def _opened(folder: Path) -> PackedGraphs | None:
+def _opened(folder: Path, volumes: NDArray[np.float32]) -> PackedGraphs | None:
     """Return the stored graphs, or None if they are absent or damaged."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        files = {name: folder / f"{name}.npy" for name in PackedGraphs._fields}
+        files = {name: folder / f"{name}.npy" for name in STORED}
         is_small = sum(path.stat().st_size for path in files.values()) < IN_MEMORY
         contents = {name: _content(path, is_small) for name, path in files.items()}
         # The whole file counts: its header says how to read the numbers.
         if any(zlib.crc32(content.data) != manifest[name] for name, content in contents.items()):
             return None
-        return PackedGraphs(**{name: _array(content) for name, content in contents.items()})
+        return PackedGraphs(**{name: _array(content) for name, content in contents.items()}, volumes=volumes)
     except (OSError, ValueError, KeyError, TypeError, MemoryError, RecursionError):
         return None
 

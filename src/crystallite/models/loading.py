@@ -18,6 +18,7 @@ from .predictor import EnsemblePredictor, Predictor
 from .ready import ALL, ready_models, ready_name
 
 ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their calibration
+ALONE = "none: one model is taken"  # in place of a calibration, where the recipe auto took one model
 RELIABILITY = "reliability.safetensors"  # beside it: what the intervals of their mean are made of
 
 
@@ -96,7 +97,7 @@ def _read_ensemble(path: Path) -> Bundle:
                 f"({model.graph}, {models[0].graph}); they do not form an ensemble; train a new one"
             )
     targets = models[0].targets
-    if len(models) == 1:  # of a recipe auto that took one model
+    if len(models) == 1 and written == ALONE:
         return Bundle(models, reliability=models[0].reliability)
     try:
         if isinstance(written, dict):

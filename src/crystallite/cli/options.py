@@ -43,7 +43,7 @@ _OPTIONS = [
     click.option(
         "--convolution",
         type=click.Choice(["gated", "plain", "edge-updating"]),
-        help="The article's eq. 5 or 4, or with edges that messages update.  [default: gated]",
+        help="The article's eq. 5 or 4, or with edges that messages update.  [default: edge-updating]",
     ),
     click.option(
         "--patience",

@@ -100,7 +100,7 @@ def add(path: Path, rows: list[list[Any]]) -> None:
 
 
 def print_table(rows: list[list[str]]) -> None:
-    """Print means over seeds, and standard errors of the differences to the network."""
+    """Print errors and CPU seconds, means over seeds."""
     print("| data | target | training crystals | " + " | ".join(WAYS) + " |")
     print("|" + "---|" * (3 + len(WAYS)))
     for case in CASES:

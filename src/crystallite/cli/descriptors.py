@@ -7,18 +7,14 @@ from pathlib import Path
 import click
 
 from .outcomes import end_with
-from .paths import TableFile
+from .table_options import inputs_argument, output_option, skip_bad_option, tell_bad, workers_option
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
-    "-o", "--output", type=TableFile(), metavar="FILE", help=".csv or .parquet  [default: CSV on stdout]"
-)
-@click.option("--skip-bad", is_flag=True, help="Exit with status 0 even if some inputs cannot be used.")
-@click.option(
-    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
-)
+@inputs_argument
+@output_option
+@skip_bad_option
+@workers_option
 def command(inputs: tuple[str, ...], output: Path | None, skip_bad: bool, workers: int) -> None:
     """Write numbers that describe crystals, for models of your own.
 
@@ -37,6 +33,6 @@ def command(inputs: tuple[str, ...], output: Path | None, skip_bad: bool, worker
         inputs,
         output,
         workers=workers,
-        on_bad=lambda source, reason: click.echo(f"{source}: {reason}", err=True),
+        on_bad=tell_bad,
     )
     end_with(report, "crystals", output, skip_bad)

@@ -7,21 +7,18 @@ from pathlib import Path
 import click
 
 from .outcomes import end_with
-from .paths import MODEL, TableFile
+from .paths import MODEL
+from .table_options import inputs_argument, output_option, skip_bad_option, tell_bad, workers_option
 
 
 @click.command()
 @click.argument("model", type=MODEL)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
-    "-o", "--output", type=TableFile(), metavar="FILE", help=".csv or .parquet  [default: CSV on stdout]"
-)
+@inputs_argument
+@output_option
 @click.option("--atoms", is_flag=True, help="A row for each atom instead of one for each crystal.")
 @click.option("--ties", type=click.Choice(["shared", "first"]), help="As for predict.")
-@click.option("--skip-bad", is_flag=True, help="Exit with status 0 even if some inputs cannot be used.")
-@click.option(
-    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that build graphs."
-)
+@skip_bad_option
+@workers_option
 def command(
     model: str,
     inputs: tuple[str, ...],
@@ -55,6 +52,6 @@ def command(
         output,
         atoms=atoms,
         workers=workers,
-        on_bad=lambda source, reason: click.echo(f"{source}: {reason}", err=True),
+        on_bad=tell_bad,
     )
     end_with(report, "crystals", output, skip_bad)

@@ -146,13 +146,13 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     chosen = {
         name: value
         for name, value in options.items()
-        if value not in (None, ()) and name not in ("settings", "config", "automatic")
+        if value not in (None, ()) and name not in ("settings", "config")
     }
     assigned = _assigned(options["settings"])
     twice = sorted(name for name in assigned if name in options and is_given(name))
     if twice:
         raise click.UsageError(f"{', '.join(twice)}: given by --set and by an option; leave one of them out")
-    if options.get("config") and is_given("recipe") and not options.get("automatic"):
+    if options.get("config") and is_given("recipe") and options["recipe"] != "auto":
         raise click.UsageError("--recipe has no effect beside --config, which has all settings: leave it out")
     if not options.get("config"):
         return {**chosen, **assigned}

@@ -68,9 +68,9 @@ def command(
         raise click.UsageError("--recipe auto trains two models of its own: leave out --folds and --members")
     if parallel > 1 and not (folds or members or automatic):
         raise click.UsageError(_ALONE)
-    if automatic:
-        options |= {"recipe": "modern", "automatic": True}  # of the network
     settings = settings_of(options)
+    if automatic:
+        settings["recipe"] = "modern"  # of the network
     targets = targets or (only_target(data),)
     if folds:
         _print(experiments.cross_validate(data, targets, folds, parallel=parallel, **settings))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import hypot, isfinite, prod
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -227,3 +228,12 @@ def _from_ase(atoms: Any, source: str) -> Crystal:
         lattice=lattice,
         frac_coords=fractional(np.array(atoms.positions, dtype=np.float64), lattice, source),
     )
+
+
+def is_one(crystals: Any) -> bool:
+    """Whether this is one crystal, not several; pymatgen's Structures and ASE's Atoms can be iterated too."""
+    if isinstance(crystals, Crystal | str | Path | Mapping) or hasattr(crystals, "columns"):
+        return True  # the last two are neither: as_crystal says so
+    if hasattr(crystals, "lattice") or hasattr(crystals, "cell") or getattr(crystals, "ndim", 1) == 0:
+        return True
+    return not hasattr(crystals, "__iter__")

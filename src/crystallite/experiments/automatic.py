@@ -39,7 +39,9 @@ def automatic_configs(config: RunConfig) -> dict[str, RunConfig]:
 def plan_automatic(dataset: Dataset, config: RunConfig, n_models: int, *, workers: int = 1) -> int:
     """Return the number of models; raises CrystalliteError if they cannot be trained or compared."""
     if config.model.method == "kernel":
-        raise CrystalliteError("the recipe auto trains a network and a kernel machine: leave method out")
+        raise CrystalliteError(
+            "the recipe auto trains a network and a kernel machine: leave the recipe small out"
+        )
     for member in automatic_configs(config).values():
         trainer = prepare(dataset, member, workers=workers)
     if not len(trainer.split.validation):

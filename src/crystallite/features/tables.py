@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..crystals.crystal import Crystal, as_crystal
+from ..crystals.crystal import as_crystal, is_one
 from ..errors import CrystalError, CrystalliteError
 from ..extras import needed
 from ..files.typed_tables import Column, Table
@@ -39,13 +39,9 @@ def descriptors(inputs: Any, *, workers: int = 1) -> pd.DataFrame:
     pandas = needed("pandas", "descriptors", "pandas")
     from ..datasets.dataset import Dataset
 
-    one = (
-        isinstance(inputs, str | Path | Crystal | Dataset)
-        or hasattr(inputs, "lattice")
-        or hasattr(inputs, "cell")
-    )
-    words: Any = inputs if isinstance(inputs, Dataset) else [inputs] if one else list(inputs)
-    if isinstance(words, Dataset):
+    is_data = isinstance(inputs, Dataset)
+    words: Any = inputs if is_data else [inputs] if is_one(inputs) else list(inputs)
+    if is_data:
         ids, parts = (
             words.ids,
             [_values(build_graphs(words.arrays, GraphConfig(), words.ids, workers=workers))],

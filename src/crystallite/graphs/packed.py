@@ -101,6 +101,14 @@ def pack_graphs(graphs: Sequence[Graph], volumes: Sequence[float] | None = None)
     )
 
 
+def full_graphs(crystals: Sequence[Crystal], config: GraphConfig) -> PackedGraphs:
+    """Build the graphs of crystals with a node for each atom, which `build_graphs` has found fit for use."""
+    if not crystals:
+        return pack_graphs_of_nothing()
+    graphs = [build_graph(crystal, config, reduced=False) for crystal in crystals]
+    return pack_graphs(graphs, [crystal.volume / len(crystal) for crystal in crystals])
+
+
 def build_graphs(
     crystals: CrystalArrays | Sequence[Crystal],
     config: GraphConfig,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,11 @@ from numpy.typing import NDArray
 from ..crystals.elements import symbols
 from ..errors import CrystalliteError
 from ..files.typed_tables import Column, Table
-from ..graphs.packed import PackedGraphs, gather_batch
+from ..graphs.packed import PackedGraphs
+from ..network.evaluation import EvaluationNetwork
 from ..sources.streaming import Bad, Report, Wanted, write_table
 from .checkpoint import TrainedModel
-from .inference import evaluator, predict_and_embed
+from .inference import of_nodes, predict_and_embed
 from .predictor import Predictor
 
 
@@ -75,6 +75,6 @@ def embedding_of(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float3
 
 def atom_vectors(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float32]:
     """Return (nodes, atom_width): one row an atom of graphs that are not reduced."""
-    network: Any = evaluator(model.config, model.weights)
-    parts = [network.atoms(gather_batch(graphs, np.array([row]))) for row in range(graphs.n_crystals)]
-    return np.concatenate([np.empty((0, model.config.atom_width), np.float32), *parts])
+    if not graphs.n_crystals:
+        return np.empty((0, model.config.atom_width), np.float32)
+    return of_nodes(EvaluationNetwork(model.config, model.weights).atoms, graphs)

@@ -48,9 +48,14 @@ def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.
         raise CrystalliteError(
             "contributions of atoms need a model with readout = per-atom and without log10"
         )
-    rows, network = np.arange(graphs.n_crystals), evaluator(model.config, model.weights)
-    parts = [network.contributions(gather_batch(graphs, rows[batch])) for batch in _batches(graphs, rows)]
-    return model.targets.from_outputs(np.concatenate(parts))
+    network = evaluator(model.config, model.weights)
+    return model.targets.from_outputs(of_nodes(network.contributions, graphs))
+
+
+def of_nodes(evaluate: Callable[[GraphBatch], Floats], graphs: PackedGraphs) -> Floats:
+    """Return (nodes, width) of a function of batches; of at least one crystal."""
+    rows = np.arange(graphs.n_crystals)
+    return np.concatenate([evaluate(gather_batch(graphs, rows[batch])) for batch in _batches(graphs, rows)])
 
 
 def predict_graphs(

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..crystals.crystal import Crystal, as_crystal
+from ..crystals.crystal import Crystal, as_crystal, is_one
 from ..errors import CrystalError
 from ..evaluation.calibration import Calibration
-from ..graphs.packed import PackedGraphs, build_graph, build_graphs, pack_graphs
+from ..graphs.packed import PackedGraphs, build_graphs, full_graphs
 from ..settings.config import Ties
 from ..sources.reading.structures import read_crystal
 from .checkpoint import PUBLISHED, TrainedModel
@@ -124,8 +124,7 @@ class Predictor:
             CrystalliteError: unless the model was trained with readout="per-atom", and without log10.
             CrystalError: if the crystal cannot be used.
         """
-        graph = build_graph(_as_crystal(crystal, "crystal"), self.model.graph, reduced=False)
-        graphs = pack_graphs([graph])
+        graphs = full_graphs([_as_crystal(crystal, "crystal")], self.model.graph)
         contributions: NDArray[np.float64] = np.mean(
             [atom_contributions(model, graphs) for model in self.models], axis=0
         )
@@ -151,15 +150,14 @@ class Predictor:
             crystals = list(crystals)
         if isinstance(crystals, Dataset):
             return build_graphs(crystals.arrays, self.model.graph, crystals.ids, workers=workers)
-        items = [crystals] if _is_one(crystals) else list(crystals)
+        items = [crystals] if is_one(crystals) else list(crystals)
         names = [
             str(item) if isinstance(item, str | Path) else f"crystal {k}" for k, item in enumerate(items)
         ]
         converted = [_as_crystal(item, name) for item, name in zip(items, names, strict=True)]
         if not reduced:
             build_graphs(converted, self.model.graph, names)  # names what cannot be used
-            full = [build_graph(crystal, self.model.graph, reduced=False) for crystal in converted]
-            return pack_graphs(full) if full else build_graphs([], self.model.graph)
+            return full_graphs(converted, self.model.graph)
         return build_graphs(converted, self.model.graph, names, workers=workers)
 
     def refuse_no_numbers(self, predicted: NDArray[np.float64]) -> None:
@@ -324,12 +322,3 @@ class EnsemblePredictor(Predictor):
 
 def _as_crystal(item: Any, name: str) -> Crystal:
     return read_crystal(item) if isinstance(item, str | Path) else as_crystal(item, name)
-
-
-def _is_one(crystals: Any) -> bool:
-    """Whether this is one crystal, not several; pymatgen's Structures and ASE's Atoms can be iterated too."""
-    if isinstance(crystals, Crystal | str | Path | Mapping) or hasattr(crystals, "columns"):
-        return True  # the last two are neither: as_crystal says so
-    if hasattr(crystals, "lattice") or hasattr(crystals, "cell") or getattr(crystals, "ndim", 1) == 0:
-        return True
-    return not hasattr(crystals, "__iter__")

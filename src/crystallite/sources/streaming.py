@@ -19,7 +19,7 @@ from ..datasets.builtin import PREFIX
 from ..errors import CrystalError, CrystalliteError
 from ..files.typed_tables import Column, Table, table_writer
 from ..files.writing import refuse_input
-from ..graphs.packed import PackedGraphs, build_graph, build_graphs, pack_graphs
+from ..graphs.packed import PackedGraphs, build_graphs, full_graphs
 from ..settings.config import GraphConfig
 from .reading.input_file import as_crystal_error, shown
 from .reading.structure_files import StructureFile, TakenIds, with_ids
@@ -178,9 +178,4 @@ def _graphs_of_chunk(
         good.append(name)
     if wanted.reduced:
         return good, build_graphs(kept, wanted.config, good, workers=wanted.workers)
-    if not kept:
-        return good, build_graphs([], wanted.config)
-    volumes = [crystal.volume / len(crystal) for crystal in kept]
-    return good, pack_graphs(
-        [build_graph(crystal, wanted.config, reduced=False) for crystal in kept], volumes
-    )
+    return good, full_graphs(kept, wanted.config)

@@ -77,4 +77,5 @@ def atom_vectors(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float3
     """Return (nodes, atom_width): one row an atom of graphs that are not reduced."""
     if not graphs.n_crystals:
         return np.empty((0, model.config.atom_width), np.float32)
-    return of_nodes(EvaluationNetwork(model.config, model.weights).atoms, graphs)
+    assert isinstance(model.evaluator, EvaluationNetwork)  # `check_atoms` refuses others
+    return of_nodes(model.evaluator.atoms, graphs)

@@ -82,6 +82,11 @@ class Reference:
         points: Floats = np.ascontiguousarray((self.low + self.step * self.codes).T, np.float32)
         return points
 
+    @cached_property
+    def id_array(self) -> NDArray[np.object_]:
+        """(crystals,) the ids."""
+        return np.array(self.ids, object)
+
     def neighbors(self, embedding: Floats, n_nearest: int = N_NEAREST) -> tuple[NDArray[np.int64], Floats]:
         """Return (crystals, n) rows of the nearest training crystals, nearest first, and their distances.
 

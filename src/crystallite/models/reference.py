@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CrystalliteError, one_line
+from ..network.products import add_product
 from .nearest import nearest
 
 N_AXES = 24  # principal axes that are kept: the alarm is as good as with all (docs/intervals.md)
@@ -92,7 +93,13 @@ class Reference:
 
         n: at most `n_nearest`, fewer where the model was trained on fewer crystals.
         """
-        coordinates = ((embedding - self.center) @ self.axes).astype(np.float32)
+        coordinates = np.zeros((len(embedding), self.axes.shape[1]), np.float32)
+        # not @, whose last digits depend on how many crystals there are
+        add_product(
+            np.ascontiguousarray(embedding - self.center, np.float32),
+            np.ascontiguousarray(self.axes),
+            coordinates,
+        )
         return nearest(coordinates, self._points, min(n_nearest, len(self.ids)))
 
     def distances(self, embedding: Floats) -> NDArray[np.float64]:

@@ -9,6 +9,8 @@ Predictions are those of the command line. Imports models, runs, sources and wha
 - catalogue: `Catalogue`; the models there are, loaded once
 - batching: `Batcher`; crystals of requests that arrive together, evaluated together
 - evaluation: predictions and vectors of crystals by several models, one row a crystal
+- service: `Service`; what the routes ask for: threads that read and evaluate, and who waits
+- streams: predictions of lines of JSON, as they come
 - answers: texts that were sent, read; rows as JSON and as the command line's CSV
 - drawing: `drawn`; a crystal as the page draws it: atoms, bonds, symmetry
 - run_views: learning curves and parity plots of run folders, also while they train

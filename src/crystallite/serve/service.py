@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import CrystalError
+from ..errors import CrystalError, CrystalliteError
 from ..graphs.packed import build_graphs
 from ..models.ready import ALL
 from ..models.tables import Extras
 from ..settings.config import GraphConfig
 from ..sources.reading.structure_files import TakenIds
-from ..sources.reading.texts import StructureText, different_names
+from ..sources.reading.texts import StructureText, different_names, read_text
 from .answers import Read, Sent, read_texts
 from .batching import Batcher
 from .catalogue import Catalogue
@@ -28,7 +29,7 @@ from .settings import ServeSettings
 PART = 64  # texts that are read and evaluated before others have their turn
 MOST_DRAWN = 20  # crystals of a text
 _SOME = StructureText(
-    "Si",
+    "POSCAR",
     "Si\n1.0\n0.0 2.73 2.73\n2.73 0.0 2.73\n2.73 2.73 0.0\nSi\n2\nDirect\n0 0 0\n0.25 0.25 0.25\n",
 )
 Value = TypeVar("Value")
@@ -67,9 +68,12 @@ class Service:
 
     async def warm_up(self) -> None:
         """Load the models and predict once, so that nobody waits for that."""
-        if self.catalogue.names():
-            async for _ in self.answers([_SOME], Prediction((ALL,), Extras(90.0, 1))):
-                pass
+        [record] = read_text(_SOME)
+        try:
+            await self._batcher.submit(Prediction((ALL,), Extras(90.0, 1)), [record.crystal])
+        except CrystalliteError as error:
+            logging.getLogger("uvicorn.error").error("the models cannot be loaded: %s", error)
+            return
         self.is_ready = True
 
     async def close(self) -> None:

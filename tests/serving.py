@@ -82,6 +82,5 @@ def process(*options: str, **environment: str) -> Iterator[tuple[subprocess.Pope
         wait_for(is_ready)
         yield server, url
     finally:
-        if server.poll() is None:
-            server.kill()
-        server.communicate()
+        server.kill()
+        server.communicate()  # until its processes, which have the same stderr, are gone too

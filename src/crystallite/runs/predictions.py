@@ -45,9 +45,10 @@ class PredictionTable(NamedTuple):
 
 
 def read_predictions(path: Path) -> PredictionTable:
-    """Read a table that `write_predictions` wrote without deviations."""
+    """Read a table that `write_predictions` wrote; deviations are left out."""
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
     values = values.reshape(len(rows), len(header) - 1)
-    return PredictionTable([meant(row[0]) for row in rows], values[:, 0::2], values[:, 1::2])
+    step = 3 if len(header) > 3 and header[3] == f"{header[1]}_std" else 2
+    return PredictionTable([meant(row[0]) for row in rows], values[:, 0::step], values[:, 1::step])

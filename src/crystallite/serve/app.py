@@ -44,9 +44,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(settings: ServeSettings | None = None) -> Guard:
-    """Return the ASGI application; without settings those that the environment has."""
-    settings = settings or ServeSettings.from_environment()
+def create_app(settings: ServeSettings) -> Guard:
+    """Return the ASGI application."""
     service = Service(settings)
 
     @asynccontextmanager
@@ -191,12 +190,13 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             {"model": question.model, "embeddings": embeddings, "errors": errors, "notices": notices}
         )
 
-    @app.post("/api/v1/crystals", responses=REFUSALS)
-    async def crystals(question: schemas.CrystalQuestion) -> schemas.Crystals:
+    @app.post("/api/v1/crystals", responses={**REFUSALS, 200: {"model": schemas.Crystals}})
+    async def crystals(question: schemas.CrystalQuestion) -> Response:
         """Return the crystals of a text as the page draws them."""
         with service.counted():
             text = StructureText(question.name, question.text)
-            return schemas.Crystals(**await service.drawings(text, question.model))
+            drawings = await service.drawings(text, question.model)
+        return JSONResponse(drawings) if drawings["crystals"] else _nothing(drawings["errors"])
 
 
 def _texts(structures: list[schemas.Structure], service: Service) -> list[StructureText]:

@@ -16,8 +16,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST_TOGETHER = 256  # items that are evaluated at once, unless one part alone has more
-
 
 class _Part(NamedTuple):
     """Items that wait to be evaluated, and whom to tell."""
@@ -32,14 +30,14 @@ class Batcher(Generic[Item, Result]):
     """Evaluates items in batches, on a thread of its own.
 
     evaluate: from a key and items to one result for each item; items of one key may be evaluated together.
-    told: is told the number of items of each batch.
+    told: is told the number of items of each batch. most: items of a batch, unless one part alone has more.
     """
 
     def __init__(
         self,
         evaluate: Callable[[Any, Sequence[Item]], Sequence[Result]],
         told: Callable[[int], object] = lambda n_items: None,
-        most: int = MOST_TOGETHER,
+        most: int = 256,
     ) -> None:
         self._evaluate, self._told, self._most = evaluate, told, most
         self._parts: deque[_Part] = deque()

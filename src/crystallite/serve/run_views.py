@@ -14,7 +14,8 @@ import numpy as np
 from ..errors import CrystalliteError
 from ..evaluation.results import upgraded
 from ..files.writing import read_json
-from ..runs.names import CONFIG, METRICS, PREDICTIONS, SUMMARY
+from ..models.checkpoint import read_header
+from ..runs.names import BEST, CONFIG, METRICS, PREDICTIONS, SUMMARY
 from ..runs.predictions import read_predictions
 
 LARGEST = 64 << 20  # bytes of a file that is read
@@ -44,8 +45,17 @@ def view(name: str, folder: Path) -> dict[str, Any]:
         for entry in _history(folder, _targets(_config(folder)))
     ]
     targets = _summary(folder).get("targets", {})
-    units = {target: facts.get("unit", "") for target, facts in targets.items()}
+    units = {target: facts.get("unit", "") for target, facts in targets.items()} or _units_so_far(folder)
     return overview(name, folder) | {"history": history, "unit": units, "parity": _parity(folder, targets)}
+
+
+def _units_so_far(folder: Path) -> dict[str, str]:
+    """Return the units of the targets, as the best model so far has them."""
+    try:
+        targets = read_header(folder / BEST)["targets"]
+        return dict(zip(targets["names"], targets["units"], strict=True))
+    except (CrystalliteError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -120,7 +130,7 @@ def _parity(folder: Path, targets: dict[str, Any]) -> list[dict[str, Any]]:
         table = read_predictions(folder / PREDICTIONS)
     except (OSError, ValueError):
         return []
-    if table.truth.shape[1:] != (len(targets),):
+    if not table.truth.shape[1:] == table.predicted.shape[1:] == (len(targets),):
         return []
     plots = []
     for k, (target, facts) in enumerate(targets.items()):

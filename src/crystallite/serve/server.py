@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import socket
+import threading
 from contextlib import nullcontext
+from typing import Any
 
 from ..errors import CrystalliteError
 from ..extras import needed
@@ -33,7 +38,7 @@ def serve(settings: ServeSettings) -> None:
     settings.to_environment()
     with shared_by_processes() if settings.workers > 1 else nullcontext():
         uvicorn.run(
-            "crystallite.serve.app:create_app",
+            "crystallite.serve.server:worker",
             factory=True,
             host=settings.host.strip("[]"),
             port=settings.port,
@@ -46,6 +51,21 @@ def serve(settings: ServeSettings) -> None:
             timeout_graceful_shutdown=GRACE,
             ws="none",
         )
+
+
+def worker() -> Any:
+    """Return the application of a process of a server: it stops when the one that started it is gone."""
+    from .app import create_app
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_stop_after, args=(parent,), daemon=True).start()
+    return create_app(ServeSettings.from_environment())
+
+
+def _stop_after(parent: Any) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _refuse_taken(settings: ServeSettings) -> None:

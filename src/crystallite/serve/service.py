@@ -62,7 +62,7 @@ class Service:
         self.is_ready = False
         self._reader = ThreadPoolExecutor(1, "reading")  # one: notices are gathered for the whole process
         self._batcher: Batcher[Any, Result] = Batcher(
-            partial(evaluate, self.catalogue), self.measurements.batch
+            partial(evaluate, self.catalogue), self.measurements.batch, settings.limits.together
         )
         self._n_waiting = 0
 

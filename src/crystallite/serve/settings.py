@@ -22,7 +22,7 @@ class Limits:
 
     body: bytes of a request. structures: texts of a request. atoms: of a crystal. seconds: until a request
     has arrived, and again until each part of it is answered. waiting: requests at the same time of a process;
-    those that come then are asked to come again.
+    those that come then are asked to come again. together: crystals that are evaluated at once.
     """
 
     body: int = 16 << 20
@@ -30,6 +30,7 @@ class Limits:
     atoms: int = 5_000
     seconds: float = 60.0
     waiting: int = 64
+    together: int = 256
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ const SPRITE = 128; // pixels
 const FOG_LEVELS = 5;
 const FOG = 0.45; // share of the background in the farthest atoms
 const EYE = 6; // distance of the eye in radii of the scene
-const FILL = 0.54; // of the canvas by the sphere around the scene, whose corners rarely lie in the plane
+const FILL = 0.5; // of the canvas by the sphere around the scene, whose corners rarely lie in the plane
 const BOND_RADIUS = 0.09; // Å
 const PLAIN_BONDS = 3_000; // more than these are drawn without shading
 
@@ -194,7 +194,11 @@ export function paintAxes(context, lattice, view, style) {
     paintRod(context, x, y, x + dx, y + dy, 1.6, style.text, true);
     const flat = Math.hypot(dx, dy);
     const reach = flat < 1 ? 0 : (flat + 9) / flat;
+    const place = [x + dx * reach - (flat < 1 ? 8 : 0), y + dy * reach];
+    context.strokeStyle = style.background; // a rim, for letters before an atom
+    context.lineWidth = 4;
+    context.strokeText(name, ...place);
     context.fillStyle = style.text;
-    context.fillText(name, x + dx * reach - (flat < 1 ? 8 : 0), y + dy * reach);
+    context.fillText(name, ...place);
   });
 }

@@ -43,9 +43,13 @@ function propertyCard(property, settings) {
     isClass ? probabilityPlot(property.value) : distribution(property, target),
     alarmLine(property),
     neighbourList(property, isClass),
-    target?.test_error ? make("p", { class: "note" }, `Error on test crystals: ${target.test_error}`) : null,
+    target?.test_error ? make("p", { class: "note" }, testLine(target.test_error)) : null,
   );
 }
+
+/** Of numbers the test tells the mean absolute error, of classes the area under the curve. */
+const testLine = (error) =>
+  error.startsWith("AUC") ? `On test crystals: ${error}` : `Mean absolute error on test crystals: ${error}`;
 
 function valueLine(property, percent) {
   const { value, lower, upper, unit } = property;

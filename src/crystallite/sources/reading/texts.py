@@ -15,7 +15,6 @@ from ...errors import CrystalError, CrystalliteError
 from .archive_records import read_records
 from .archive_stream import COMPRESSIONS, open_json
 from .ase_formats import parse_extended_xyz
-from .input_file import as_crystal_error
 from .poscar import parse_poscar
 from .record import Record, attempted
 from .structure_files import kind_of, name_of
@@ -47,13 +46,24 @@ def read_text(given: StructureText) -> Iterator[Record]:
         if empty:
             yield Record(path.name, CrystalError(path.name, "no crystals"), {})
     except CrystalliteError as error:
-        yield Record(path.name, as_crystal_error(error, path.name), {})
+        yield Record(name_of(path) or path.name, _about(path.name, error), {})
+
+
+def _about(name: str, error: CrystalliteError) -> CrystalError:
+    """Return the error as one about the text, or about a part of it that it names: `x.xyz, crystal 3`."""
+    place, _, reason = str(error).partition(": ")
+    if isinstance(error, CrystalError):
+        return error
+    return (
+        CrystalError(place, reason) if place.startswith(name) and reason else CrystalError(name, str(error))
+    )
 
 
 def file_name(name: str) -> str:
     """Return the last part of a name, as a name of a file may be: no folders, no control characters."""
-    last = PurePosixPath(re.sub(r"\\", "/", name)).name
-    return "".join(one for one in last if one.isprintable())[:LONGEST_NAME] or UNNAMED
+    last = PurePosixPath(name.replace("\\", "/")).name
+    kept = "".join(one for one in last if one.isprintable())[:LONGEST_NAME]
+    return kept if kept.strip(".") else UNNAMED
 
 
 def different_names(names: Iterable[str]) -> list[str]:

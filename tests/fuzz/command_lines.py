@@ -1,4 +1,4 @@
-"""Command lines with absurd words: every command and option that --help knows, but those that ask servers."""
+"""Command lines with absurd words: every command and option that --help knows, but those that ask servers, and `serve`."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ SHORT = {
 }
 # Long work by right, and what asks servers.
 NEVER = {"members", "folds", "trials", "epochs", "parallel", "workers", "track", "storage"}
-LEFT_OUT = {"fetch"}
+LEFT_OUT = {"fetch", "serve"}
 
 
 def command_line(good: Path, rng: Random) -> list[str]:

@@ -1,7 +1,7 @@
 """What is damaged, and what reads it: all returns or raises CrystalliteError, or something is wrong.
 
 A target damages good inputs into an empty folder, as a random generator says, and then reads what is there.
-Commands that ask servers (fetch) are left out, and so are devices and absolute paths.
+Commands that ask servers (fetch) or are one (serve) are left out, and so are devices and absolute paths.
 """
 
 from __future__ import annotations

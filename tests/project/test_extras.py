@@ -34,6 +34,7 @@ COMMANDS = [
     ("ase", "ase", ("data", "import", "crystals.extxyz", "-o", "out.parquet")),
     ("ase", "ase", ("data", "import", "crystals.db", "-o", "out.parquet")),
     ("ase", "ase", ("data", "export", "elastic", "-o", "out.db")),
+    *(("serve", name, ("serve",)) for name in ("fastapi", "uvicorn", "prometheus_client", "moyopy", "ase")),
     ("tune", "optuna", SEARCH),
     ("tune", "psycopg", (*SEARCH, "--storage", "postgresql://localhost/trials")),
     ("tensorboard", "tensorboard", (*TRAIN, "tensorboard")),

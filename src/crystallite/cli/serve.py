@@ -51,8 +51,10 @@ def command(
     token = os.environ.get("CRYSTALLITE_TOKEN", "")
     folders = tuple(str(run) for run in runs) or (("runs",) if Path("runs").is_dir() else ())
     settings = ServeSettings(host, port, token, open_to_all, hosts, folders, workers)
-    settings.check()
-    shown = "localhost" if settings.is_local else settings.host
-    secret = f"#token={token}" if token and sys.stderr.isatty() else ""  # none in a log
-    click.echo(f"http://{shown}:{port}/{secret}  (Ctrl-C stops)", err=True)
-    serve(settings)
+
+    def tell() -> None:
+        shown = "localhost" if settings.is_local else settings.host
+        secret = f"#token={token}" if token and sys.stderr.isatty() else ""  # none in a log
+        click.echo(f"http://{shown}:{port}/{secret}  (Ctrl-C stops)", err=True)
+
+    serve(settings, tell)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -20,11 +21,12 @@ MOST_CONNECTIONS = 1_000
 REQUIREMENT = "crystallite[serve]"
 
 
-def serve(settings: ServeSettings) -> None:
+def serve(settings: ServeSettings, on_start: Callable[[], None] = lambda: None) -> None:
     """Answer requests until the process is told to stop (Ctrl-C or SIGTERM).
 
     Args:
         settings: where to listen, to whom, and which run folders to show.
+        on_start: is called when nothing speaks against starting.
 
     Raises:
         CrystalliteError: for settings that are unsafe, a port that is taken, and where packages of the extra
@@ -35,6 +37,7 @@ def serve(settings: ServeSettings) -> None:
     for module in ("fastapi", "prometheus_client", "moyopy", "ase"):
         needed(module, "serve", REQUIREMENT)
     _refuse_taken(settings)
+    on_start()
     settings.to_environment()
     with shared_by_processes() if settings.workers > 1 else nullcontext():
         uvicorn.run(

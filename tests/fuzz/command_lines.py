@@ -1,4 +1,4 @@
-"""Command lines with absurd words: every command and option that --help knows, but those that ask servers, and `serve`."""
+"""Command lines with absurd words: every command and option, but those that ask servers and `serve`."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -294,6 +295,47 @@ def _read_badly(folder: Path) -> None:
         np.ones(1 << 28).sum()  # 2 GB
 
 
+# ---- uploads
+
+
+def _write_upload(good: Path, folder: Path, rng: Random) -> None:
+    """A damaged file, or its text under the name of another format or none."""
+    kind = rng.choice(("cif", "poscar", "extxyz", "json"))
+    (_write_json if kind == "json" else _write_one(kind))(good, folder, rng)
+    [path] = folder.iterdir()
+    if rng.random() < 0.2:
+        path.rename(folder / rng.choice(("x", "x.cif", "POSCAR", "x.xyz", "x.json", "x.npz")))
+
+
+@cache
+def _service() -> Any:
+    from starlette.testclient import TestClient
+
+    from crystallite.serve.app import create_app
+    from crystallite.serve.settings import ServeSettings
+
+    return TestClient(create_app(ServeSettings()), base_url="http://localhost")
+
+
+def _read_upload(folder: Path) -> None:
+    """Send it to the service as a browser does: the answer is a prediction or says why there is none."""
+    for path in sorted(folder.iterdir()):
+        structure = {"name": path.name, "text": path.read_bytes().decode(errors="replace")}
+        question = {"structures": [structure], "models": ["band_gap"], "interval": 90}
+        for route, sent in (("predict", question), ("crystals", structure)):
+            answer = _service().post(f"/api/v1/{route}", json=sent)
+            read = json.loads(answer.text, parse_constant=_no_json)
+            assert answer.status_code in (200, 422), (answer.status_code, read)
+            _check_words(answer.text)
+            if answer.status_code == 422:
+                assert read["detail"]
+                assert read["errors"]
+
+
+def _no_json(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
 TARGETS = {
     "cif": Target(_write_one("cif"), _read_each),
     "poscar": Target(_write_one("poscar"), _read_each),
@@ -306,5 +348,6 @@ TARGETS = {
     "model": Target(_write_model, _read_model, models=True),
     "run": Target(_write_run, _read_run, models=True),
     "command": Target(_write_command, _read_command, models=True),
+    "upload": Target(_write_upload, _read_upload),
 }
 TARGETS_AND_BROKEN = TARGETS | {"broken": Target(_write_nothing, _read_badly)}

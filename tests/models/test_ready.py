@@ -16,6 +16,7 @@ import crystallite
 from crystallite.errors import CrystalliteError
 from crystallite.models.loading import load_bundle, load_model, load_models, read_any_model
 from crystallite.models.ready import FOLDER, ready_models, ready_name
+from crystallite.models.tables import Extras, prediction_table
 
 NAMES = list(ready_models())
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,16 @@ def test_all_says_what_each_says(few) -> None:
         )
         np.testing.assert_array_equal(together[f"{column}_novelty"], alone["novelty"])
         assert together[f"{column}_neighbour_1"].tolist() == alone["neighbour_1"].tolist()
+
+
+@pytest.mark.parametrize("first", [0, 7, 23])
+def test_every_column_is_the_same_alone_and_among_others(first: int, elastic) -> None:
+    extras = Extras(90.0, 3)
+    for predictor in load_models("all"):
+        among = prediction_table([predictor], predictor.graphs(elastic.select(range(40))), extras)
+        alone = prediction_table([predictor], predictor.graphs(elastic.crystal(first)), extras)
+        for name, column in alone.items():
+            np.testing.assert_array_equal(column[0], among[name][first], err_msg=name)
 
 
 def test_known_crystals_are_predicted_well(elastic) -> None:

@@ -14,7 +14,7 @@ from fuzz.targets import TARGETS
 
 NUMBERS = {
     "cif": 300, "poscar": 200, "extxyz": 50, "json": 150, "msgpack": 50, "npz": 100, "table": 60,
-    "parquet": 80, "model": 40, "run": 4, "command": 25,
+    "parquet": 80, "model": 40, "run": 4, "command": 25, "upload": 60,
 }  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def test_intervals_neighbours_and_the_embedding(run, data, tmp_path) -> None:
     assert (frame[f"{ENERGY}_lower"] < frame[f"{ENERGY}_upper"]).all()
     trained = frame.loc[run_ids(run, "train")]
     assert (trained["neighbour_1"] == trained.index).mean() > 0.9  # it is its own neighbour, twins apart
-    assert run.embed(data).shape == (200, 105)
+    assert run.embed(data).shape == (200, 108)
     assert np.abs(run.embed(data)).max() <= LIMIT
     with pytest.raises(CrystalliteError, match="no vectors of atoms"):
         run.embed(data, atoms=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crystals.elements import symbols
-from ..errors import CrystalliteError
+from ..errors import CrystalError, CrystalliteError
 from ..files.typed_tables import Column, Table
 from ..graphs.packed import PackedGraphs
 from ..network.evaluation import EvaluationNetwork
@@ -21,6 +21,8 @@ from ..sources.streaming import Bad, Report, Wanted, write_table
 from .checkpoint import TrainedModel
 from .inference import of_nodes, predict_and_embed
 from .predictor import Predictor
+
+NO_VECTOR = "its vector is not made of finite numbers: it is unlike anything the model was trained on"
 
 
 def embed_files(
@@ -43,16 +45,20 @@ def embed_files(
     of_atoms = [Column("atom", is_whole=True), Column("element", is_text=True)] if atoms else []
 
     def table_of(ids: list[str], graphs: PackedGraphs, bad: Bad) -> tuple[list[str], Table]:
-        if not atoms:
-            columns = embedding_of(model, graphs).astype(np.float64).T
-            return ids, dict(zip((column.name for column in vectors), columns, strict=True))
-        counts = np.diff(graphs.node_offsets)
-        first = np.repeat(graphs.node_offsets[:-1], counts)
-        names = np.array(symbols(), object)[graphs.numbers]
-        table: Table = {"atom": np.arange(len(first)) - first, "element": names}
-        columns = atom_vectors(model, graphs).astype(np.float64).T
-        table |= dict(zip((column.name for column in vectors), columns, strict=True))
-        return np.repeat(np.array(ids, object), counts).tolist(), table
+        found = (atom_vectors if atoms else embedding_of)(model, graphs).astype(np.float64)
+        counts = np.diff(graphs.node_offsets) if atoms else np.ones(len(ids), np.int64)
+        crystals = np.repeat(np.arange(len(ids)), counts)
+        table: Table = {}
+        if atoms:
+            first = graphs.node_offsets[crystals]
+            names = np.array(symbols(), object)[graphs.numbers]
+            table = {"atom": np.arange(len(first)) - first, "element": names}
+        table |= dict(zip((column.name for column in vectors), found.T, strict=True))
+        wrong = np.unique(crystals[~np.isfinite(found).all(axis=1)])
+        for crystal in wrong:
+            bad(CrystalError(ids[crystal], NO_VECTOR))
+        kept = ~np.isin(crystals, wrong)
+        return [ids[k] for k in crystals[kept]], {name: column[kept] for name, column in table.items()}
 
     return write_table(
         inputs, output, [*of_atoms, *vectors], Wanted(model.graph, workers, reduced=not atoms), table_of,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from grouped_runs import Said
@@ -155,6 +157,18 @@ def test_one_file_for_several_and_damaged_ones(run, data, tmp_path) -> None:
         save_model(tmp_path / "damaged.safetensors", damaged)
         with pytest.raises(CrystalliteError, match="kernel machine"):
             read_model(tmp_path / "damaged.safetensors")
+
+
+def test_a_machine_for_other_descriptors_is_refused(run, tmp_path) -> None:
+    """As one of before there were those of the primitive cell."""
+    older = read_model(run.folder / "best.safetensors")
+    older.config = replace(older.config, atom_width=105)
+    for name in ("points", "center", "scale"):
+        older.weights[name] = np.ascontiguousarray(older.weights[name][..., :105])
+    older.reliability = None
+    save_model(tmp_path / "older.safetensors", older)
+    with pytest.raises(CrystalliteError, match=r"for 105 descriptors, and this version .* has 108: train it"):
+        read_model(tmp_path / "older.safetensors")
 
 
 @pytest.mark.parametrize(

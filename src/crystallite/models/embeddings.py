@@ -45,16 +45,15 @@ def embed_files(
     of_atoms = [Column("atom", is_whole=True), Column("element", is_text=True)] if atoms else []
 
     def table_of(ids: list[str], graphs: PackedGraphs, bad: Bad) -> tuple[list[str], Table]:
-        found = (atom_vectors if atoms else embedding_of)(model, graphs).astype(np.float64)
-        counts = np.diff(graphs.node_offsets) if atoms else np.ones(len(ids), np.int64)
-        crystals = np.repeat(np.arange(len(ids)), counts)
+        found, crystals = vectors_of(model, graphs, atoms)
         table: Table = {}
         if atoms:
             first = graphs.node_offsets[crystals]
             names = np.array(symbols(), object)[graphs.numbers]
             table = {"atom": np.arange(len(first)) - first, "element": names}
-        table |= dict(zip((column.name for column in vectors), found.T, strict=True))
-        wrong = np.unique(crystals[~np.isfinite(found).all(axis=1)])
+        numbers = found.astype(np.float64).T
+        table |= dict(zip((column.name for column in vectors), numbers, strict=True))
+        wrong = without_vector(found, crystals)
         for crystal in wrong:
             bad(CrystalError(ids[crystal], NO_VECTOR))
         kept = ~np.isin(crystals, wrong)
@@ -74,13 +73,19 @@ def check_atoms(model: TrainedModel, atoms: bool) -> None:
         )
 
 
-def embedding_of(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float32]:
-    """Return (crystals, atom_width)."""
-    return predict_and_embed(model, graphs)[1]
+def vectors_of(
+    model: TrainedModel, graphs: PackedGraphs, atoms: bool
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return (rows, atom_width) vectors of crystals or (graphs not reduced) of atoms, and whose each is."""
+    crystals = np.arange(graphs.n_crystals)
+    if not atoms:
+        return predict_and_embed(model, graphs)[1], crystals
+    if not len(crystals):
+        return np.empty((0, model.config.atom_width), np.float32), crystals
+    vectors = of_nodes(EvaluationNetwork(model.config, model.weights).atoms, graphs)
+    return vectors, np.repeat(crystals, np.diff(graphs.node_offsets))
 
 
-def atom_vectors(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float32]:
-    """Return (nodes, atom_width): one row an atom of graphs that are not reduced."""
-    if not graphs.n_crystals:
-        return np.empty((0, model.config.atom_width), np.float32)
-    return of_nodes(EvaluationNetwork(model.config, model.weights).atoms, graphs)
+def without_vector(vectors: NDArray[np.float32], crystals: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the crystals of which a vector is not finite; crystals: (rows,) whose each is."""
+    return np.unique(crystals[~np.isfinite(vectors).all(axis=1)])

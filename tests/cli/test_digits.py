@@ -17,7 +17,7 @@ from training_runs import energies, of_target, one_thread, summary, train  # noq
 from crystallite.evaluation.metrics import mean_absolute_error
 from crystallite.evaluation.results import in_digits
 from crystallite.materials.difference import compare, write_difference
-from crystallite.runs.folder import read_predictions, write_predictions
+from crystallite.runs.predictions import read_predictions, write_predictions
 from crystallite.sources.reading.tables import read_table
 
 LARGE = "large"

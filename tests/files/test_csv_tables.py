@@ -15,7 +15,7 @@ import crystallite
 from crystallite.datasets.dataset import Dataset
 from crystallite.files.csv_tables import meant, shown
 from crystallite.materials.audit import read_split
-from crystallite.runs.folder import read_predictions
+from crystallite.runs.predictions import read_predictions
 from crystallite.sources.web.id_lists import read_id_map, read_ids
 from crystallite.training.train import resume
 

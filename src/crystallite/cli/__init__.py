@@ -22,6 +22,7 @@ COMMANDS = {
     "embed": ("embed", "Vectors of crystals or atoms, from a model."),
     "descriptors": ("descriptors", "Numbers that describe crystals: composition, cell, bonds."),
     "models": ("models", "List, inspect and export the models that come with Crystallite."),
+    "serve": ("serve", "Open a page with all models, and answer programs."),
     "tune": ("tune", "Search for the settings with the smallest validation error."),
     "learning-curve": ("learning_curve", "Measure the error against the number of training crystals."),
     "verify": ("verify", "Repeat a training run and compare it bit for bit."),

@@ -16,6 +16,7 @@ from ..evaluation.results import Result
 from ..files.writing import file_stems, read_json, write_json
 from ..runs import folder as run_folder
 from ..runs.folder import DataConfig, RunConfig
+from ..runs.predictions import PredictionTable, read_predictions, write_predictions
 from ..training.preparation import prepare
 from ..training.run_data import run_dataset
 from .run_group import spread, start_all, train_all
@@ -51,21 +52,19 @@ def train_folds(folder: Path, *, data: Dataset | None = None, parallel: int = 1,
             f"{folder}: its folds, begun with version 0.1.0, test crystals twice; start a new run"
         )
     summaries = train_all(dataset, configs, folder, parallel=parallel, **options)
-    tables = [run_folder.read_predictions(folder / name / run_folder.PREDICTIONS) for name in summaries]
+    tables = [read_predictions(folder / name / run_folder.PREDICTIONS) for name in summaries]
     summary = {"folds": count, **_tested(folder, list(summaries.values()), tables)}
     write_json(folder / run_folder.SUMMARY, summary)
     return summary
 
 
-def _tested(folder: Path, summaries: list[Result], tables: list[run_folder.PredictionTable]) -> Result:
+def _tested(folder: Path, summaries: list[Result], tables: list[PredictionTable]) -> Result:
     """Write the table of all crystals, draw it, and return the mean errors beside those of all at once."""
     test_share = float(np.mean([summary["n_test"] / summary["n_train"] for summary in summaries]))
     found, task = spread(summaries, test_share), summaries[0]["task"]
     ids = [material_id for table in tables for material_id in table.ids]
     truth, predicted = (np.concatenate([table[k] for table in tables]) for k in (1, 2))
-    run_folder.write_predictions(
-        folder / run_folder.PREDICTIONS, ids, list(found["targets"]), truth, predicted
-    )
+    write_predictions(folder / run_folder.PREDICTIONS, ids, list(found["targets"]), truth, predicted)
     stems = file_stems(list(found["targets"]))
     for k, (name, figures) in enumerate(found["targets"].items()):
         figures["n_known"] = int(np.isfinite(truth[:, k]).sum())

@@ -27,6 +27,7 @@ from ..models.predictor import EnsemblePredictor
 from ..network.targets import Targets
 from ..runs import folder as run_folder
 from ..runs.folder import BEST, RunConfig
+from ..runs.predictions import write_predictions
 from ..training.preparation import prepare
 from ..training.run_data import run_dataset
 from .run_group import spread, start_all, train_all
@@ -131,7 +132,7 @@ def calibrated(folder: Path, dataset: Dataset, config: RunConfig, done: Trained)
     tested = members(test)
     mean, deviation = EnsemblePredictor(models, calibrations, reliability).combined(tested)
     ids = dataset.ids
-    run_folder.write_predictions(
+    write_predictions(
         folder / run_folder.PREDICTIONS, [ids[row] for row in test], targets.names,
         trainer.values[test], mean, deviation,
     )  # fmt: skip

@@ -38,7 +38,7 @@ def table_writer(output: Path | None, columns: Sequence[Column]) -> Iterator[Wri
     people where it is a terminal).
     """
     if output is None:
-        yield (_blocks if sys.stdout.isatty() else _csv_rows)(sys.stdout, columns)
+        yield (_blocks if sys.stdout.isatty() else csv_rows)(sys.stdout, columns)
         return
     target = output_path(output)
     partial = output_path(target.with_name(target.name + ".partial"))
@@ -62,10 +62,11 @@ def table_writer(output: Path | None, columns: Sequence[Column]) -> Iterator[Wri
 @contextmanager
 def _csv_writer(path: Path, columns: Sequence[Column]) -> Iterator[Write]:
     with path.open("w", newline="", encoding="utf-8") as file:
-        yield _csv_rows(file, columns)
+        yield csv_rows(file, columns)
 
 
-def _csv_rows(file: IO[str], columns: Sequence[Column]) -> Write:
+def csv_rows(file: IO[str], columns: Sequence[Column]) -> Write:
+    """Write the names of the columns as CSV, and return a function that adds rows."""
     write_row = row_writer(file)
     write_row(["material_id", *(column.name for column in columns)])
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from ..computing.compiled import compiled, read_only
 from ..computing.progress import progress_bar
 from ..crystals.crystal import MAX_ATOMS, MIN_DISTANCE, Crystal, CrystalArrays, pack_crystals
-from ..crystals.neighbors import find_bonds, find_bonds_of_all
+from ..crystals.neighbors import Bonds, find_bonds, find_bonds_of_all
 from ..errors import CrystalError
 from ..settings.config import GraphConfig
-from .reduction import Graph, full_graph, reduce_graph, reduce_graphs
+from .reduction import Graph, full_graph, nodes_of_atoms, reduce_graph, reduce_graphs
 
 ALGORITHM_VERSION = 1  # raise it when the same crystal gives another graph: stored graphs are built anew
 CHUNK = 1_500  # atoms a worker takes at once, or one crystal
@@ -87,6 +87,12 @@ def build_graph(crystal: Crystal, config: GraphConfig, *, reduced: bool = True) 
     if reduced:
         return reduce_graph(crystal.numbers, bonds, _BIN_SHARE * config.tolerance)
     return full_graph(crystal.numbers, bonds)
+
+
+def nodes_of(crystal: Crystal, config: GraphConfig) -> tuple[Bonds, NDArray[np.int32]]:
+    """Return the bonds of a crystal's atoms, and the node that stands for each atom in its reduced graph."""
+    bonds = find_bonds(crystal, config)
+    return bonds, nodes_of_atoms(crystal.numbers, bonds, _BIN_SHARE * config.tolerance)
 
 
 def pack_graphs(graphs: Sequence[Graph], crystals: CrystalArrays | None = None) -> PackedGraphs:

@@ -66,19 +66,10 @@ def reduce_graphs(
 
     Crystal k owns the atoms atom_offsets[k] to atom_offsets[k + 1].
     """
-    n_bonds, n_crystals = len(bonds.distances), len(atom_offsets) - 1
+    n_bonds = len(bonds.distances)
     atom_offsets = atom_offsets.copy()  # one that can be written to: the loops are compiled once
     sorting = np.empty(n_bonds, np.int32), np.empty(n_bonds, np.int32)
-    bins, n_bins = np.empty(n_bonds, np.uint64), np.empty(n_crystals, np.uint64)
-    bits = bonds.distances.view(np.uint64)  # those of positive numbers come in the order of the numbers
-    _number_distances(atom_offsets, *bonds, bits, float(tolerance), *sorting, bins, n_bins)
-
-    colors, node_of, n_nodes = (
-        numbers.astype(np.uint64),
-        np.empty(len(numbers), np.int32),
-        n_bins.astype(np.int64),
-    )
-    _classify(atom_offsets, *bonds, bins, colors, colors.copy(), *sorting, node_of, node_of.copy(), n_nodes)
+    bins, n_bins, node_of, n_nodes = _classes(atom_offsets, numbers, bonds, tolerance, sorting)
     node_offsets = np.concatenate(([0], np.cumsum(n_nodes)))
     nodes = node_of + np.repeat(node_offsets[:-1], np.diff(atom_offsets))
     multiplicities = np.bincount(nodes, minlength=node_offsets[-1]).astype(np.int32)
@@ -91,6 +82,31 @@ def reduce_graphs(
     n_edges = _merge(atom_offsets, *bonds, bins, n_bins, *sorting, *classes, edge_offsets, *edges)
     kept: Any = (array[:n_edges].copy() for array in edges)
     return node_offsets, Graph(node_numbers, multiplicities, edge_offsets, *kept)
+
+
+def nodes_of_atoms(numbers: NDArray[np.uint8], bonds: Bonds, tolerance: float) -> NDArray[np.int32]:
+    """Return (atoms,) the node of the reduced graph that stands for each atom of one crystal."""
+    n_bonds = len(bonds.distances)
+    sorting = np.empty(n_bonds, np.int32), np.empty(n_bonds, np.int32)
+    return _classes(np.array([0, len(numbers)]), numbers, bonds, tolerance, sorting)[2]
+
+
+def _classes(
+    atom_offsets: NDArray[np.int64],
+    numbers: NDArray[np.uint8],
+    bonds: Bonds,
+    tolerance: float,
+    sorting: tuple[NDArray[np.int32], NDArray[np.int32]],
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64]]:
+    """Return numbers of distances by bond, how many by crystal; nodes by atom, how many by crystal."""
+    n_bonds, n_crystals = len(bonds.distances), len(atom_offsets) - 1
+    bins, n_bins = np.empty(n_bonds, np.uint64), np.empty(n_crystals, np.uint64)
+    bits = bonds.distances.view(np.uint64)  # those of positive numbers come in the order of the numbers
+    _number_distances(atom_offsets, *bonds, bits, float(tolerance), *sorting, bins, n_bins)
+    colors, node_of = numbers.astype(np.uint64), np.empty(len(numbers), np.int32)
+    n_nodes = n_bins.astype(np.int64)
+    _classify(atom_offsets, *bonds, bins, colors, colors.copy(), *sorting, node_of, node_of.copy(), n_nodes)
+    return bins, n_bins, node_of, n_nodes
 
 
 @compiled

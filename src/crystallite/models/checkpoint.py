@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from ..errors import CrystalliteError, one_line
 from ..extras import needed
-from ..features.kernel_machine import checked_machine
+from ..features.kernel_machine import KernelMachine, checked_machine
 from ..files.writing import atomic_path, refuse_unreadable
 from ..materials.groups import Seen
 from ..network.targets import Targets
@@ -29,6 +29,7 @@ from ..settings.config import GraphConfig, ModelConfig
 from .reliability import Reliability
 
 if TYPE_CHECKING:
+    from ..network.evaluation import EvaluationNetwork
     from ..network.model import CrystalNetwork
 
 FORMAT = 3  # 1: without the materials that were seen (crystallite 0.1.0); 2: without reliability
@@ -87,6 +88,14 @@ class TrainedModel:
             targets=self.targets.of(columns),
             reliability=self.reliability and self.reliability.of_targets(columns),
         )
+
+    @cached_property
+    def evaluator(self) -> EvaluationNetwork | KernelMachine:
+        """What evaluates batches on the CPU, made when first asked for, of the weights as they are then."""
+        from ..network.evaluation import EvaluationNetwork  # has compiled loops: not for reading a header
+
+        kind = KernelMachine if self.config.method == "kernel" else EvaluationNetwork
+        return kind(self.config, self.weights)
 
     @cached_property
     def network(self) -> CrystalNetwork:

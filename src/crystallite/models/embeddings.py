@@ -82,8 +82,8 @@ def vectors_of(
         return predict_and_embed(model, graphs)[1], crystals
     if not len(crystals):
         return np.empty((0, model.config.atom_width), np.float32), crystals
-    vectors = of_nodes(EvaluationNetwork(model.config, model.weights).atoms, graphs)
-    return vectors, np.repeat(crystals, np.diff(graphs.node_offsets))
+    assert isinstance(model.evaluator, EvaluationNetwork)  # `check_atoms` refuses others
+    return of_nodes(model.evaluator.atoms, graphs), np.repeat(crystals, np.diff(graphs.node_offsets))
 
 
 def without_vector(vectors: NDArray[np.float32], crystals: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,8 +16,6 @@ from ..errors import CrystalliteError
 from ..features.kernel_machine import KernelMachine
 from ..graphs.packed import GraphBatch, Indices, PackedGraphs, gather_batch
 from ..network.evaluation import EvaluationNetwork
-from ..network.weights import Weights
-from ..settings.config import ModelConfig
 from .checkpoint import TrainedModel
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices
     from .torch_networks import evaluated, is_single_on_cpu, weights_of
 
     if is_single_on_cpu(network):
-        return _evaluated(network.config, weights_of(network), graphs, rows)
+        return outputs_of(EvaluationNetwork(network.config, weights_of(network)), graphs, rows)
     evaluate, widths = evaluated(network), (network.config.n_outputs,)
     [outputs] = _of_batches(lambda batch: evaluate(batch)[:1], widths, graphs, rows)
     return outputs
@@ -48,8 +46,8 @@ def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.
         raise CrystalliteError(
             "contributions of atoms need a model with readout = per-atom and without log10"
         )
-    network = evaluator(model.config, model.weights)
-    return model.targets.from_outputs(of_nodes(network.contributions, graphs))
+    assert isinstance(model.evaluator, EvaluationNetwork)
+    return model.targets.from_outputs(of_nodes(model.evaluator.contributions, graphs))
 
 
 def of_nodes(evaluate: Callable[[GraphBatch], Floats], graphs: PackedGraphs) -> Floats:
@@ -64,7 +62,7 @@ def predict_graphs(
     """Return (rows, targets) predictions in the targets' units, of all crystals unless `rows` are given."""
     rows = np.arange(graphs.n_crystals) if rows is None else rows
     if model.device == "cpu" or model.config.method == "kernel":
-        outputs = _evaluated(model.config, model.weights, graphs, rows)
+        outputs = outputs_of(model.evaluator, graphs, rows)
     else:
         outputs = network_outputs(model.network.to(model.device), graphs, rows)
     return model.targets.from_outputs(outputs)
@@ -77,7 +75,7 @@ def predict_and_embed(
     rows = np.arange(graphs.n_crystals) if rows is None else rows
     evaluate: Callable[[GraphBatch], tuple[Floats, ...]]
     if model.device.partition(":")[0] == "cpu" or model.config.method == "kernel":
-        evaluate = evaluator(model.config, model.weights).outputs_and_embedding
+        evaluate = model.evaluator.outputs_and_embedding
     else:
         from .torch_networks import evaluated
 
@@ -87,18 +85,8 @@ def predict_and_embed(
     return model.targets.from_outputs(outputs), embedding
 
 
-def _evaluated(config: ModelConfig, weights: Weights, graphs: PackedGraphs, rows: Indices) -> Floats:
-    """Return (rows, outputs) on the CPU."""
-    return outputs_of(evaluator(config, weights), graphs, rows)
-
-
-def evaluator(config: ModelConfig, weights: Weights) -> EvaluationNetwork | KernelMachine:
-    """Return what evaluates batches on the CPU."""
-    return (KernelMachine if config.method == "kernel" else EvaluationNetwork)(config, weights)
-
-
 def outputs_of(model: EvaluationNetwork | KernelMachine, graphs: PackedGraphs, rows: Indices) -> Floats:
-    """Return (rows, outputs) of what `evaluator` returned."""
+    """Return (rows, outputs) on the CPU."""
     [outputs] = _of_batches(lambda batch: (model.outputs(batch),), (model.config.n_outputs,), graphs, rows)
     return outputs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,19 @@ def load_models(path: str | Path, *, ties: Ties | None = None, device: str = "cp
     if ready_name(path) != ALL:
         return [load_model(path, ties=ties, device=device)]
     device = usable_device(device)
-    files = {model.path: model for model in ready_models().values()}
-    if not files:
+    predictors = load_ready(ready_models())
+    if not predictors:
         raise CrystalliteError("no models come with this copy of Crystallite: make models trains them")
-    return [_placed(_predictor(read_bundle(file)), ties, device) for file in files]
+    return [_placed(predictor, ties, device) for predictor in predictors]
+
+
+def load_ready(names: Iterable[str]) -> list[Predictor]:
+    """Load models that come with the package, on the CPU: one for those of a file, with their targets."""
+    columns: dict[Path, list[int]] = {}
+    for name in names:
+        model = ready_models()[name]
+        columns.setdefault(model.path, []).append(model.column)
+    return [_predictor(read_bundle(path).of_targets(wanted)) for path, wanted in columns.items()]
 
 
 def load_bundle(path: str | Path) -> Bundle:

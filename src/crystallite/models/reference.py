@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CrystalliteError, one_line
+from ..network.products import add_product
 from .nearest import nearest
 
 N_AXES = 24  # principal axes that are kept: the alarm is as good as with all (docs/intervals.md)
@@ -82,12 +83,23 @@ class Reference:
         points: Floats = np.ascontiguousarray((self.low + self.step * self.codes).T, np.float32)
         return points
 
+    @cached_property
+    def id_array(self) -> NDArray[np.object_]:
+        """(crystals,) the ids."""
+        return np.array(self.ids, object)
+
     def neighbors(self, embedding: Floats, n_nearest: int = N_NEAREST) -> tuple[NDArray[np.int64], Floats]:
         """Return (crystals, n) rows of the nearest training crystals, nearest first, and their distances.
 
         n: at most `n_nearest`, fewer where the model was trained on fewer crystals.
         """
-        coordinates = ((embedding - self.center) @ self.axes).astype(np.float32)
+        coordinates = np.zeros((len(embedding), self.axes.shape[1]), np.float32)
+        # not @, whose last digits depend on how many crystals there are
+        add_product(
+            np.ascontiguousarray(embedding - self.center, np.float32),
+            np.ascontiguousarray(self.axes),
+            coordinates,
+        )
         return nearest(coordinates, self._points, min(n_nearest, len(self.ids)))
 
     def distances(self, embedding: Floats) -> NDArray[np.float64]:

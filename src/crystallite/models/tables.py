@@ -88,20 +88,24 @@ def _of_crystal(prefix: str, units: dict[str, str], extras: Extras) -> Iterator[
         yield from (Column(f"{prefix}neighbour_{k}_{name}", unit) for name, unit in units.items())
 
 
-def _prefixes(predictor: Predictor, prefixed: bool) -> list[str]:
-    return [f"{name}_" for name in predictor.model.targets.names] if prefixed else [""]
-
-
 def prediction_table(predictors: Sequence[Predictor], graphs: PackedGraphs, extras: Extras) -> Table:
     """Return column -> (crystals,) values: float64, or text as objects."""
+    return joined(predictors, [own_table(predictor, graphs, extras) for predictor in predictors], extras)
+
+
+def joined(predictors: Sequence[Predictor], tables: Sequence[Table], extras: Extras) -> Table:
+    """Return one table of those that `own_table` made of the same crystals."""
     table: Table = {}
-    for predictor in predictors:
-        table |= _part(predictor, graphs, extras, len(predictors) > 1)
+    for predictor, own in zip(predictors, tables, strict=True):
+        table |= own
+        for name in predictor.model.targets.names:
+            about = [column.name for column in _of_crystal("", {name: ""}, extras)]
+            table |= {f"{name}_{column}": own[column] for column in about if column in own}
     return {column.name: table[column.name] for column in table_columns(predictors, extras)}
 
 
-def _part(predictor: Predictor, graphs: PackedGraphs, extras: Extras, prefixed: bool) -> Table:
-    """Return the columns of one model."""
+def own_table(predictor: Predictor, graphs: PackedGraphs, extras: Extras) -> Table:
+    """Return the columns of one model as if it were the only one."""
     evaluated = predictor.evaluate(graphs)
     table: Table = dict(zip(predictor.columns, predictor.combine(evaluated.members).T, strict=True))
     reliability, targets = predictor.reliability, predictor.model.targets
@@ -114,14 +118,9 @@ def _part(predictor: Predictor, graphs: PackedGraphs, extras: Extras, prefixed: 
         ends = reliability.bounds(targets, level, evaluated.members, mean_distances)
         for end, bounds in zip(("lower", "upper"), ends, strict=True):
             table |= {f"{name}_{end}": bounds[:, k] for k, name in enumerate(targets.names)}
-    for prefix in _prefixes(predictor, prefixed):
-        table[f"{prefix}novelty"] = reliability.novelty(mean_distances)
-        table[f"{prefix}unseen_elements"] = _unseen_elements(graphs, reliability)
-        table |= {
-            prefix + name: column
-            for name, column in _neighbours(reliability, targets.names, rows, distances, extras).items()
-        }
-    return table
+    table["novelty"] = reliability.novelty(mean_distances)
+    table["unseen_elements"] = _unseen_elements(graphs, reliability)
+    return table | _neighbours(reliability, targets.names, rows, distances, extras)
 
 
 def _neighbours(
@@ -133,7 +132,7 @@ def _neighbours(
 ) -> Table:
     """Return the columns of the nearest training crystals; empty where there are fewer than asked for."""
     table: Table = {}
-    ids = np.array(reliability.reference.ids, object)
+    ids = reliability.reference.id_array
     n_found = rows.shape[1]
     for k in range(extras.neighbours):
         beginning, is_there = f"neighbour_{k + 1}", k < n_found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import platform
 import tomllib
 from collections import Counter
@@ -13,20 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tomli_w
 import torch
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from .. import __version__
 from ..computing.devices import device_name
 from ..computing.distributed import n_processes, on_first
 from ..errors import CrystalliteError, WriteError
 from ..evaluation.results import Result, upgraded
-from ..files.csv_tables import meant, write_csv
 from ..files.writing import read_json, write_text
 from ..network.targets import parse_target
 from ..settings.config import GraphConfig, ModelConfig, Settings, Task, TrainConfig
@@ -210,45 +206,6 @@ def append_metrics(folder: Path, entry: dict[str, Any]) -> None:
 def read_summary(folder: Path) -> Result:
     """Read summary.json, also one of version 0.1.0."""
     return upgraded(read_json(folder / SUMMARY))
-
-
-def write_predictions(
-    path: Path,
-    ids: Sequence[str],
-    names: Sequence[str],
-    truth: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    deviation: NDArray[np.float64] | None = None,
-) -> None:
-    """Write a CSV of material_id, and NAME, NAME_predicted (and NAME_std, if given) for each target.
-
-    truth, predicted, deviation: (rows, targets); a missing value is an empty cell. Numbers have all the
-    digits they need to be read back equal.
-    """
-    parts = [("", truth), ("_predicted", predicted)] + (
-        [("_std", deviation)] if deviation is not None else []
-    )
-    head = ["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)]
-    cells = np.stack([values for _, values in parts], axis=2).reshape(len(ids), len(parts) * len(names))
-    pairs = zip(ids, cells.tolist(), strict=True)
-    write_csv(path, [head, *([name, *(None if math.isnan(x) else x for x in row)] for name, row in pairs)])
-
-
-class PredictionTable(NamedTuple):
-    """What `write_predictions` wrote: ids, and (rows, targets) true and predicted values (NaN: none)."""
-
-    ids: list[str]
-    truth: NDArray[np.float64]
-    predicted: NDArray[np.float64]
-
-
-def read_predictions(path: Path) -> PredictionTable:
-    """Read a table that `write_predictions` wrote without deviations."""
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
-    values = values.reshape(len(rows), len(header) - 1)
-    return PredictionTable([meant(row[0]) for row in rows], values[:, 0::2], values[:, 1::2])
 
 
 def absolute_path(path: str | Path) -> str:

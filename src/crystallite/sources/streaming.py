@@ -93,7 +93,7 @@ def streamed(
     What cannot be used is told to `bad`, what was chosen or left out is added to `notices`.
     """
     for ids, crystals in _chunks(_located(inputs, notices, bad), bad):
-        yield _graphs_of_chunk(wanted, ids, crystals, bad)
+        yield graphs_of_chunk(wanted, ids, crystals, bad)
 
 
 Chunk = tuple[list[str], Any]
@@ -156,10 +156,10 @@ def _crystals(
                 bad(CrystalError(shown(file.path), "no crystals"))
 
 
-def _graphs_of_chunk(
+def graphs_of_chunk(
     wanted: Wanted, ids: list[str], crystals: Any, bad: Bad
 ) -> tuple[list[str], PackedGraphs]:
-    """Build the graphs of a chunk; where one cannot be built, leave that crystal out."""
+    """Build the graphs of a chunk; where one cannot be built, tell `bad` and leave that crystal out."""
     singles = crystals if isinstance(crystals, list) else None
     if wanted.reduced:
         try:

@@ -18,6 +18,7 @@ from ..evaluation.metrics import (
 from ..evaluation.results import Result, known_or_none
 from ..files.writing import file_stems
 from ..runs import folder as run_folder
+from ..runs.predictions import write_predictions
 from ..settings.config import Task
 from .learner import Learner
 
@@ -30,7 +31,7 @@ def write_test_results(
     assert best is not None
     truth = trainer.values[rows]
     ids = dataset.ids
-    run_folder.write_predictions(
+    write_predictions(
         folder / run_folder.PREDICTIONS, [ids[row] for row in rows], targets.names, truth, predicted
     )
     train_values = trainer.values[trainer.split.train]

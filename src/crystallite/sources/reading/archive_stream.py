@@ -82,17 +82,36 @@ def open_archive(path: Path) -> Iterator[ArchiveReader]:
     The block takes all of it or raises an error itself. Unreadable is a missing or damaged file, a compressed
     one that unpacks to more than MOST_EXPANSION times its size, and a value larger than LARGEST_VALUE.
     """
+    with _whole(path), _unpacking(path) as stream:
+        first = stream.peek(1)[:1]
+        is_message_pack = first[:1] >= b"\x80" and first != b"\xef"  # 0xef begins a byte-order mark
+        reader = _MessagePackReader(stream, first) if is_message_pack else _JsonReader(stream)
+        yield reader
+        _refuse_rest(reader)
+
+
+@contextmanager
+def open_json(text: str, name: Path) -> Iterator[ArchiveReader]:
+    """Read a JSON archive that is at hand as text; `name` names it in errors. See `open_archive`."""
+    with _whole(name):
+        reader = _JsonReader(io.BytesIO(text.encode(errors="replace")))
+        yield reader
+        _refuse_rest(reader)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Make what is wrong with an archive a CrystalliteError that names it."""
     try:
-        with _unpacking(path) as stream:
-            first = stream.peek(1)[:1]
-            is_message_pack = first[:1] >= b"\x80" and first != b"\xef"  # 0xef begins a byte-order mark
-            reader = _MessagePackReader(stream, first) if is_message_pack else _JsonReader(stream)
-            yield reader
-            if not reader.at_end():
-                raise _UnreadableError("something follows its end")
+        yield
     except (_UnreadableError, OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error or "it takes more memory than there is"
         raise CrystalliteError(f"{path}: not a readable archive: {reason}") from None
+
+
+def _refuse_rest(reader: ArchiveReader) -> None:
+    if not reader.at_end():
+        raise _UnreadableError("something follows its end")
 
 
 def unpacked(path: Path) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from io import StringIO
 from itertools import count, islice
 from pathlib import Path
@@ -72,12 +71,26 @@ def _row_crystal(row: Any, source: str) -> Crystal:
 
 
 def _extended_xyz(path: Path, id_column: str, units: dict[str, str]) -> Iterator[Record]:
-    parse = _comment_parser(id_column)
-    compressed = path.suffix.lower() in COMPRESSIONS
-    file = StringIO(text_of(unpacked(path))[0]) if compressed else path
-    with nullcontext(file) if isinstance(file, StringIO) else path.open(errors="replace") as lines:
+    if path.suffix.lower() in COMPRESSIONS:
+        yield from parse_extended_xyz(text_of(unpacked(path))[0], path, id_column, units)
+        return
+    with path.open(errors="replace") as lines:
         _check_numbers_of_atoms(lines, path)
-        lines.seek(0)
+    yield from _xyz_records(path, path, id_column, units)
+
+
+def parse_extended_xyz(
+    text: str, path: Path, id_column: str, units: dict[str, str] | None = None
+) -> Iterator[Record]:
+    """Yield the crystals of the text of an extended XYZ file, which `path` names; see `read_ase`."""
+    _check_numbers_of_atoms(StringIO(text), path)
+    yield from _xyz_records(StringIO(text), path, id_column, {} if units is None else units)
+
+
+def _xyz_records(
+    file: Path | StringIO, path: Path, id_column: str, units: dict[str, str]
+) -> Iterator[Record]:
+    parse = _comment_parser(id_column)
     frames = ase_module("ase.io").iread(file, index=":", format="extxyz", properties_parser=parse)
     for frame, atoms in enumerate(_frames(frames, path)):
         results = atoms.calc.results if atoms.calc is not None else {}

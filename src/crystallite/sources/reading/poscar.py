@@ -32,11 +32,16 @@ def read_poscar(path: Path) -> Crystal:
     """
     source = str(path)
     try:
-        lines = text_of(unpacked(path))[0].splitlines()
+        text = text_of(unpacked(path))[0]
     except CrystalliteError as error:
         raise as_crystal_error(error, source) from None
+    return parse_poscar(text, source)
+
+
+def parse_poscar(text: str, source: str) -> Crystal:
+    """Return the crystal of the text of a POSCAR; see `read_poscar`."""
     try:
-        crystal = _crystal(_Lines(lines), source)
+        crystal = _crystal(_Lines(text.splitlines()), source)
     except _PoscarError as error:
         raise CrystalError(source, f"not a readable POSCAR, {error}") from None
     check_crystal(crystal, source)

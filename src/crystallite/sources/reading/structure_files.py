@@ -133,7 +133,7 @@ def unique_ids(paths: Iterable[Path]) -> dict[Path, str]:
     Files with one structure and files with many are told apart by themselves.
     """
     groups: dict[tuple[bool, str], list[Path]] = defaultdict(list)
-    ids = {path: _name(path) or _id_parts(path)[-1] for path in paths}
+    ids = {path: name_of(path) or _id_parts(path)[-1] for path in paths}
     for path, name in ids.items():
         groups[kind_of(path) in SINGLE, name].append(path)
     for same in groups.values():
@@ -242,13 +242,13 @@ def _relaxed(paths: Sequence[Path]) -> Found:
 def _id_parts(path: Path) -> list[str]:
     """Return the folders before a file's id, and the id."""
     folders = [part for part in path.parent.parts if part != path.anchor]
-    name = _name(path)
+    name = name_of(path)
     if name:
         return [*folders, name]
     return folders if folders and folders[-1] != ".." else [Path(os.path.realpath(path)).parent.name]
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
     """Return a file's name without endings, "" for a bare POSCAR, whose folder has the name."""
     if path.suffix.lower() == ".cif":
         return shown(path.stem)

@@ -13,7 +13,7 @@ from grouped_runs import Said
 from strategies import CHANGES, made
 
 import crystallite
-from crystallite.crystals.crystal import Crystal
+from crystallite.crystals.crystal import Crystal, pack_crystals
 from crystallite.datasets.dataset import Dataset
 from crystallite.features.descriptors import DESCRIPTORS, UNITS, descriptor_values
 from crystallite.features.element_properties import PROPERTIES, element_properties
@@ -47,6 +47,9 @@ def test_of_rock_salt() -> None:
     spheres = 4 * sum(4 / 3 * np.pi * r**3 for r in radius.values())
     assert found["packing_fraction"] == pytest.approx(spheres / 5.64**3, rel=1e-6)
     assert found["n_elements"] == 2
+    assert found["primitive_atoms"] == 2
+    assert found["longest_edge"] == pytest.approx(5.64 / 2**0.5)
+    assert found["shortest_edge"] == pytest.approx(5.64 / 2**0.5)
     assert found["mixing_entropy"] == pytest.approx(np.log(2))
     assert found["shortest_bond_mean"] == pytest.approx(2.82, rel=1e-6)
     assert found["shortest_bond_deviation"] == pytest.approx(0, abs=1e-6)
@@ -76,9 +79,8 @@ def test_they_do_not_depend_on_how_a_crystal_is_written(name: str, formation) ->
 
 def test_reduced_and_full_graphs_are_described_alike(formation) -> None:
     chosen = list(formation.select(range(0, 300, 5)))
-    volumes = [crystal.volume / len(crystal) for crystal in chosen]
     full = [build_graph(crystal, GraphConfig(), reduced=False) for crystal in chosen]
-    values = descriptor_values(gather_batch(pack_graphs(full, volumes), np.arange(len(chosen))))
+    values = descriptor_values(gather_batch(pack_graphs(full, pack_crystals(chosen)), np.arange(len(chosen))))
     np.testing.assert_allclose(values, described(chosen), rtol=1e-4, atol=2e-4)
 
 

@@ -47,9 +47,17 @@ def builds(monkeypatch) -> list[int]:
 
 
 def assert_same(ours: PackedGraphs, theirs: PackedGraphs) -> None:
-    for name, a, b in zip(ours._fields, ours, theirs, strict=True):
+    for name, a, b in zip(names_of(ours), arrays_of(ours), arrays_of(theirs), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=name)
         assert a.dtype == b.dtype, name
+
+
+def names_of(graphs: PackedGraphs) -> list[str]:
+    return [*graphs._fields[:-1], *graphs.crystals._fields]
+
+
+def arrays_of(graphs: PackedGraphs) -> list[np.ndarray]:
+    return [*graphs[:-1], *graphs.crystals]
 
 
 def store_of(folder: Path) -> Path:

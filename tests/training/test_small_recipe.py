@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from grouped_runs import Said
@@ -103,7 +105,7 @@ def test_intervals_neighbours_and_the_embedding(run, data, tmp_path) -> None:
     assert (frame[f"{ENERGY}_lower"] < frame[f"{ENERGY}_upper"]).all()
     trained = frame.loc[run_ids(run, "train")]
     assert (trained["neighbour_1"] == trained.index).mean() > 0.9  # it is its own neighbour, twins apart
-    assert run.embed(data).shape == (200, 105)
+    assert run.embed(data).shape == (200, 108)
     assert np.abs(run.embed(data)).max() <= LIMIT
     with pytest.raises(CrystalliteError, match="no vectors of atoms"):
         run.embed(data, atoms=True)
@@ -155,6 +157,18 @@ def test_one_file_for_several_and_damaged_ones(run, data, tmp_path) -> None:
         save_model(tmp_path / "damaged.safetensors", damaged)
         with pytest.raises(CrystalliteError, match="kernel machine"):
             read_model(tmp_path / "damaged.safetensors")
+
+
+def test_a_machine_for_other_descriptors_is_refused(run, tmp_path) -> None:
+    """As one of before there were those of the primitive cell."""
+    older = read_model(run.folder / "best.safetensors")
+    older.config = replace(older.config, atom_width=105)
+    for name in ("points", "center", "scale"):
+        older.weights[name] = np.ascontiguousarray(older.weights[name][..., :105])
+    older.reliability = None
+    save_model(tmp_path / "older.safetensors", older)
+    with pytest.raises(CrystalliteError, match=r"for 105 descriptors, and this version .* has 108: train it"):
+        read_model(tmp_path / "older.safetensors")
 
 
 @pytest.mark.parametrize(

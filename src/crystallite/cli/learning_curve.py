@@ -12,7 +12,7 @@ from .outcomes import print_group
 
 @click.command()
 @click.argument("data")
-@training_options
+@training_options(automatic=False)
 @click.option(
     "--size",
     "sizes",

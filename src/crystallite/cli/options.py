@@ -12,23 +12,14 @@ from .paths import INPUT, OutputFolder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_TARGET = click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="Property to learn, NAME or NAME:log10; repeat for several.",
+)
 _OPTIONS = [
-    click.option(
-        "--target",
-        "targets",
-        multiple=True,
-        metavar="NAME",
-        help="Property to learn, NAME or NAME:log10; repeat for several.",
-    ),
-    click.option(
-        "--recipe",
-        type=click.Choice(["modern", "paper", "small", "auto"]),
-        default="modern",
-        show_default=True,
-        help="modern: chosen by measurement. paper: the published code's defaults. small: a kernel machine "
-        "on descriptors, for some hundred crystals. auto: the mean of modern and small, "
-        "or one of them, whichever validates best.",
-    ),
     click.option(
         "--task", type=click.Choice(["regression", "classification"]), default="regression", show_default=True
     ),
@@ -75,9 +66,6 @@ _OPTIONS = [
     ),
     click.option("--weight-column", default="", metavar="NAME", help="Column of sample weights."),
     click.option(
-        "--from", "start_from", metavar="MODEL", help="Fine-tune this model (any that predict takes)."
-    ),
-    click.option(
         "--freeze",
         "frozen",
         multiple=True,
@@ -117,11 +105,39 @@ _OPTIONS = [
 ]
 
 
-def training_options(command: Command) -> Command:
-    """Add the options that say what to train and how."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def training_options(*, automatic: bool) -> Callable[[Command], Command]:
+    """Add the options that say what to train and how.
+
+    automatic: whether the recipe, and the model to start from, may be auto.
+    """
+    options = [_TARGET, _recipe(automatic), _start(automatic), *_OPTIONS]
+
+    def with_options(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+def _recipe(automatic: bool) -> Callable[[Command], Command]:
+    auto = (
+        " auto: the mean of modern and small, or one of them, whichever validates best." if automatic else ""
+    )
+    return click.option(
+        "--recipe",
+        type=click.Choice(["modern", "paper", "small", *(["auto"] if automatic else [])]),
+        default="modern",
+        show_default=True,
+        help="modern: chosen by measurement. paper: the published code's defaults. small: a kernel machine "
+        f"on descriptors, for some hundred crystals.{auto}",
+    )
+
+
+def _start(automatic: bool) -> Callable[[Command], Command]:
+    auto = " auto: a ready model, unless a network trained anew validates better." if automatic else ""
+    text = f"Fine-tune this model (any that predict takes).{auto}"
+    return click.option("--from", "start_from", metavar="MODEL", help=text)
 
 
 def only_target(data: str) -> str:

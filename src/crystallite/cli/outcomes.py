@@ -56,6 +56,7 @@ def print_group(folder: Path, summary: Result) -> None:
     for name in summary["targets"]:
         for line in lines(summary, name):
             click.echo(line)
+    _print_choice(summary)
     _print_figures(folder)
     if "members" in summary:
         click.echo(f"Predict with it: crystallite predict {folder} my-cifs/ -o predictions.csv")
@@ -64,8 +65,10 @@ def print_group(folder: Path, summary: Result) -> None:
 
 
 def _print_choice(summary: Result) -> None:
-    """Say what the recipe auto has taken, and why."""
+    """Say what auto has taken, and why."""
     if "chosen" in summary:
+        if "start_from" in summary:
+            click.echo(f"  fine-tuned from     {summary['start_from']}")
         errors = ", ".join(
             f"{name} {in_digits(error)}" for name, error in summary["validation_errors"].items()
         )

@@ -20,7 +20,7 @@ _ALONE = "--parallel needs several training runs: use it with --folds or --membe
 
 @click.command()
 @click.argument("data", required=False)
-@training_options
+@training_options(automatic=True)
 @click.option("--folds", type=click.IntRange(3), metavar="K", help="Cross-validate with K training runs.")
 @click.option("--members", type=click.IntRange(2), metavar="K", help="Train an ensemble of K.")
 @click.option("--resume", type=INPUT, metavar="RUN", help="Resume an interrupted run.")
@@ -39,7 +39,7 @@ def command(
       crystallite train formation --target formation_energy_per_atom
       crystallite train mine.parquet --target band_gap --epochs 300 --out runs/gap
       crystallite train elastic --target bulk_modulus:log10 --folds 5 --parallel 2
-      crystallite train few.parquet --target band_gap --recipe auto
+      crystallite train few.parquet --target band_gap --recipe auto --from auto
       crystallite train --resume runs/gap
 
     The run folder then holds config.toml, metrics.jsonl (one line per epoch), best.safetensors (the model),
@@ -63,19 +63,23 @@ def command(
         raise click.UsageError("give DATA, or --resume RUN; built-in datasets: crystallite data list")
     if folds and members:
         raise click.UsageError("choose --folds or --members, not both")
-    automatic = options["recipe"] == "auto"
+    with_kernel, from_auto = options["recipe"] == "auto", options["start_from"] == "auto"
+    automatic = with_kernel or from_auto
     if automatic and (folds or members):
-        raise click.UsageError("--recipe auto trains two models of its own: leave out --folds and --members")
+        what = "--recipe auto" if with_kernel else "--from auto"
+        raise click.UsageError(f"{what} trains models of its own: leave out --folds and --members")
     if parallel > 1 and not (folds or members or automatic):
         raise click.UsageError(_ALONE)
     settings = settings_of(options)
-    if automatic:
+    if with_kernel:
         settings["recipe"] = "modern"  # of the network
     targets = targets or (only_target(data),)
     if folds:
         _print(experiments.cross_validate(data, targets, folds, parallel=parallel, **settings))
     elif automatic:
-        _print(experiments.train_automatically(data, targets, parallel=parallel, **settings))
+        _print(
+            experiments.train_automatically(data, targets, kernel=with_kernel, parallel=parallel, **settings)
+        )
     elif members:
         _print(experiments.train_ensemble(data, targets, members, parallel=parallel, **settings))
     else:

@@ -7,5 +7,6 @@ It knows nothing of properties and datasets. Imports settings, computing, files 
 - cif: `read_cif`, `read_cifs`; from the text of a CIF to the atoms of the whole cell
 - neighbors: `find_bonds`, the nearest neighbours of each atom, ties shared fairly
 - overlaps: atoms too close to one another
+- primitive: `primitive_cells`; atoms of the primitive cell, and edges of the reduced one
 - notices: what is odd about a file but no error
 """

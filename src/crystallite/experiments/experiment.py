@@ -15,12 +15,14 @@ from ..evaluation.results import Result
 from ..files.writing import read_json, write_json
 from ..models.loading import load_model
 from ..models.predictor import EnsemblePredictor
+from ..models.ready import ready_base
+from ..network.targets import parse_target
 from ..runs import folder as run_folder
 from ..sources.resolver import read_dataset
 from ..tracking import known_trackers, set_trackers
 from ..training import train as training
-from ..training.run_settings import run_config, run_name
-from .automatic import MEAN, plan_automatic, train_automatic
+from ..training.run_settings import AUTO, run_config, run_name
+from .automatic import KERNEL, MEAN, NETWORK, TUNED, plan_automatic, train_automatic
 from .cross_validation import plan_folds, train_folds
 from .ensembles import plan_members, train_members
 from .learning_curve import plan_sizes, train_sizes
@@ -126,7 +128,13 @@ def train_ensemble(
 
 
 def train_automatically(
-    data: Data, target: str | Sequence[str], *, parallel: int = 1, **options: Any
+    data: Data,
+    target: str | Sequence[str],
+    *,
+    start_from: str | Path = "",
+    kernel: bool = True,
+    parallel: int = 1,
+    **options: Any,
 ) -> Ensemble | training.Run:
     """Train a network and a kernel machine on descriptors, and take one or the mean of both.
 
@@ -136,8 +144,13 @@ def train_automatically(
     Args:
         data: as for `crystallite.train`.
         target: a property or several, as for `crystallite.train`.
+        start_from: a model to fine-tune, as for `crystallite.train`. `auto`: the ready model of the first
+            target, else that of the formation energy; a network is trained anew too, and the one that
+            validates better is taken. What the ready model knows is left out of validation and test.
+        kernel: whether the kernel machine is trained; without it `start_from` must be `auto`.
         parallel: number of training runs side by side; more than one needs a dataset that is on disk.
-        options: those of `crystallite.train`, for the network; the other has its split, graphs and seed.
+        options: those of `crystallite.train`, for networks; the kernel machine has their split, graphs and
+            seed.
 
     Returns:
         The ensemble of both, or the run of the one that is taken. `summary["chosen"]` says which it is, and
@@ -147,7 +160,13 @@ def train_automatically(
         CrystalliteError: if an option is invalid, before anything is written.
         TrainingInterruptedError: on Ctrl-C or SIGTERM, after saving; `resume` takes the folder.
     """
-    done = _experiment(data, target, {"auto": 2}, parallel=parallel, **options)
+    names = [TUNED] * (start_from == AUTO) + [NETWORK] + [KERNEL] * kernel
+    if len(names) < 2:
+        raise CrystalliteError("there is nothing to choose from: start_from='auto', or a kernel machine too")
+    if start_from == AUTO:
+        first = target if isinstance(target, str) else next(iter(target), "")
+        start_from = ready_base(parse_target(first)[0])
+    done = _experiment(data, target, {"auto": names}, parallel=parallel, start_from=start_from, **options)
     assert isinstance(done, Ensemble | training.Run)
     return done
 
@@ -251,7 +270,7 @@ def start_group(
 ) -> Path:
     """Make the folder of several training runs and return it.
 
-    group: {"folds": k}, {"members": k}, {"auto": 2} or {"sizes": [n, ...]} (none: doubling up to all).
+    group: {"folds": k}, {"members": k}, {"auto": [name, ...]} or {"sizes": [n, ...]} (none: doubling).
     track, workers, settings: those of `train`. Raises CrystalliteError for what cannot be trained.
     """
     device = usable_device(device)
@@ -292,9 +311,13 @@ def _kind_of(path: Path) -> str:
     """Return the kind of group that a folder says it holds; raises CrystalliteError if it is none."""
     group = read_json(path)
     kind, wanted = next(iter(group.items())) if isinstance(group, dict) and len(group) == 1 else ("", 0)
-    numbers = wanted if isinstance(wanted, list) and wanted else [wanted]
-    if kind not in KINDS or not all(type(number) is int and number > 0 for number in numbers):
-        raise CrystalliteError(f"{path} is damaged: it names neither folds nor members nor sizes")
+    parts = wanted if isinstance(wanted, list) and wanted else [wanted]
+    if kind == "auto":
+        known = all(part in (TUNED, NETWORK, KERNEL) for part in parts) and NETWORK in parts
+    else:
+        known = kind in KINDS and all(type(part) is int and part > 0 for part in parts)
+    if not known:
+        raise CrystalliteError(f"{path} is damaged: it names neither folds nor members nor sizes nor models")
     return kind
 
 

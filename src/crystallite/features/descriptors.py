@@ -11,7 +11,9 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graphs.packed import GraphBatch
+from ..crystals.crystal import CrystalArrays
+from ..crystals.primitive import primitive_cells
+from ..graphs.packed import GraphBatch, Indices
 from . import atoms as atoms_
 from . import element_properties as element_properties_
 from .atoms import ATOM_VALUES, atom_values
@@ -29,6 +31,11 @@ _CELL = {
     "n_elements": "number of chemical elements",
     "mixing_entropy": "-sum of c ln c over the elements' shares c of the atoms",
 }
+_PRIMITIVE = {
+    "primitive_atoms": "number of atoms of the primitive cell",
+    "longest_edge": "longest edge of the reduced primitive cell (Å)",
+    "shortest_edge": "shortest edge of the reduced primitive cell (Å)",
+}
 _OF_ELEMENTS = ("mean", "deviation", "minimum", "maximum", "range")
 _OF_ATOMS = ("mean", "deviation", "minimum", "maximum")
 
@@ -39,20 +46,24 @@ DESCRIPTORS = {
     **_CELL,
     **{f"{name}_{kind}": f"{kind} over atoms of {what}"
        for kind in _OF_ATOMS for name, what in ATOM_VALUES.items()},
+    **_PRIMITIVE,
 }  # fmt: skip
 
 UNITS = {
     **{f"{name}_{kind}": unit for kind in _OF_ELEMENTS for name, unit in element_properties_.UNITS.items()},
     "volume_per_atom": "Å³",
     "density": "g/cm³",
+    "longest_edge": "Å",
+    "shortest_edge": "Å",
     **{f"{name}_{kind}": unit for kind in _OF_ATOMS for name, unit in atoms_.UNITS.items()},
 }
 
 
 def descriptor_values(batch: GraphBatch) -> Values:
-    """Return (crystals, DESCRIPTORS) of graphs, which may be reduced or not."""
-    if len(batch.node_offsets) == 1:
+    """Return (crystals, DESCRIPTORS) of graphs that know their crystals, reduced or not."""
+    if not len(batch.rows):
         return np.empty((0, len(DESCRIPTORS)))
+    assert batch.crystals is not None
     atoms = Grouping.of(batch)
     of_elements = element_properties()[batch.numbers]
     of_bonds = atom_values(batch)
@@ -60,8 +71,9 @@ def descriptor_values(batch: GraphBatch) -> Values:
     return np.hstack(
         [
             atoms.mean(of_elements), atoms.deviation(of_elements), smallest, largest, largest - smallest,
-            _cell_values(batch, atoms),
+            _cell_values(batch, _volumes(batch.crystals, batch.rows), atoms),
             atoms.mean(of_bonds), atoms.deviation(of_bonds), atoms.minimum(of_bonds), atoms.maximum(of_bonds),
+            primitive_cells(batch.crystals, batch.rows),
         ]
     )  # fmt: skip
 
@@ -80,9 +92,14 @@ def typical_sizes(values: Values) -> Values:
     return np.array([largest[name] for name in kin])
 
 
-def _cell_values(batch: GraphBatch, atoms: Grouping) -> Values:
-    """Return (crystals, _CELL)."""
-    volume = batch.volumes.astype(np.float64)
+def _volumes(crystals: CrystalArrays, rows: Indices) -> Values:
+    """Return (rows,) the volume of an atom in Å³."""
+    n_atoms = np.diff(crystals.offsets)[rows]
+    return np.asarray(np.abs(np.linalg.det(crystals.lattices[rows])) / n_atoms)
+
+
+def _cell_values(batch: GraphBatch, volume: Values, atoms: Grouping) -> Values:
+    """Return (crystals, _CELL); volume: (crystals,) of an atom in Å³."""
     spheres = 4 / 3 * np.pi * element_property("covalent_radius")[batch.numbers] ** 3
     mass = element_property("atomic_mass")[batch.numbers]
     of_atoms = atoms.mean(np.stack([spheres, mass], axis=1))

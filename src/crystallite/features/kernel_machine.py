@@ -79,8 +79,13 @@ def checked_machine(weights: Arrays, config: ModelConfig) -> Arrays:
     """
     n_descriptors = len(DESCRIPTORS)
     n_machines = 1 if config.task == "classification" else config.n_outputs
-    if weights.get("points", np.empty(0)).ndim != 2 or config.atom_width != n_descriptors:
-        raise CrystalliteError("it is no kernel machine for these descriptors")
+    if config.atom_width != n_descriptors:
+        raise CrystalliteError(
+            f"its kernel machine is for {config.atom_width} descriptors, and this version of Crystallite has "
+            f"{n_descriptors}: train it anew"
+        )
+    if weights.get("points", np.empty(0)).ndim != 2:
+        raise CrystalliteError("it is no kernel machine")
     n_points = len(weights["points"])
     shapes = {
         "points": (n_points, n_descriptors),

@@ -1,7 +1,7 @@
 """Packed graphs of many crystals: built in parallel, gathered into batches without per-crystal Python.
 
 A bond is one float32 length and an atom one byte; features are expanded inside the model. Memory grows by
-10 bytes an edge, 11 a node and 12 a crystal: some 400 bytes a crystal of 12 atoms.
+10 bytes an edge, 11 a node and 8 a crystal: some 400 bytes a crystal of 12 atoms.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class PackedGraphs(NamedTuple):
     edge_offsets: (nodes + 1,) int64; node i owns edges edge_offsets[i] to edge_offsets[i + 1].
     numbers: (nodes,) uint8. multiplicities: (nodes,) uint16 atoms a node stands for.
     neighbors: (edges,) uint16 node inside the crystal. distances, weights: (edges,) float32.
-    volumes: (N,) float32, of an atom in Å³, which networks do not look at.
+    crystals: the N crystals themselves, for what graphs do not tell and networks do not look at; None where
+    nobody has given them.
     """
 
     node_offsets: NDArray[np.int64]
@@ -48,7 +49,7 @@ class PackedGraphs(NamedTuple):
     neighbors: NDArray[np.uint16]
     distances: NDArray[np.float32]
     weights: NDArray[np.float32]
-    volumes: NDArray[np.float32]
+    crystals: CrystalArrays | None
 
     @property
     def n_crystals(self) -> int:
@@ -56,7 +57,7 @@ class PackedGraphs(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        return sum(array.nbytes for array in self)
+        return sum(array.nbytes for array in self[:-1])  # type: ignore[union-attr, misc]
 
 
 class GraphBatch(NamedTuple):
@@ -65,7 +66,7 @@ class GraphBatch(NamedTuple):
     node_offsets: (B + 1,) int64. edge_offsets: (nodes + 1,) int64. numbers: (nodes,) int64.
     multiplicities: (nodes,) float32. neighbors: (edges,) int32 node inside the batch.
     distances, weights: (edges,) float32. blocks: (blocks + 1,) int64 nodes at which runs of whole crystals
-    of some BLOCK_EDGES edges begin. volumes: (B,) float32.
+    of some BLOCK_EDGES edges begin. crystals: as in PackedGraphs; rows: (B,) which of them these are.
     """
 
     node_offsets: NDArray[np.int64]
@@ -76,7 +77,8 @@ class GraphBatch(NamedTuple):
     distances: NDArray[np.float32]
     weights: NDArray[np.float32]
     blocks: NDArray[np.int64]
-    volumes: NDArray[np.float32]
+    crystals: CrystalArrays | None
+    rows: NDArray[np.int64]
 
 
 def build_graph(crystal: Crystal, config: GraphConfig, *, reduced: bool = True) -> Graph:
@@ -93,8 +95,8 @@ def nodes_of(crystal: Crystal, config: GraphConfig) -> tuple[Bonds, NDArray[np.i
     return bonds, nodes_of_atoms(crystal.numbers, bonds, _BIN_SHARE * config.tolerance)
 
 
-def pack_graphs(graphs: Sequence[Graph], volumes: Sequence[float] | None = None) -> PackedGraphs:
-    """Concatenate graphs of single crystals; volumes: of an atom of each in Å³, unknown (NaN) by default."""
+def pack_graphs(graphs: Sequence[Graph], crystals: CrystalArrays | None = None) -> PackedGraphs:
+    """Concatenate graphs of single crystals; crystals: those that the graphs are of."""
     return PackedGraphs(
         node_offsets=_offsets([len(graph.numbers) for graph in graphs]),
         edge_offsets=_offsets(np.concatenate([np.diff(graph.offsets) for graph in graphs])),
@@ -103,7 +105,7 @@ def pack_graphs(graphs: Sequence[Graph], volumes: Sequence[float] | None = None)
         neighbors=np.concatenate([graph.neighbors for graph in graphs]).astype(np.uint16),
         distances=np.concatenate([graph.distances for graph in graphs]),
         weights=np.concatenate([graph.weights for graph in graphs]),
-        volumes=np.array(len(graphs) * [np.nan] if volumes is None else volumes, np.float32),
+        crystals=crystals,
     )
 
 
@@ -112,7 +114,7 @@ def full_graphs(crystals: Sequence[Crystal], config: GraphConfig) -> PackedGraph
     if not crystals:
         return pack_graphs_of_nothing()
     graphs = [build_graph(crystal, config, reduced=False) for crystal in crystals]
-    return pack_graphs(graphs, [crystal.volume / len(crystal) for crystal in crystals])
+    return pack_graphs(graphs, pack_crystals(crystals))
 
 
 def build_graphs(
@@ -140,7 +142,7 @@ def build_graphs(
         for part in pool.map(lambda bounds: _build_part(arrays.part(*bounds), config), pairwise(cuts)):
             parts.append(part)
             bar.update(part.n_crystals)
-    packed = _concatenated(parts)
+    packed = _concatenated(parts, arrays)
     _check_graphs(packed, ids)
     return packed
 
@@ -149,7 +151,7 @@ def gather_batch(graphs: PackedGraphs, crystals: NDArray[np.integer]) -> GraphBa
     """Copy the graphs of the given crystals, in that order, into one batch."""
     rows = np.asarray(crystals, dtype=np.int64)
     gathered: list[Any] = _gathered(*read_only(*graphs[:-1], rows), BLOCK_EDGES)
-    return GraphBatch(*gathered, graphs.volumes[rows])  # type: ignore[call-arg]
+    return GraphBatch(*gathered, graphs.crystals, rows)  # type: ignore[call-arg]
 
 
 def _build_part(crystals: CrystalArrays, config: GraphConfig) -> PackedGraphs:
@@ -165,14 +167,8 @@ def _build_part(crystals: CrystalArrays, config: GraphConfig) -> PackedGraphs:
         graph.neighbors.astype(np.uint16),
         graph.distances,
         graph.weights,
-        atom_volumes(crystals),
+        crystals,
     )
-
-
-def atom_volumes(crystals: CrystalArrays) -> NDArray[np.float32]:
-    """Return (N,) the volume of an atom of each crystal in Å³."""
-    volumes = np.abs(np.linalg.det(crystals.lattices)) / np.diff(crystals.offsets)
-    return np.asarray(volumes, np.float32)
 
 
 def _offsets(counts: NDArray[np.integer] | Sequence[int]) -> NDArray[np.int64]:
@@ -181,20 +177,22 @@ def _offsets(counts: NDArray[np.integer] | Sequence[int]) -> NDArray[np.int64]:
     return offsets
 
 
-def _concatenated(parts: list[PackedGraphs]) -> PackedGraphs:
+def _concatenated(parts: list[PackedGraphs], crystals: CrystalArrays) -> PackedGraphs:
     if not parts:
         return pack_graphs_of_nothing()
     node_counts = np.concatenate([np.diff(part.node_offsets) for part in parts])
     edge_counts = np.concatenate([np.diff(part.edge_offsets) for part in parts])
-    flat = (np.concatenate(arrays) for arrays in zip(*(part[2:] for part in parts), strict=True))
-    return PackedGraphs(_offsets(node_counts), _offsets(edge_counts), *flat)
+    flat = (np.concatenate(arrays) for arrays in zip(*(part[2:-1] for part in parts), strict=True))
+    fields: list[Any] = [_offsets(node_counts), _offsets(edge_counts), *flat, crystals]
+    return PackedGraphs(*fields)
 
 
 def pack_graphs_of_nothing() -> PackedGraphs:
     """Packed graphs of no crystals."""
     zero = np.zeros(1, np.int64)
     halves, floats = np.empty(0, np.uint16), np.empty(0, np.float32)
-    return PackedGraphs(zero, zero, np.empty(0, np.uint8), halves, halves, floats, floats, floats)
+    crystals = pack_crystals([])
+    return PackedGraphs(zero, zero, np.empty(0, np.uint8), halves, halves, floats, floats, crystals)
 
 
 def _check_graphs(graphs: PackedGraphs, ids: Sequence[str] | None) -> None:

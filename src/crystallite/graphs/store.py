@@ -27,12 +27,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from ..crystals.crystal import CrystalArrays
 from ..datasets.dataset import Dataset
 from ..files.npy import read_header
 from ..settings.config import GraphConfig
-from .packed import ALGORITHM_VERSION, PackedGraphs, atom_volumes, build_graphs
+from .packed import ALGORITHM_VERSION, PackedGraphs, build_graphs
 
-STORED = tuple(name for name in PackedGraphs._fields if name != "volumes")  # these the dataset knows
+STORED = tuple(name for name in PackedGraphs._fields if name != "crystals")
 HEADER = 4096  # bytes in which the header of an .npy file ends
 IN_MEMORY = 64 << 20  # bytes; graphs take some 400 bytes per crystal
 
@@ -61,14 +62,13 @@ def dataset_graphs(
     def build() -> PackedGraphs:
         return build_graphs(dataset.arrays, config, dataset.ids, workers=workers, progress=progress)
 
-    volumes = atom_volumes(dataset.arrays)
-    graphs = _opened(folder, volumes)
+    graphs = _opened(folder, dataset.arrays)
     if graphs is not None:
         return graphs
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            return _opened(folder, volumes) or _built(folder, build)
+            return _opened(folder, dataset.arrays) or _built(folder, build)
     except OSError as error:
         warnings.warn(f"graphs cannot be cached in {folder}: {error}", stacklevel=2)
         return build()
@@ -97,10 +97,10 @@ def _built(folder: Path, build: Callable[[], PackedGraphs]) -> PackedGraphs:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return _opened(folder, graphs.volumes) or graphs
+    return _opened(folder, graphs.crystals) or graphs
 
 
-def _opened(folder: Path, volumes: NDArray[np.float32]) -> PackedGraphs | None:
+def _opened(folder: Path, crystals: CrystalArrays | None) -> PackedGraphs | None:
     """Return the stored graphs, or None if they are absent or damaged."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -110,7 +110,9 @@ def _opened(folder: Path, volumes: NDArray[np.float32]) -> PackedGraphs | None:
         # The whole file counts: its header says how to read the numbers.
         if any(zlib.crc32(content.data) != manifest[name] for name, content in contents.items()):
             return None
-        return PackedGraphs(**{name: _array(content) for name, content in contents.items()}, volumes=volumes)
+        return PackedGraphs(
+            **{name: _array(content) for name, content in contents.items()}, crystals=crystals
+        )
     except (OSError, ValueError, KeyError, TypeError, MemoryError, RecursionError):
         return None
 

@@ -159,7 +159,7 @@ def _part(graphs: PackedGraphs, first: int, last: int) -> PackedGraphs:
         neighbors=graphs.neighbors[edges],
         distances=graphs.distances[edges],
         weights=graphs.weights[edges],
-        volumes=graphs.volumes[first:last],
+        crystals=None,
     )
 
 

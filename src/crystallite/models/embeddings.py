@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crystals.elements import symbols
-from ..errors import CrystalliteError
+from ..errors import CrystalError, CrystalliteError
 from ..files.typed_tables import Column, Table
 from ..graphs.packed import PackedGraphs
 from ..network.evaluation import EvaluationNetwork
@@ -21,6 +21,8 @@ from ..sources.streaming import Bad, Report, Wanted, write_table
 from .checkpoint import TrainedModel
 from .inference import of_nodes, predict_and_embed
 from .predictor import Predictor
+
+NO_VECTOR = "its vector is not made of finite numbers: it is unlike anything the model was trained on"
 
 
 def embed_files(
@@ -43,16 +45,19 @@ def embed_files(
     of_atoms = [Column("atom", is_whole=True), Column("element", is_text=True)] if atoms else []
 
     def table_of(ids: list[str], graphs: PackedGraphs, bad: Bad) -> tuple[list[str], Table]:
-        if not atoms:
-            columns = embedding_of(model, graphs).astype(np.float64).T
-            return ids, dict(zip((column.name for column in vectors), columns, strict=True))
-        counts = np.diff(graphs.node_offsets)
-        first = np.repeat(graphs.node_offsets[:-1], counts)
-        names = np.array(symbols(), object)[graphs.numbers]
-        table: Table = {"atom": np.arange(len(first)) - first, "element": names}
-        columns = atom_vectors(model, graphs).astype(np.float64).T
-        table |= dict(zip((column.name for column in vectors), columns, strict=True))
-        return np.repeat(np.array(ids, object), counts).tolist(), table
+        found, crystals = vectors_of(model, graphs, atoms)
+        table: Table = {}
+        if atoms:
+            first = graphs.node_offsets[crystals]
+            names = np.array(symbols(), object)[graphs.numbers]
+            table = {"atom": np.arange(len(first)) - first, "element": names}
+        numbers = found.astype(np.float64).T
+        table |= dict(zip((column.name for column in vectors), numbers, strict=True))
+        wrong = without_vector(found, crystals)
+        for crystal in wrong:
+            bad(CrystalError(ids[crystal], NO_VECTOR))
+        kept = ~np.isin(crystals, wrong)
+        return [ids[k] for k in crystals[kept]], {name: column[kept] for name, column in table.items()}
 
     return write_table(
         inputs, output, [*of_atoms, *vectors], Wanted(model.graph, workers, reduced=not atoms), table_of,
@@ -68,14 +73,19 @@ def check_atoms(model: TrainedModel, atoms: bool) -> None:
         )
 
 
-def embedding_of(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float32]:
-    """Return (crystals, atom_width)."""
-    return predict_and_embed(model, graphs)[1]
-
-
-def atom_vectors(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float32]:
-    """Return (nodes, atom_width): one row an atom of graphs that are not reduced."""
-    if not graphs.n_crystals:
-        return np.empty((0, model.config.atom_width), np.float32)
+def vectors_of(
+    model: TrainedModel, graphs: PackedGraphs, atoms: bool
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return (rows, atom_width) vectors of crystals or (graphs not reduced) of atoms, and whose each is."""
+    crystals = np.arange(graphs.n_crystals)
+    if not atoms:
+        return predict_and_embed(model, graphs)[1], crystals
+    if not len(crystals):
+        return np.empty((0, model.config.atom_width), np.float32), crystals
     assert isinstance(model.evaluator, EvaluationNetwork)  # `check_atoms` refuses others
-    return of_nodes(model.evaluator.atoms, graphs)
+    return of_nodes(model.evaluator.atoms, graphs), np.repeat(crystals, np.diff(graphs.node_offsets))
+
+
+def without_vector(vectors: NDArray[np.float32], crystals: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the crystals of which a vector is not finite; crystals: (rows,) whose each is."""
+    return np.unique(crystals[~np.isfinite(vectors).all(axis=1)])

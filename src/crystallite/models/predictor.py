@@ -101,15 +101,17 @@ class Predictor:
             those of the first member, of a model of the recipe small the scaled descriptors.
 
         Raises:
-            CrystalError: naming the first crystal that cannot be used.
+            CrystalError: naming the first crystal that cannot be used, or whose vector is not finite.
             CrystalliteError: for vectors of atoms of a model that has none.
         """
-        from .embeddings import atom_vectors, check_atoms, embedding_of
+        from .embeddings import NO_VECTOR, check_atoms, vectors_of, without_vector
 
         check_atoms(self.model, atoms)
-        if not atoms:
-            return embedding_of(self.model, self.graphs(crystals, workers=workers))
-        return atom_vectors(self.model, self.graphs(crystals, workers=workers, reduced=False))
+        graphs = self.graphs(crystals, workers=workers, reduced=not atoms)
+        vectors, owners = vectors_of(self.model, graphs, atoms)
+        if len(wrong := without_vector(vectors, owners)):
+            raise CrystalError(f"crystal {wrong[0]}", NO_VECTOR)
+        return vectors
 
     def site_contributions(self, crystal: Any) -> NDArray[np.float64]:
         """Tell what each atom of a crystal contributes to its prediction (the paper's site energies).

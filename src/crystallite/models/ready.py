@@ -15,6 +15,7 @@ from .checkpoint import read_header
 
 FOLDER = Path(__file__).parents[1] / "data" / "models"
 ALL = "all"  # stands for every ready model
+UNIVERSAL = "formation_energy"  # of the most crystals and elements; what it has learned helps most properties
 
 
 class ReadyModel(NamedTuple):
@@ -46,6 +47,15 @@ def ready_models() -> dict[str, ReadyModel]:
         for column, name in enumerate(card["properties"]):
             found[name] = ReadyModel(name, path, column, card)
     return found
+
+
+def ready_base(name: str) -> str:
+    """Return the name of the ready model to fine-tune for this property: its own, or UNIVERSAL."""
+    models = ready_models()
+    if UNIVERSAL not in models:
+        raise CrystalliteError("no models to start from come with this copy of Crystallite")
+    own = (known for known, model in models.items() if name in (known, model.of_property["column"]))
+    return next(own, UNIVERSAL)
 
 
 def ready_name(word: str | Path) -> str | None:

@@ -12,7 +12,7 @@ from ..crystals.crystal import Crystal
 from ..errors import CrystalError
 from ..files.typed_tables import Table
 from ..graphs.packed import PackedGraphs
-from ..models.embeddings import embedding_of
+from ..models.embeddings import NO_VECTOR, vectors_of, without_vector
 from ..models.predictor import NO_NUMBER
 from ..models.tables import Extras, are_numbers, own_table
 from ..settings.config import GraphConfig
@@ -71,8 +71,9 @@ def _vectors(selected: Selected, crystals: Sequence[Crystal]) -> list[Result]:
     rows, packed = _graphs(selected.predictor.model.graph, crystals, bad)
     if not rows:
         return [bad[row] for row in range(len(crystals))]
-    vectors = dict(zip(rows, embedding_of(selected.predictor.model, packed), strict=True))
-    bad |= {row: CrystalError("", NO_NUMBER) for row, one in vectors.items() if not np.isfinite(one).all()}
+    found, places = vectors_of(selected.predictor.model, packed, atoms=False)
+    vectors = dict(zip(rows, found, strict=True))
+    bad |= {rows[place]: CrystalError("", NO_VECTOR) for place in without_vector(found, places)}
     return [bad[row] if row in bad else vectors[row] for row in range(len(crystals))]
 
 

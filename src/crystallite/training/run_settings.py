@@ -22,6 +22,10 @@ from ..sources.resolver import located
 from .fine_tuning import shape_of
 from .run_data import data_fingerprint
 
+AUTO = (
+    "auto"  # as a model to start from: the ready one that fits the target, if it validates better than none
+)
+
 
 def run_config(
     data: Dataset | str | Path,
@@ -42,6 +46,11 @@ def run_config(
         start = settings["start_from"]
         if not isinstance(start, str | Path):
             raise CrystalliteError(f"start_from must be the path of a model, not {start!r}")
+        if start == AUTO:
+            raise CrystalliteError(
+                "start_from = auto trains a network from a ready model and one anew: `crystallite train` and "
+                "train_automatically do so, others take the name of a model"
+            )
         name = ready_name(start)
         settings["start_from"] = f"{PREFIX}{name}" if name else run_folder.absolute_path(start)
     data_config = DataConfig(source, "", declared, task, **DataConfig.checked(of_data))

@@ -19,16 +19,12 @@ from ..computing import distributed
 from ..computing.threads import own_threads
 from ..errors import DivergedError
 from ..evaluation.results import Result, epoch_result
-from ..graphs.packed import PackedGraphs
-from ..materials.groups import Seen
-from ..materials.splits import Split
 from ..models.checkpoint import TrainedModel
 from ..models.inference import network_outputs
 from ..models.torch_networks import arrays_of
 from ..network.batches import batch_inputs, over_processes
 from ..network.model import CrystalNetwork
-from ..network.targets import Targets
-from ..settings.config import GraphConfig, TrainConfig
+from ..settings.config import GraphConfig
 from .learner import Learner
 from .optimization import MovingAverage, learning_rate, loss_of
 from .optimizers import make_optimizer
@@ -38,24 +34,15 @@ from .recorded import RecordedGradients
 class Trainer(Learner):
     """A network, its optimiser and where they are in the training run; `step` counts all steps taken."""
 
-    def __init__(
-        self,
-        network: CrystalNetwork,
-        graphs: PackedGraphs,
-        values: NDArray[np.float64],
-        split: Split,
-        targets: Targets,
-        config: TrainConfig,
-        sample_weights: NDArray[np.float64] | None = None,
-        seen: Seen | None = None,
-    ) -> None:
-        """See Learner."""
-        super().__init__(graphs, values, split, targets, config, sample_weights, seen)
+    def __init__(self, network: CrystalNetwork, *arguments: Any) -> None:
+        """arguments: of Learner."""
+        super().__init__(*arguments)
+        config = self.config
         self.network = network.train()
         self.average = MovingAverage(network, config.averaging) if config.averaging else None
         self.recorded = self._recorded()
         self.optimizer = make_optimizer(network, config)
-        self.steps_per_epoch = math.ceil(len(split.train) / config.batch_size)
+        self.steps_per_epoch = math.ceil(len(self.split.train) / config.batch_size)
         self.loss_sum = 0.0
 
     @property

@@ -12,8 +12,8 @@ demo: $(VENV)/ready  ## Train on built-in data; ends with the test error and a p
 test: $(VENV)/ready-test  ## Run the tests.
 	$(BIN)/python -m pytest -n 2
 
-test-integration: $(VENV)/ready-test  ## Run against real servers: PostgreSQL, if there, and those that the tests install (minutes, 1.5 GB).
-	$(INSTALL) optuna-dashboard
+test-integration: $(VENV)/ready-test  ## Run against real servers and a real browser: PostgreSQL and chromium, if there, and what the tests install (minutes, 1.5 GB).
+	$(INSTALL) optuna-dashboard playwright axe-playwright-python
 	CRYSTALLITE_TEST_CACHE=.integration $(BIN)/python -m pytest tests/integration
 
 SECONDS ?= 600

@@ -1,11 +1,10 @@
-"""Take the pictures of `crystallite serve` for README and docs in Debian's chromium; needs `pip install playwright`.
+"""Take the pictures of `crystallite serve` for README and docs in a chromium; needs `pip install playwright`.
 
 python scripts/make_serve_images.py
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -29,10 +28,12 @@ WIDTH = 1280
 
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        server(Path(folder)) as url,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         crystal(browser, url)
         table(browser, url, structures(Path(folder)))
         browser.close()
@@ -40,7 +41,7 @@ def main() -> None:
 
 def crystal(browser: Browser, url: str) -> None:
     """A crystal that turns, and cards of its properties."""
-    page = opened(browser, url, 1000)
+    page = opened(browser, url, 930)
     page.get_by_role("button", name="SrTiO3").click()
     page.get_by_test_id("property").first.wait_for()
     page.wait_for_timeout(500)  # until the bonds are drawn
@@ -49,7 +50,7 @@ def crystal(browser: Browser, url: str) -> None:
 
 def table(browser: Browser, url: str, files: list[Path]) -> None:
     """Many crystals, filtered and sorted."""
-    page = opened(browser, url, 760)
+    page = opened(browser, url, 790)
     page.get_by_test_id("file-input").set_input_files(files)
     page.get_by_test_id("status").get_by_text("predicted").wait_for(timeout=1000 * PATIENCE)
     page.get_by_test_id("table-filter").fill("O band_gap > 1")

@@ -19,6 +19,10 @@ function batchesOf(sources) {
   return batches;
 }
 
+/** A structure that is too large alone: the server speaks of requests, and of sending fewer. */
+export const reasonOfRefusal = (error) =>
+  error.status === 413 ? `too large for this server: ${error.message.split(";")[0]}` : error.message;
+
 const failuresOf = (sources, reason) => sources.map(({ name }) => ({ source: name, reason }));
 
 /**
@@ -42,7 +46,7 @@ async function sendAll(sources, send, refused, onprogress) {
         error.rest = [batch, ...waiting].flat();
         throw error;
       }
-      refused(error.errors.length ? error.errors : failuresOf(batch, error.message));
+      refused(error.errors.length ? error.errors : failuresOf(batch, reasonOfRefusal(error)));
     }
     done += batch.length;
     onprogress(done);

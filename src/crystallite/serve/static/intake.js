@@ -54,10 +54,13 @@ async function readFiles(files) {
   return { sources, failures };
 }
 
-/** The file's name; its path, or a number before the ending, where the name is taken. */
+/** A name as the server keeps it, so that its answers are told by it; with folders, or a number, where it is taken. */
 function ownName(path, name, taken) {
-  let found = taken.has(name) ? path : name;
-  for (let number = 2; taken.has(found); number++) found = name.replace(/(\.[^.]*)?$/, ` (${number})$1`);
+  const plain = (text) => [...text.replace(/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, "")].slice(-180).join("");
+  let found = plain(name.split(/[\\/]/).at(-1));
+  if (taken.has(found)) found = plain(path.replace(/[\\/]/g, "-"));
+  const [, stem, ending] = /^(.*?)(\.[^.]*)?$/.exec(found);
+  for (let number = 2; taken.has(found); number++) found = `${stem}-${number}${ending ?? ""}`;
   taken.add(found);
   return found;
 }

@@ -1,7 +1,7 @@
 // Wires the parts of the page together: structures in, predictions out, views, errors.
 
 import * as api from "./api.js";
-import { csvOfAll, predictAll } from "./batches.js";
+import { csvOfAll, predictAll, reasonOfRefusal } from "./batches.js";
 import { CrystalPanel } from "./crystal_panel.js";
 import { crystalSummary } from "./crystal_summary.js";
 import { byId, download, make, replaceContent } from "./dom.js";
@@ -103,7 +103,7 @@ function reportStructure(error, source) {
   if (error.name === "AbortError") return;
   replaceContent(byId("results"));
   if (error.status === 422 || error.status === 413) {
-    addFailures(error.errors?.length ? error.errors : [{ source: source.name, reason: error.message }]);
+    addFailures(error.errors?.length ? error.errors : [{ source: source.name, reason: reasonOfRefusal(error) }]);
     say(`${source.name} cannot be used`, true);
   }
 }

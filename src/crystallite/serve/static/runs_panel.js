@@ -5,7 +5,8 @@ import { byId, make, replaceContent } from "./dom.js";
 import { learningCurves, parityPlot } from "./run_plots.js";
 import { formatCount, inWords, listOf } from "./text.js";
 
-const POLL = 2_000; // milliseconds
+const POLL = 2_000; // milliseconds while a run trains
+const REST = 10_000; // otherwise: a run may begin
 
 export class RunsPanel {
   #chosen = null;
@@ -48,7 +49,7 @@ export class RunsPanel {
       this.note.textContent = error.message;
     }
     clearTimeout(this.#timer);
-    if (training && this.#open) this.#timer = setTimeout(() => this.#update(), POLL);
+    if (this.#open) this.#timer = setTimeout(() => this.#update(), training ? POLL : REST);
   }
 
   #showList(runs) {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from crystallite.serve.batching import Batcher
+from crystallite.serve.batching import Batcher, StoppingError
 
 
 class Recorder:
@@ -76,6 +76,35 @@ def test_an_error_reaches_its_batch_alone_and_the_thread_lives_on() -> None:
     batcher.close()
 
 
+def test_what_is_wrong_with_one_part_fails_that_one_alone() -> None:
+    recorder = Recorder()
+    batcher: Batcher[int, int] = Batcher(recorder)
+
+    async def run() -> None:
+        tasks = [await started(batcher, "a", items) for items in ([1], [2], [13], [3])]
+        recorder.gate.release(10)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [result for result in results if isinstance(result, list)] == [[2], [4], [6]]
+        assert isinstance(results[2], ValueError)
+
+    asyncio.run(run())
+    batcher.close()
+
+
+def test_heavy_items_go_in_smaller_batches() -> None:
+    recorder = Recorder()
+    batcher: Batcher[int, int] = Batcher(recorder, weigh=lambda item: item, most=10)
+
+    async def run() -> None:
+        tasks = [await started(batcher, "a", [item]) for item in (1, 6, 4, 5, 50)]
+        recorder.gate.release(10)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+    batcher.close()
+    assert [items for _, items in recorder.batches] == [[1], [6, 4], [5], [50]]
+
+
 def test_who_has_gone_is_not_waited_for() -> None:
     recorder = Recorder()
     batcher: Batcher[int, int] = Batcher(recorder)
@@ -103,7 +132,7 @@ def test_closing_answers_what_waits_and_refuses_what_comes() -> None:
         recorder.gate.release(10)
         await asyncio.to_thread(batcher.close)
         assert await asyncio.gather(*tasks) == [[0], [2], [4]]
-        with pytest.raises(RuntimeError, match="stopping"):
+        with pytest.raises(StoppingError):
             await batcher.submit("a", [1])
 
     asyncio.run(run())

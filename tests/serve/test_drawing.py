@@ -114,4 +114,15 @@ def test_what_cannot_be_drawn_says_why(client: httpx.Client) -> None:
     answer = client.post("/api/v1/crystals", json={"name": "x.cif", "text": "data_x"})
     assert (answer.status_code, "no atoms" in answer.json()["detail"]) == (422, True)
     pooled = client.post("/api/v1/crystals", json={**example(), "model": "band_gap"})
-    assert "readout = per-atom" in pooled.json()["detail"]
+    assert (pooled.status_code, "readout = per-atom" in pooled.json()["detail"]) == (422, True)
+
+
+def test_one_of_several_crystals_is_drawn_when_asked_for(client: httpx.Client) -> None:
+    text = example("rock_salt.cif")["text"] + example("quartz.cif")["text"]
+    for wanted in ("two:quartz", "other.cif:two:quartz"):
+        answer = client.post(
+            "/api/v1/crystals", json={"name": "two.cif", "text": text, "material_id": wanted}
+        )
+        assert [crystal["formula"] for crystal in answer.json()["crystals"]] == ["SiO2"]
+    every = client.post("/api/v1/crystals", json={"name": "two.cif", "text": text}).json()["crystals"]
+    assert [crystal["formula"] for crystal in every] == ["NaCl", "SiO2"]

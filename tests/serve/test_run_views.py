@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from serving import serving
+from serving import example, serving
 
 from crystallite.runs.predictions import read_predictions, write_predictions
 from crystallite.serve.run_views import overview, view
@@ -78,12 +78,47 @@ def test_runs_that_come_and_go_are_noticed(runs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "summary.json", "test_predictions.csv"])
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]", b"a = 1"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(
+            b"",
+            b"{",
+            b"\xff\xfe\x00",
+            b"[1, 2]",
+            b"a = 1",
+            b"training = 3",
+            b"data = 3\n[training]\nepochs = 'x'",
+        ),
+        *(
+            b'{"epoch": 1, "targets": 3}',
+            b'{"epoch": 1, "seconds": "x"}',
+            b'{"targets": [1]}',
+            b'{"epoch": "x"}',
+        ),
+        b'{"epoch": 1, "loss": NaN, "targets": {"a": {"validation_mae": Infinity}}}',
+    ],
+)
 def test_damaged_files_of_a_run_stop_nothing(run: Path, name: str, content: bytes) -> None:
     (run / name).write_bytes(content)
     shown = view("x", run)
     json.dumps(shown, allow_nan=False)
     assert overview("x", run).items() <= shown.items()
+
+
+def test_a_damaged_model_is_left_out_and_tells_no_path(run: Path) -> None:
+    (run / "best.safetensors").write_bytes(b"x" * 100)
+    with serving(ServeSettings(runs=(str(run),))) as client:
+        models = client.get("/api/v1/models")
+        assert models.status_code == 200
+        assert "per-atom" not in [model["name"] for model in models.json()["models"]]
+        assert client.get("/api/v1/runs").json()["runs"][0]["name"] == "per-atom"
+        for answer in (
+            client.get("/api/v1/models/per-atom"),
+            client.post("/api/v1/predict", json={"structures": [example()], "models": ["per-atom"]}),
+        ):
+            assert answer.status_code == 422
+            assert answer.json()["detail"] == "the run per-atom cannot be used: its model is damaged"
 
 
 def test_predictions_of_an_ensemble_are_read_beside_their_deviations(tmp_path: Path) -> None:

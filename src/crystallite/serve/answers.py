@@ -1,60 +1,17 @@
-"""Texts with structures as they are sent, read; and what is known of them, as JSON or as CSV."""
+"""What is known of crystals, as JSON and as the table of the command line."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from io import StringIO
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..crystals.crystal import Crystal
-from ..crystals.notices import gathered, summary
-from ..errors import CrystalError
 from ..files.typed_tables import csv_rows
 from ..models.tables import Extras, joined, table_columns
-from ..sources.reading.structure_files import TakenIds
-from ..sources.reading.texts import StructureText, read_text
 from .catalogue import Selected
 from .evaluation import Row, tables_of
-
-
-class Sent(NamedTuple):
-    """A crystal that was sent: its id, the name of the text it was in, and itself."""
-
-    id: str
-    source: str
-    crystal: Crystal
-
-
-class Read(NamedTuple):
-    """What texts held: crystals, what cannot be used and why, and what is odd about the others."""
-
-    crystals: list[Sent]
-    errors: list[CrystalError]
-    notices: list[str]
-
-
-def read_texts(texts: Iterable[StructureText], ids: TakenIds, most_atoms: int) -> Read:
-    """Read texts; their names are different. Ids that were taken have the text's name before them."""
-    found = Read([], [], [])
-    with gathered() as odd:
-        for text in texts:
-            for name, crystal, _ in read_text(text):
-                if isinstance(crystal, CrystalError):
-                    found.errors.append(CrystalError(text.name, _reason(crystal, text.name)))
-                elif len(crystal) > most_atoms:
-                    reason = f"{len(crystal):,} atoms; this server takes {most_atoms:,}"
-                    found.errors.append(CrystalError(text.name, reason))
-                else:
-                    found.crystals.append(Sent(ids.of(name, text.name), text.name, crystal))
-    found.notices.extend(summary(odd))
-    return found
-
-
-def _reason(error: CrystalError, name: str) -> str:
-    """Return why a text cannot be used, and where in it, without its name twice."""
-    place = error.source.removeprefix(name).lstrip(", ")
-    return f"{place}: {error.reason}" if place else error.reason
+from .reading import Sent
 
 
 def as_json(sent: Sent, row: Row, selected: Sequence[Selected], extras: Extras) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,17 +15,21 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from .. import __version__
-from ..errors import CrystalliteError
+from ..errors import CrystalError, CrystalliteError
 from ..models.card import card_text
 from ..models.ready import ALL, ready_models
 from ..models.tables import Extras, check_extras
-from ..sources.reading.texts import StructureText
+from ..sources.reading.texts import StructureText, different_names
 from . import run_views, schemas
 from .answers import CsvAnswer, as_json
+from .batching import StoppingError
+from .catalogue import Catalogue, UnknownModelError
+from .drawing import drawings
 from .evaluation import Embedding, Prediction
 from .guard import Guard
 from .measurements import Measured
-from .service import BusyError, Service, SlowError, problems
+from .reading import Budget, TooMuchError
+from .service import Answered, Service, SlowError, problems
 from .settings import ServeSettings
 from .streams import LinesResponse, streamed_predictions
 
@@ -33,10 +37,12 @@ HERE = Path(__file__).parent
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Refusal, "description": why}
     for status, why in {
-        400: "Unknown host, or a body that is no JSON.",
+        400: "Asked under a name that is not the server's.",
         401: "Without the server's token.",
+        403: "From a page of another site.",
         404: "No such model or run.",
-        413: "Too large.",
+        408: "It has not arrived in time.",
+        413: "Too large, or too many structures or atoms.",
         422: "Nothing that can be used.",
         429: "Too many requests at once; Retry-After says when to come again.",
         503: "Not answered in time, or the server is stopping.",
@@ -44,7 +50,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(settings: ServeSettings) -> Guard:
+def create_app(settings: ServeSettings) -> Measured:
     """Return the ASGI application."""
     service = Service(settings)
 
@@ -71,12 +77,10 @@ def create_app(settings: ServeSettings) -> Guard:
     _add_predictions(app, service)
     _add_runs(app, service)
     _add_page(app)
-    return Guard(app, settings)
+    return Measured(Guard(app, settings), service.measurements)
 
 
 def _add_measurements(app: FastAPI, service: Service) -> None:
-    app.add_middleware(Measured, measurements=service.measurements)
-
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
         return Response(service.measurements.text(), media_type="text/plain; version=0.0.4")
@@ -88,25 +92,34 @@ def _add_measurements(app: FastAPI, service: Service) -> None:
 
 
 def _add_refusals(app: FastAPI) -> None:
-    async def invalid(request: Request, error: Any) -> Response:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-        return JSONResponse({"detail": f"{place}: {first['msg']}", "errors": []}, 422)
+    """Answer problems with a status and the reason."""
+    statuses: dict[type[Exception], int] = {
+        UnknownModelError: 404,
+        CrystalliteError: 422,
+        TooMuchError: 413,
+        SlowError: 503,
+        StoppingError: 503,
+    }
 
-    async def unknown(request: Request, error: Any) -> Response:
-        return JSONResponse({"detail": str(error), "errors": []}, 404)
+    async def refuse(request: Request, error: Exception) -> Response:
+        status = next(status for kind, status in statuses.items() if isinstance(error, kind))
+        headers = {"Retry-After": "5"} if status == 503 else {}
+        return JSONResponse({"detail": str(error), "errors": []}, status, headers)
 
-    async def busy(request: Request, error: Any) -> Response:
-        why = "as many requests are being answered as this server takes at once; come again"
-        return JSONResponse({"detail": why, "errors": []}, 429, {"Retry-After": "1"})
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        if "json" not in request.headers.get("content-type", "") and request.method == "POST":
+            why = "send JSON, with the header Content-Type: application/json"
+        else:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"][1:])
+            why = f"{place or 'the request'}: {first['msg']}"
+            why = why if first["type"] != "json_invalid" else f"no JSON: {first['ctx']['error']}"
+        return JSONResponse({"detail": why, "errors": []}, 422)
 
-    async def slow(request: Request, error: Any) -> Response:
-        return JSONResponse({"detail": str(error), "errors": []}, 503, {"Retry-After": "5"})
-
+    for kind in statuses:
+        app.add_exception_handler(kind, refuse)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(CrystalliteError, unknown)
-    app.add_exception_handler(BusyError, busy)
-    app.add_exception_handler(SlowError, slow)
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
@@ -115,7 +128,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     @app.get("/api/v1/models", responses=REFUSALS)
     async def models() -> schemas.ModelList:
         """List the models."""
-        described = [await service.in_reader(catalogue.described, name) for name in catalogue.names()]
+        described = await service.in_reader(catalogue.all_described)
         return schemas.ModelList(models=[schemas.Model(**one) for one in described])
 
     @app.get("/api/v1/models/{name:path}", responses=REFUSALS)
@@ -133,23 +146,22 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     )
     async def predict(question: schemas.PredictQuestion, request: Request) -> Response:
         """Predict properties of crystals; with `Accept: text/csv` as the table of `crystallite predict`."""
-        with service.counted():
-            asked = Prediction(tuple(question.models), Extras(question.interval, question.neighbours))
-            selected = await service.in_reader(service.catalogue.select, asked.models)
-            csv = None
-            if request.headers.get("accept", "").startswith("text/csv"):
-                _check(lambda: check_extras([one.predictor for one in selected], asked.extras))
-                csv = CsvAnswer(selected, asked.extras)
-            predictions, errors, notices = [], [], []
-            async for part in service.answers(_texts(question.structures, service), asked):
-                if csv:
-                    csv.add(part.crystals, part.results)
-                predictions += [
-                    as_json(sent, row, selected, asked.extras)
-                    for sent, row in zip(part.crystals, part.results, strict=True)
-                ]
-                errors += problems(part.errors)
-                notices += part.notices
+        asked = Prediction(tuple(question.models), Extras(question.interval, question.neighbours))
+        selected = await service.in_reader(service.catalogue.select, asked.models)
+        csv = None
+        if request.headers.get("accept", "").partition(",")[0].startswith("text/csv"):
+            check_extras([one.predictor for one in selected], asked.extras)
+            csv = CsvAnswer(selected, asked.extras)
+        predictions, errors, notices = [], [], []
+        async for part in _parts(service, question.structures, asked, request):
+            if csv:
+                csv.add(part.crystals, part.results)
+            predictions += [
+                as_json(sent, row, selected, asked.extras)
+                for sent, row in zip(part.crystals, part.results, strict=True)
+            ]
+            errors += problems(part.errors)
+            notices += part.notices
         if not predictions:
             return _nothing(errors)
         if csv:
@@ -169,21 +181,19 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         return LinesResponse(streamed_predictions(service, request.stream(), selected, asked))
 
     @app.post("/api/v1/embed", responses={**REFUSALS, 200: {"model": schemas.Embeddings}})
-    async def embed(question: schemas.EmbedQuestion) -> Response:
+    async def embed(question: schemas.EmbedQuestion, request: Request) -> Response:
         """Return the vectors that a model reads its predictions from."""
-        with service.counted():
-            if question.model == ALL:
-                raise HTTPException(422, "vectors are those of one model: name it")
-            await service.in_reader(service.catalogue.select, [question.model])
-            embeddings, errors, notices = [], [], []
-            texts = _texts(question.structures, service)
-            async for part in service.answers(texts, Embedding(question.model)):
-                embeddings += [
-                    {"material_id": sent.id, "source": sent.source, "vector": vector.tolist()}
-                    for sent, vector in zip(part.crystals, part.results, strict=True)
-                ]
-                errors += problems(part.errors)
-                notices += part.notices
+        if question.model == ALL:
+            raise HTTPException(422, "vectors are those of one model: name it")
+        await service.in_reader(service.catalogue.select, [question.model])
+        embeddings, errors, notices = [], [], []
+        async for part in _parts(service, question.structures, Embedding(question.model), request):
+            embeddings += [
+                {"material_id": sent.id, "source": sent.source, "vector": vector.tolist()}
+                for sent, vector in zip(part.crystals, part.results, strict=True)
+            ]
+            errors += problems(part.errors)
+            notices += part.notices
         if not embeddings:
             return _nothing(errors)
         return JSONResponse(
@@ -193,17 +203,34 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post("/api/v1/crystals", responses={**REFUSALS, 200: {"model": schemas.Crystals}})
     async def crystals(question: schemas.CrystalQuestion) -> Response:
         """Return the crystals of a text as the page draws them."""
-        with service.counted():
-            text = StructureText(question.name, question.text)
-            drawings = await service.drawings(text, question.model)
-        return JSONResponse(drawings) if drawings["crystals"] else _nothing(drawings["errors"])
+        [name] = different_names([question.name])
+        text, budget = StructureText(name, question.text), Budget(service.settings.limits)
+
+        def draw() -> tuple[list[dict[str, Any]], list[CrystalError], list[str]]:
+            model = question.model and service.catalogue.select([question.model])[0].predictor
+            return drawings(text, budget, question.material_id, model or None)
+
+        found, errors, notices = await service.in_reader(draw)
+        if not found:
+            return _nothing(problems(errors))
+        return JSONResponse({"crystals": found, "errors": problems(errors), "notices": notices})
 
 
-def _texts(structures: list[schemas.Structure], service: Service) -> list[StructureText]:
+async def _parts(
+    service: Service,
+    structures: list[schemas.Structure],
+    question: Prediction | Embedding,
+    request: Request,
+) -> AsyncIterator[Answered]:
+    """Yield the answers of structures part by part, as long as the client is there."""
     most = service.settings.limits.structures
     if len(structures) > most:
-        raise HTTPException(413, f"{len(structures):,} structures; this server takes {most:,} at once")
-    return [StructureText(one.name, one.text) for one in structures]
+        raise TooMuchError(f"{len(structures):,} structures; this server takes {most:,} at once")
+    texts = [StructureText(one.name, one.text) for one in structures]
+    async for part in service.answers(texts, question, Budget(service.settings.limits)):
+        yield part
+        if await request.is_disconnected():
+            return
 
 
 def _nothing(errors: list[dict[str, str]]) -> Response:
@@ -212,30 +239,25 @@ def _nothing(errors: list[dict[str, str]]) -> Response:
     return JSONResponse({"detail": f"none of the structures can be used; {why}{more}", "errors": errors}, 422)
 
 
-def _check(check: Callable[[], None]) -> None:
-    try:
-        check()
-    except CrystalliteError as error:
-        raise HTTPException(422, str(error)) from error
-
-
 def _add_runs(app: FastAPI, service: Service) -> None:
     @app.get("/api/v1/runs", responses=REFUSALS)
     async def runs() -> schemas.Runs:
         """List the run folders that the server was started with."""
-        folders = service.catalogue.run_folders()
-        found = [
-            await service.in_reader(run_views.overview, name, folder) for name, folder in folders.items()
-        ]
-        return schemas.Runs(runs=[schemas.Run(**one) for one in found])
+        return schemas.Runs(runs=await service.in_reader(_all_runs, service.catalogue))
 
     @app.get("/api/v1/runs/{name:path}", responses=REFUSALS)
     async def run(name: str) -> schemas.RunView:
         """Return the epochs of a run so far, and its test at the end."""
-        folder = service.catalogue.run_folders().get(name)
-        if folder is None:
+        folders = await service.in_reader(service.catalogue.run_folders)
+        if name not in folders:
             raise HTTPException(404, f"no run {name[:200]}")
-        return schemas.RunView(**await service.in_reader(run_views.view, name, folder))
+        return schemas.RunView(**await service.in_reader(run_views.view, name, folders[name]))
+
+
+def _all_runs(catalogue: Catalogue) -> list[schemas.Run]:
+    return [
+        schemas.Run(**run_views.overview(name, folder)) for name, folder in catalogue.run_folders().items()
+    ]
 
 
 def _add_page(app: FastAPI) -> None:

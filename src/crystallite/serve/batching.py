@@ -17,6 +17,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class StoppingError(Exception):
+    """Nothing more is evaluated."""
+
+
 class _Part(NamedTuple):
     """Items that wait to be evaluated, and whom to tell."""
 
@@ -30,16 +34,18 @@ class Batcher(Generic[Item, Result]):
     """Evaluates items in batches, on a thread of its own.
 
     evaluate: from a key and items to one result for each item; items of one key may be evaluated together.
-    told: is told the number of items of each batch. most: items of a batch, unless one part alone has more.
+    told: is told the number of items of each batch. weigh: how much of a batch an item is; most: of a batch,
+    unless one part alone has more.
     """
 
     def __init__(
         self,
         evaluate: Callable[[Any, Sequence[Item]], Sequence[Result]],
         told: Callable[[int], object] = lambda n_items: None,
+        weigh: Callable[[Item], int] = lambda item: 1,
         most: int = 256,
     ) -> None:
-        self._evaluate, self._told, self._most = evaluate, told, most
+        self._evaluate, self._told, self._weigh, self._most = evaluate, told, weigh, most
         self._parts: deque[_Part] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -49,7 +55,7 @@ class Batcher(Generic[Item, Result]):
     async def submit(self, key: Hashable, items: Sequence[Item]) -> list[Result]:
         """Return the results of items, when their batch has been evaluated.
 
-        Raises whatever the evaluation of the batch raised, and RuntimeError once `close` was called.
+        Raises whatever their evaluation raised, and StoppingError once `close` was called.
         """
         if not items:
             return []
@@ -57,31 +63,36 @@ class Batcher(Generic[Item, Result]):
         future: asyncio.Future[list[Result]] = loop.create_future()
         with self._changed:
             if self._closed:
-                raise RuntimeError("the server is stopping")
+                raise StoppingError("the server is stopping")
             self._parts.append(_Part(key, items, future, loop))
             self._changed.notify()
         return await future
 
-    def close(self) -> None:
-        """Evaluate what waits, then end."""
+    def close(self, seconds: float | None = None) -> None:
+        """Evaluate what waits, then end; wait for that for so many seconds at most."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while parts := self._next():
-            items = [item for part in parts for item in part.items]
-            self._told(len(items))
             try:
-                results = list(self._evaluate(parts[0].key, items))
-            except Exception as error:
-                for part in parts:
-                    _tell(part, None, error)
-                continue
-            for part in parts:
-                _tell(part, results[: len(part.items)], None)
-                del results[: len(part.items)]
+                self._evaluate_parts(parts)
+            except Exception:
+                for part in parts:  # so that what is wrong with one of them fails that one alone
+                    try:
+                        self._evaluate_parts([part])
+                    except Exception as error:
+                        _tell(part, None, error)
+
+    def _evaluate_parts(self, parts: Sequence[_Part]) -> None:
+        items = [item for part in parts for item in part.items]
+        self._told(len(items))
+        results = list(self._evaluate(parts[0].key, items))
+        for part in parts:
+            _tell(part, results[: len(part.items)], None)
+            del results[: len(part.items)]
 
     def _next(self) -> list[_Part]:
         """Return the parts of the next batch: all that wait with the key of the first; none at the end."""
@@ -96,11 +107,12 @@ class Batcher(Generic[Item, Result]):
         """Take the parts of one batch from those that wait."""
         taken: list[_Part] = []
         left: deque[_Part] = deque()
-        n_items = 0
+        total = 0
         for part in self._parts:
-            if not taken or (part.key == taken[0].key and n_items + len(part.items) <= self._most):
+            size = sum(map(self._weigh, part.items))
+            if not taken or (part.key == taken[0].key and total + size <= self._most):
                 taken.append(part)
-                n_items += len(part.items)
+                total += size
             else:
                 left.append(part)
         self._parts = left

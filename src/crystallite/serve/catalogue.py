@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -17,9 +19,14 @@ from ..models.predictor import Predictor
 from ..models.ready import ALL, ready_models
 from ..runs.names import BEST, CONFIG
 
-MOST_LOADED = 32  # selections of models in memory
+MOST_LOADED = 8  # selections of models in memory
+LOG = logging.getLogger("uvicorn.error")
 BINS = 40  # of a distribution
 WIDEST_SHARE = 0.005  # of the training values at either end that a distribution leaves out
+
+
+class UnknownModelError(CrystalliteError):
+    """No model has this name."""
 
 
 class Selected(NamedTuple):
@@ -35,7 +42,7 @@ class Catalogue:
     def __init__(self, runs: Sequence[str] = ()) -> None:
         """Take run folders and folders of them."""
         self._roots = [Path(run) for run in runs]
-        self._loaded: OrderedDict[Any, list[Selected]] = OrderedDict()
+        self._loaded: OrderedDict[Any, tuple[int, list[Selected]]] = OrderedDict()
         self._lock = Lock()
 
     def run_folders(self) -> dict[str, Path]:
@@ -45,8 +52,11 @@ class Catalogue:
             name = folder.resolve().name
             if name in found or name in ready_models() or name == ALL:
                 name = f"{folder.resolve().parent.name}/{name}"
-            if found.setdefault(name, folder) is not folder:
-                found[str(folder.resolve()).strip("/")] = folder
+            number, numbered = 1, name
+            while numbered in found:
+                number += 1
+                numbered = f"{name}-{number}"
+            found[numbered] = folder
         return found
 
     def _folders(self) -> Iterator[Path]:
@@ -67,37 +77,49 @@ class Catalogue:
     def select(self, names: Sequence[str]) -> list[Selected]:
         """Return the predictors of models, `all` standing for those of the package.
 
-        Raises CrystalliteError for a name that no model has, and for a run that cannot be loaded.
+        Raises UnknownModelError for a name that no model has, CrystalliteError for a run that cannot be used.
         """
         every = list(ready_models())
         wanted = dict.fromkeys(one for name in names for one in (every if name == ALL else [name]))
         ready = tuple(name for name in ready_models() if name in wanted)
-        selected = self._kept(ready, lambda: _of_package(ready)) if ready else []
+        selected = self._kept(ready, 0, lambda: _of_package(ready)) if ready else []
         runs = [name for name in wanted if name not in ready_models()]
         folders = self.run_folders() if runs else {}
         for name in runs:
             changed = _changed(folders[name]) if name in folders else None
             if changed is None:
                 near = close_names(name, self.names())
-                raise CrystalliteError(f"no model {name}{near}")
+                raise UnknownModelError(f"no model {name}{near}")
             selected = [*selected, *self._of_run(name, folders[name], changed)]
         return selected
 
     def _of_run(self, name: str, folder: Path, changed: int) -> list[Selected]:
         def load() -> list[Selected]:
-            predictor = load_model(folder)
+            try:
+                predictor = load_model(folder)
+            except (CrystalliteError, OSError) as error:
+                LOG.warning("the run %s: %s", name, error)
+                raise CrystalliteError(f"the run {name} cannot be used: its model is damaged") from None
             return [Selected(predictor, (name,) * len(predictor.model.targets.names))]
 
-        return self._kept((folder, changed), load)
+        return self._kept(folder, changed, load)
 
-    def _kept(self, key: Any, load: Any) -> list[Selected]:
+    def _kept(self, key: Any, version: int, load: Callable[[], list[Selected]]) -> list[Selected]:
         with self._lock:
-            if key not in self._loaded:
-                self._loaded[key] = load()
+            if key not in self._loaded or self._loaded[key][0] != version:
+                self._loaded[key] = version, load()
             self._loaded.move_to_end(key)
             while len(self._loaded) > MOST_LOADED:
                 self._loaded.popitem(last=False)
-            return self._loaded[key]
+            return self._loaded[key][1]
+
+    def all_described(self) -> list[dict[str, Any]]:
+        """Return what `described` does for all models that can be used."""
+        found = []
+        for name in self.names():
+            with suppress(CrystalliteError):  # a run may be damaged, or gone meanwhile
+                found.append(self.described(name))
+        return found
 
     def described(self, name: str) -> dict[str, Any]:
         """Return what is to say of a model: what it predicts, how well, and from what values."""

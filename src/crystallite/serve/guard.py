@@ -1,4 +1,4 @@
-"""Who may ask, and how much: checked before anything of a request is read.
+"""Who may ask, how much, and how many at once: checked before anything of a request is read.
 
 A page of another site can send requests to a server on one's own machine, or give its own name the address of
 that machine: so a request's host must be one of ours, and so must its origin, if it has one.
@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -43,6 +42,7 @@ class Guard:
         self._app, self._settings = app, settings
         self._hosts = set(settings.allowed_hosts)
         self._token = settings.token.encode()
+        self._n_asking = 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer with a refusal, or hand the request on."""
@@ -57,7 +57,16 @@ class Guard:
             return
         limits = self._settings.limits
         most_bytes = None if scope["path"] == STREAMED else limits.body
-        await self._app(scope, _bounded(receive, most_bytes, limits.seconds), _with_headers(send))
+        is_counted = scope["method"] == "POST"
+        self._n_asking += is_counted
+        try:
+            await self._app(
+                scope,
+                _bounded(receive, most_bytes, limits.seconds),
+                _with_headers(_timed(send, limits.seconds)),
+            )
+        finally:
+            self._n_asking -= is_counted
 
     def _refusal(self, scope: Any, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
@@ -66,7 +75,7 @@ class Guard:
                 400, f"this server is not asked as {host[:200]!r}; start it with --allow-host to allow that"
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
             return _refused(403, "requests from pages of other sites are refused")
         if self._token and scope["path"].startswith(PROTECTED) and not self._knows_token(headers):
             refusal = _refused(401, "this server wants its token: Authorization: Bearer TOKEN")
@@ -77,6 +86,10 @@ class Guard:
             return _refused(400, "Content-Length is no number")
         if scope["path"] != STREAMED and int(length[:20]) > self._settings.limits.body:
             return _refused(413, _too_large(self._settings.limits.body))
+        if scope["method"] == "POST" and self._n_asking >= self._settings.limits.waiting:
+            refusal = _refused(429, "this server answers as many requests at once as it can; come again")
+            refusal.headers["Retry-After"] = "1"
+            return refusal
         return None
 
     def _knows_token(self, headers: Headers) -> bool:
@@ -92,7 +105,7 @@ def _name_of(host: str) -> str:
 
 
 def _refused(status: int, why: str) -> JSONResponse:
-    return JSONResponse({"detail": why}, status)
+    return JSONResponse({"detail": why, "errors": []}, status)
 
 
 def _too_large(most_bytes: int) -> str:
@@ -125,6 +138,18 @@ def _bounded(receive: Receive, most_bytes: int | None, seconds: float) -> Receiv
         return message
 
     return bounded
+
+
+def _timed(send: Send, seconds: float) -> Send:
+    """Return a `send` that gives up a client who does not read."""
+
+    async def timed(message: Message) -> None:
+        try:
+            await asyncio.wait_for(send(message), seconds)
+        except TimeoutError:
+            raise OSError("the client does not read") from None
+
+    return timed
 
 
 def _with_headers(send: Send) -> Send:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 MOST_NEIGHBOURS = 10
 MOST_MODELS = 64
@@ -25,10 +25,14 @@ class Structure(_Question):
     text: str
 
 
+MOST_STRUCTURES = 10_000  # beyond the limit of any server: so many are not even looked at
+Structures = Annotated[list[Structure], FailFast(), Field(min_length=1, max_length=MOST_STRUCTURES)]
+
+
 class PredictQuestion(_Question):
     """Structures, the models to ask, and what to tell beside the values."""
 
-    structures: Annotated[list[Structure], Field(min_length=1)]
+    structures: Structures
     models: Models = ["all"]
     interval: Annotated[
         Interval | None, Field(description="Percent of the true values an interval holds.")
@@ -39,14 +43,15 @@ class PredictQuestion(_Question):
 class EmbedQuestion(_Question):
     """Structures, and the model whose vectors are wanted."""
 
-    structures: Annotated[list[Structure], Field(min_length=1)]
+    structures: Structures
     model: Name
 
 
 class CrystalQuestion(Structure):
-    """A text with a structure, and a model whose contributions of atoms are wanted."""
+    """A text with structures, and a model whose contributions of atoms are wanted."""
 
     model: Name | None = None
+    material_id: Annotated[str | None, Field(description="Id of the only one that is wanted.")] = None
 
 
 class Problem(BaseModel):

@@ -20,14 +20,16 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 class Limits:
     """What a server takes at most.
 
-    body: bytes of a request. structures: texts of a request. atoms: of a crystal. seconds: until a request
-    has arrived, and again until each part of it is answered. waiting: requests at the same time of a process;
-    those that come then are asked to come again. together: crystals that are evaluated at once.
+    body: bytes of a request, or of a line of one that is answered as it comes. structures: crystals of such.
+    atoms: of a crystal. all_atoms: of all crystals of a request. seconds: until a request has arrived, and
+    again until each part of it is answered and sent. waiting: requests at the same time of a process; those
+    that come then are asked to come again. together: crystals that are evaluated at once, fewer if large.
     """
 
     body: int = 16 << 20
     structures: int = 1_000
     atoms: int = 5_000
+    all_atoms: int = 200_000
     seconds: float = 60.0
     waiting: int = 64
     together: int = 256
@@ -59,8 +61,8 @@ class ServeSettings:
             )
         if self.token and (len(self.token) < SHORTEST_TOKEN or not self.token.isascii()):
             raise CrystalliteError(f"the token must have {SHORTEST_TOKEN} ASCII characters or more")
-        if self.token and not self.token.isprintable():
-            raise CrystalliteError("the token has control characters")
+        if self.token and (not self.token.isprintable() or " " in self.token):
+            raise CrystalliteError("the token has spaces or control characters")
         for run in self.runs:
             if not Path(run).is_dir():
                 raise CrystalliteError(f"{run}: no such folder of runs")

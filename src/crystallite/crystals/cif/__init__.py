@@ -22,6 +22,7 @@ Where this differs from pymatgen on purpose:
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ MAX_BYTES = 100_000_000  # of a file; those of proteins have a tenth of this
 _CHUNK = 1 << 14  # bytes read at once: most CIFs are smaller
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # on Windows alone there is another way to read
 
-__all__ = ["parse_cif", "parse_cifs", "read_cif", "read_cifs"]
+__all__ = ["each_cif", "parse_cif", "parse_cifs", "read_cif", "read_cifs"]
 
 
 def read_cif(path: str | Path) -> Crystal:
@@ -94,20 +95,33 @@ def parse_cifs(text: str, source: str) -> list[tuple[str, Crystal | CrystalError
     Names are there once: of several blocks of one name the later ones get a number. Raises CrystalError
     naming `source` if the text is no CIF or has no structure.
     """
+    return list(_each(*_structure_blocks(text, source), source))
+
+
+def each_cif(text: str, source: str) -> Iterator[tuple[str, Crystal | CrystalError]]:
+    """Yield what `parse_cifs` returns, one after another; of a single structure the name is ""."""
     blocks, reason = _structure_blocks(text, source)
-    found: dict[str, Crystal | CrystalError] = {}
+    for name, crystal in _each(blocks, reason, source):
+        yield (name if len(blocks) > 1 else ""), crystal
+
+
+def _each(blocks: list[Block], reason: str, source: str) -> Iterator[tuple[str, Crystal | CrystalError]]:
+    taken: set[str] = set()
+    counts: dict[str, int] = {}
     for block in blocks:
-        name, repeated = block.name, 1
-        while name in found:
-            repeated += 1
-            name = f"{block.name}-{repeated}"
+        name = block.name
+        while name in taken:
+            counts[block.name] = counts.get(block.name, 1) + 1
+            name = f"{block.name}-{counts[block.name]}"
+        taken.add(name)
         place = source if len(blocks) == 1 else f"{source}, block {name}"
         try:
-            found[name], notices = _crystal(block, place, reason)
-            notify(notices)
+            crystal, notices = _crystal(block, place, reason)
         except CrystalError as error:
-            found[name] = error
-    return list(found.items())
+            yield name, error
+            continue
+        notify(notices)
+        yield name, crystal
 
 
 def _text(path: str) -> str:

@@ -99,8 +99,9 @@ export const fetchRuns = async (signal) => (await getJson("runs", signal)).runs;
 export const fetchRun = (name, signal) => getJson(`runs/${encodeURIComponent(name)}`, signal);
 export const fetchModel = (name) => getJson(`models/${encodeURIComponent(name)}`);
 
-export const fetchCrystals = async (source, model, signal) =>
-  (await post("crystals", { name: source.name, text: source.text, model }, { signal })).json();
+/** Crystals of a file to draw: all, or the one with this id. */
+export const fetchCrystals = async (source, { model = null, id = null }, signal) =>
+  (await post("crystals", { name: source.name, text: source.text, model, material_id: id }, { signal })).json();
 
 export const predict = async (body, signal) => (await post("predict", body, { signal })).json();
 

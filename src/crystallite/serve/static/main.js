@@ -90,7 +90,7 @@ async function showOnly(source) {
 function requestBoth(source, signal) {
   const prediction = predictOne(source, signal);
   prediction.catch(() => {}); // reported where it is awaited
-  return { crystals: api.fetchCrystals(source, null, signal), prediction };
+  return { crystals: api.fetchCrystals(source, { id: single?.id }, signal), prediction };
 }
 
 async function predictOne(source, signal) {
@@ -215,7 +215,7 @@ function returnToTable() {
 }
 
 async function contributions(model) {
-  const answer = await api.fetchCrystals(single.source, model, crystalTask.signal);
+  const answer = await api.fetchCrystals(single.source, { model, id: single.id }, crystalTask.signal);
   return pick(answer.crystals, single).contributions;
 }
 

@@ -12,13 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...crystals.crystal import Crystal, check_crystal, fractional
+from ...crystals.crystal import MAX_ATOMS, Crystal, check_crystal, fractional
 from ...crystals.elements import number_of
 from ...errors import CrystalError, CrystalliteError
 from .archive_stream import unpacked
 from .input_file import as_crystal_error, text_of
-
-MOST_ATOMS = 1_000_000  # that a file may announce
 
 
 class _PoscarError(Exception):
@@ -150,8 +148,8 @@ def _counts(words: list[str], lines: _Lines) -> list[int]:
     if not numeric:
         raise lines.problem(f"numbers of atoms expected, found {' '.join(words) or 'nothing'}")
     counts = [int(word[:12]) for word in numeric]
-    if not 0 < sum(counts) <= MOST_ATOMS:
-        raise lines.problem(f"{sum(counts):,} atoms; there are 1 to {MOST_ATOMS:,}")
+    if not 0 < sum(counts) <= MAX_ATOMS:
+        raise lines.problem(f"{sum(counts):,} atoms; there are 1 to {MAX_ATOMS:,}")
     return counts
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ...crystals.cif import parse_cifs
+from ...crystals.cif import each_cif
 from ...errors import CrystalError, CrystalliteError
 from .archive_records import read_records
 from .archive_stream import COMPRESSIONS, open_json
@@ -37,6 +37,7 @@ def read_text(given: StructureText) -> Iterator[Record]:
     Of a text without a name the ids are `crystal`, and `crystal:BLOCK` of several in a CIF. What cannot be
     used is a Record with the reason; nothing is raised.
     """
+    given = given._replace(text=given.text.encode(errors="replace").decode())  # no halves of surrogates
     path = Path(file_name(given.name))
     try:
         empty = True
@@ -69,12 +70,13 @@ def file_name(name: str) -> str:
 def different_names(names: Iterable[str]) -> list[str]:
     """Return the names, those that were there before with a number: NaCl.cif, NaCl-2.cif."""
     taken: set[str] = set()
+    counts: dict[str, int] = {}
     found = []
     for name in map(file_name, names):
-        path, candidate, number = PurePosixPath(name), name, 1
+        path, candidate = PurePosixPath(name), name
         while candidate in taken:
-            number += 1
-            candidate = f"{path.stem}-{number}{path.suffix}"
+            counts[name] = counts.get(name, 1) + 1
+            candidate = f"{path.stem}-{counts[name]}{path.suffix}"
         taken.add(candidate)
         found.append(candidate)
     return found
@@ -86,9 +88,8 @@ def _records(path: Path, text: str) -> Iterator[Record]:
         raise CrystalError(path.name, "no text: send CIF, POSCAR, extended XYZ or JSON, unpacked")
     name = name_of(path) or path.name
     if kind == "cif":
-        found = parse_cifs(text, path.name)
-        for block, crystal in found:
-            yield Record(f"{name}:{block}" if len(found) > 1 else name, crystal, {})
+        for block, crystal in each_cif(text, path.name):
+            yield Record(f"{name}:{block}" if block else name, crystal, {})
     elif kind == "poscar":
         yield Record(name, attempted(parse_poscar, text, path.name), {})
     elif kind == "xyz":
@@ -104,8 +105,8 @@ def _kind_of_text(text: str) -> str:
     if beginning[:1] in {"{", "["}:
         return "archive"
     lines = beginning.splitlines()
-    if lines and lines[0].strip().isdecimal() and ("Lattice=" in "".join(lines[1:2])):
+    if len(lines) > 1 and lines[0].strip().isdecimal() and "=" in lines[1]:
         return "xyz"
-    if re.search(r"(?mi)^\s*(data_|loop_|_cell)", beginning):
+    if re.search(r"(?mi)^[ \t]*(data_|loop_|_cell)", beginning):
         return "cif"
     return "poscar" if len(lines) > 7 else "cif"

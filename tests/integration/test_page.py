@@ -36,7 +36,9 @@ FORMULAS = {"garnet": "Y3Al5O12", "rock_salt": "NaCl", "silicon": "Si", "rutile"
 RUN_SETTINGS = ("--set", "atom_width=16", "--set", "n_convolutions=2", "--device", "cpu")
 ENERGY = "formation_energy_per_atom"
 # What the browser itself writes when a request is refused, which the page tells in its own words.
-REFUSED = re.compile(r"Failed to load resource: .*(status of (401|413|422) |net::ERR_(CONNECTION_|CONTENT_LENGTH_MISMATCH))")
+REFUSED = re.compile(
+    r"Failed to load resource: .*(status of (401|413|422) |net::ERR_(CONNECTION_|CONTENT_LENGTH_MISMATCH))"
+)
 TOKEN = "a-token-of-twenty-letters"
 
 

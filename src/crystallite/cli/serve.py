@@ -14,7 +14,9 @@ from .paths import INPUT
 @click.command()
 @click.argument("runs", nargs=-1, type=INPUT, metavar="[RUN...]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="Port to listen on."
+)
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that answer."
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -67,6 +69,31 @@ def energy_predictor():
     from crystallite.models.loading import load_model
 
     return load_model(GOLDEN / "formation-energy-per-atom.pth.tar")
+
+
+@pytest.fixture(scope="session")
+def served_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small run, whose readout of atoms is linear."""
+    import training_runs
+
+    import crystallite
+
+    folder = tmp_path_factory.mktemp("runs")
+    settings = {name: value for name, value in training_runs.SMALL.items() if name != "hidden_width"}
+    data, target = training_runs.energies(120), training_runs.ENERGY
+    crystallite.train(data, target, out=folder / "per-atom", readout="per-atom", **settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(served_runs: Path) -> Iterator[Any]:
+    """A client of a server with the models of the package and this run."""
+    from serving import serving
+
+    from crystallite.serve.settings import ServeSettings
+
+    with serving(ServeSettings(runs=(str(served_runs),))) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

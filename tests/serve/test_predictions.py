@@ -80,9 +80,9 @@ def test_some_models_give_what_all_of_them_give(client: httpx.Client) -> None:
         assert part == every[part["model"]]
 
 
-def test_a_run_predicts_as_it_does_in_python(client: httpx.Client, runs: Path) -> None:
+def test_a_run_predicts_as_it_does_in_python(client: httpx.Client, served_runs: Path) -> None:
     [one] = asked(client, ["quartz.cif"], models=["per-atom"])["predictions"]
-    expected = crystallite.load_model(runs / "per-atom").predict(EXAMPLES / "quartz.cif")
+    expected = crystallite.load_model(served_runs / "per-atom").predict(EXAMPLES / "quartz.cif")
     assert one["properties"][0]["value"] == float(expected[0])
     assert one["properties"][0]["unit"] == "eV/atom"
     both = asked(client, ["quartz.cif"], models=["all", "per-atom"])["predictions"][0]["properties"]

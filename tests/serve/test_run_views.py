@@ -19,17 +19,19 @@ from crystallite.serve.settings import ServeSettings
 
 
 @pytest.fixture
-def run(runs: Path, tmp_path: Path) -> Path:
+def run(served_runs: Path, tmp_path: Path) -> Path:
     """A copy of the run to change."""
-    return Path(shutil.copytree(runs / "per-atom", tmp_path / "per-atom"))
+    return Path(shutil.copytree(served_runs / "per-atom", tmp_path / "per-atom"))
 
 
-def test_a_finished_run_shows_its_epochs_and_its_test(client: httpx.Client, runs: Path) -> None:
+def test_a_finished_run_shows_its_epochs_and_its_test(client: httpx.Client, served_runs: Path) -> None:
     [listed] = client.get("/api/v1/runs").json()["runs"]
     shown = client.get("/api/v1/runs/per-atom").json()
     assert {key: shown[key] for key in listed} == listed
     assert (listed["state"], listed["epoch"], listed["epochs"]) == ("finished", 3, 3)
-    written = [json.loads(line) for line in (runs / "per-atom" / "metrics.jsonl").read_text().splitlines()]
+    written = [
+        json.loads(line) for line in (served_runs / "per-atom" / "metrics.jsonl").read_text().splitlines()
+    ]
     target = listed["targets"][0]
     assert [one["loss"] for one in shown["history"]] == [one["loss"] for one in written]
     assert [one["validation"][target] for one in shown["history"]] == [
@@ -59,11 +61,11 @@ def test_a_run_is_followed_while_it_trains(run: Path) -> None:
         assert client.get("/api/v1/runs/per-atom").json()["state"] == "stopped"
 
 
-def test_runs_that_come_and_go_are_noticed(runs: Path, tmp_path: Path) -> None:
+def test_runs_that_come_and_go_are_noticed(served_runs: Path, tmp_path: Path) -> None:
     with serving(ServeSettings(runs=(str(tmp_path),))) as client:
         assert client.get("/api/v1/runs").json() == {"runs": []}
         for name in ("new", "band_gap"):  # the second has the name of a ready model
-            shutil.copytree(runs / "per-atom", tmp_path / name)
+            shutil.copytree(served_runs / "per-atom", tmp_path / name)
         names = [run["name"] for run in client.get("/api/v1/runs").json()["runs"]]
         assert names == [f"{tmp_path.name}/band_gap", "new"]
         models = [model["name"] for model in client.get("/api/v1/models").json()["models"]]

@@ -36,13 +36,18 @@ def network_outputs(network: CrystalNetwork, graphs: PackedGraphs, rows: Indices
     return outputs
 
 
+def has_contributions(model: TrainedModel) -> bool:
+    """Whether the predictions of a model are means of what atoms contribute."""
+    linear = model.targets.task == "regression" and set(model.targets.transforms) == {"standard"}
+    return model.config.readout == "per-atom" and linear
+
+
 def atom_contributions(model: TrainedModel, graphs: PackedGraphs) -> NDArray[np.float64]:
     """Return (nodes, targets) contributions in units whose mean over a crystal's atoms is its prediction.
 
     Needs a model with the per-atom readout; graphs that are not reduced have one node an atom.
     """
-    linear = model.targets.task == "regression" and set(model.targets.transforms) == {"standard"}
-    if model.config.readout != "per-atom" or not linear:
+    if not has_contributions(model):
         raise CrystalliteError(
             "contributions of atoms need a model with readout = per-atom and without log10"
         )

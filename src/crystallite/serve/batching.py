@@ -77,19 +77,21 @@ class Batcher(Generic[Item, Result]):
 
     def _run(self) -> None:
         while parts := self._next():
-            try:
-                self._evaluate_parts(parts)
-            except Exception:
-                for part in parts:  # so that what is wrong with one of them fails that one alone
-                    try:
-                        self._evaluate_parts([part])
-                    except Exception as error:
-                        _tell(part, None, error)
+            self._answer(parts)
 
-    def _evaluate_parts(self, parts: Sequence[_Part]) -> None:
+    def _answer(self, parts: Sequence[_Part]) -> None:
+        """Evaluate parts together; if that fails each alone, so that the one that is wrong fails alone."""
         items = [item for part in parts for item in part.items]
         self._told(len(items))
-        results = list(self._evaluate(parts[0].key, items))
+        try:
+            results = list(self._evaluate(parts[0].key, items))
+        except Exception as error:
+            if len(parts) == 1:
+                _tell(parts[0], None, error)
+            else:
+                for part in parts:
+                    self._answer([part])
+            return
         for part in parts:
             _tell(part, results[: len(part.items)], None)
             del results[: len(part.items)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import CrystalliteError, close_names
 from ..models.card import main_error
+from ..models.inference import has_contributions
 from ..models.loading import ENSEMBLE, load_model, load_ready
 from ..models.predictor import Predictor
 from ..models.ready import ALL, ready_models
@@ -123,23 +124,20 @@ class Catalogue:
 
     def described(self, name: str) -> dict[str, Any]:
         """Return what is to say of a model: what it predicts, how well, and from what values."""
-        [(predictor, _)] = self.select([name])
         ready = ready_models().get(name)
         facts = ready.of_property if ready else {}
+        # those of the package are in memory together already
+        selected = self.select([ALL if ready else name])
+        predictor, models = next(one for one in selected if name in one.models)
         targets, reliability = predictor.model.targets, predictor.reliability
         values = reliability.reference.values if reliability else None
-        has_contributions = (
-            predictor.model.config.readout == "per-atom"
-            and targets.task == "regression"
-            and set(targets.transforms) == {"standard"}
-        )
         return {
             "name": name,
             "about": facts.get("about", f"your run {name}"),
             "origin": "package" if ready else "run",
             "task": targets.task,
             "intervals": reliability is not None,
-            "atom_contributions": has_contributions,
+            "atom_contributions": has_contributions(predictor.model),
             "targets": [
                 {
                     "name": target,
@@ -150,6 +148,7 @@ class Catalogue:
                     else _distribution(values[:, k], targets.transforms[k] == "log10"),
                 }
                 for k, target in enumerate(targets.names)
+                if models[k] == name
             ],
         }
 

@@ -89,6 +89,10 @@ class CrystalArrays(NamedTuple):
         offsets = self.offsets[first : last + 1] - self.offsets[first]
         return CrystalArrays(self.lattices[first:last], offsets, self.numbers[atoms], self.frac_coords[atoms])
 
+    def of(self, rows: NDArray[np.integer]) -> CrystalArrays:
+        """Return copies of some crystals, in the order of `rows`."""
+        return pack_crystals(self.crystal(int(row)) for row in rows)
+
     @property
     def n_crystals(self) -> int:
         """Number of crystals, N."""

@@ -47,6 +47,15 @@ def iter_tables(path: Path, rows: int) -> Iterator[pa.Table]:
                 first_row += len(batch)
 
 
+def n_rows(path: Path) -> int:
+    """Return how many crystals a Parquet file or a folder of them has."""
+    count = 0
+    for part in parts(path):
+        with open_parquet(part) as file:
+            count += file.metadata.num_rows
+    return count
+
+
 def write_parquet(table: pa.Table, path: Path, level: int = COMPRESSION_LEVEL) -> None:
     """Write `table` to `path` in one step: a reader sees the old file or the whole new one, never a piece."""
     import pyarrow.parquet as pq

@@ -95,20 +95,23 @@ def _blocks(file: IO[str], columns: Sequence[Column]) -> Write:
     return write
 
 
+def arrow_field(column: Column) -> Any:
+    """Return the column as a field of an Arrow schema, the unit in its metadata."""
+    import pyarrow as pa
+
+    return pa.field(
+        column.name,
+        pa.string() if column.is_text else pa.int64() if column.is_whole else pa.float64(),
+        metadata={"unit": column.unit} if column.unit else None,
+    )
+
+
 @contextmanager
 def _parquet_writer(path: Path, columns: Sequence[Column]) -> Iterator[Write]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    fields = [
-        pa.field(
-            column.name,
-            pa.string() if column.is_text else pa.int64() if column.is_whole else pa.float64(),
-            metadata={"unit": column.unit} if column.unit else None,
-        )
-        for column in columns
-    ]
-    schema = pa.schema([("material_id", pa.string()), *fields])
+    schema = pa.schema([("material_id", pa.string()), *map(arrow_field, columns)])
     with parquet.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
 
         def write(ids: list[str], table: Table) -> None:

@@ -154,6 +154,22 @@ def gather_batch(graphs: PackedGraphs, crystals: NDArray[np.integer]) -> GraphBa
     return GraphBatch(*gathered, graphs.crystals, rows)  # type: ignore[call-arg]
 
 
+def graphs_of(graphs: PackedGraphs, rows: Indices) -> PackedGraphs:
+    """Return the graphs of some crystals, in the order of `rows`."""
+    nodes = _ranges(graphs.node_offsets, rows)
+    edges = _ranges(graphs.edge_offsets, nodes)
+    return PackedGraphs(
+        node_offsets=_offsets(np.diff(graphs.node_offsets)[rows]),
+        edge_offsets=_offsets(np.diff(graphs.edge_offsets)[nodes]),
+        numbers=graphs.numbers[nodes],
+        multiplicities=graphs.multiplicities[nodes],
+        neighbors=graphs.neighbors[edges],
+        distances=graphs.distances[edges],
+        weights=graphs.weights[edges],
+        crystals=None if graphs.crystals is None else graphs.crystals.of(rows),
+    )
+
+
 def _build_part(crystals: CrystalArrays, config: GraphConfig) -> PackedGraphs:
     """Build the reduced graphs of a few crystals."""
     bonds = find_bonds_of_all(crystals, config)
@@ -169,6 +185,13 @@ def _build_part(crystals: CrystalArrays, config: GraphConfig) -> PackedGraphs:
         graph.weights,
         crystals,
     )
+
+
+def _ranges(offsets: NDArray[np.int64], rows: Indices) -> Indices:
+    """Return the numbers from offsets[row] to offsets[row + 1] of all rows, one after the other."""
+    counts = np.diff(offsets)[rows]
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(offsets[rows] - ends + counts, counts)
 
 
 def _offsets(counts: NDArray[np.integer] | Sequence[int]) -> NDArray[np.int64]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from ...computing.processes import worker_processes
 from ...computing.progress import progress_bar
 from ...crystals.notices import CrystalNotice, gathered, notify, summary
 from ...errors import CrystalError, CrystalliteError, shortened
@@ -179,8 +176,7 @@ def _records(
             for record in read_structures(file, id_column):
                 yield file, record
         return
-    # spawn: forking a process that already runs the threads of torch or Arrow can hang
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent) as pool:
+    with worker_processes(workers) as pool:
         chunk = min(200, math.ceil(len(files) / workers))
         tasks = [(file, id_column) for file in files]
         found = pool.map(_all_of, tasks, chunksize=chunk)
@@ -193,21 +189,6 @@ def _records(
             raise CrystalliteError(
                 f"one of {workers} processes that read files was killed; fewer workers need less memory"
             ) from None
-
-
-def _end_with_parent() -> None:
-    """In a worker: end when the process that started it does, however that is.
-
-    A worker waits for work at a pipe that all workers hold open, so that it would not notice by itself.
-    """
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _all_of(task: tuple[StructureFile, str]) -> tuple[list[Record], list[CrystalNotice]]:

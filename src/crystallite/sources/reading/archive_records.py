@@ -18,11 +18,12 @@ A structure is any of what structure_shapes knows.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...errors import CrystalError, CrystalliteError
+from ...errors import CrystalError, CrystalliteError, one_line
 from .archive_stream import ArchiveReader
 from .archive_table import Table
 from .record import Record, attempted
@@ -62,6 +63,15 @@ def read_records(reader: ArchiveReader, path: Path, id_column: str) -> Records:
         yield place.element(reader.value(), row)
         row += 1
     return shape
+
+
+def line_record(line: bytes, path: Path, id_column: str, row: int) -> Record:
+    """Return the crystal of line number `row`, from 0, of a file of JSON lines."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Record(str(row), CrystalError(f"{path}, line {row + 1}", f"not JSON: {one_line(error)}"), {})
+    return _Place(path, id_column).element(value, row)
 
 
 class _Place(NamedTuple):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from ...errors import CrystalliteError
 from ...extras import needed
@@ -131,13 +131,22 @@ def most_unpacked(path: Path) -> int:
     return max(ALWAYS_UNPACKED, MOST_EXPANSION * path.stat().st_size)
 
 
+def each_line(path: Path, file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a file that is open, decompressed as its name says; see `open_archive`."""
+    with _whole(path), _unpacking(path, file) as stream:
+        while line := stream.readline(LARGEST_VALUE + 1):
+            if len(line) > LARGEST_VALUE:
+                raise _UnreadableError(f"a line is longer than {LARGEST_VALUE:,} bytes")
+            yield line
+
+
 @contextmanager
-def _unpacking(path: Path) -> Iterator[io.BufferedReader]:
+def _unpacking(path: Path, file: IO[bytes] | None = None) -> Iterator[io.BufferedReader]:
     if reason := irregular(path):
         raise _UnreadableError(reason)
     import pyarrow as pa
 
-    with pa.input_stream(str(path), compression=COMPRESSIONS.get(path.suffix.lower())) as source:
+    with pa.input_stream(file or str(path), compression=COMPRESSIONS.get(path.suffix.lower())) as source:
         yield io.BufferedReader(_Limited(source, most_unpacked(path)), CHUNK)
 
 

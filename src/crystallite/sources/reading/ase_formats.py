@@ -80,19 +80,22 @@ def _extended_xyz(path: Path, id_column: str, units: dict[str, str]) -> Iterator
 
 
 def parse_extended_xyz(
-    text: str, path: Path, id_column: str, units: dict[str, str] | None = None
+    text: str, path: Path, id_column: str, units: dict[str, str] | None = None, first: int = 0
 ) -> Iterator[Record]:
-    """Yield the crystals of the text of an extended XYZ file, which `path` names; see `read_ase`."""
+    """Yield the crystals of the text of an extended XYZ file, which `path` names; see `read_ase`.
+
+    first: how many crystals of the file come before the text.
+    """
     _check_numbers_of_atoms(StringIO(text), path)
-    yield from _xyz_records(StringIO(text), path, id_column, {} if units is None else units)
+    yield from _xyz_records(StringIO(text), path, id_column, {} if units is None else units, first)
 
 
 def _xyz_records(
-    file: Path | StringIO, path: Path, id_column: str, units: dict[str, str]
+    file: Path | StringIO, path: Path, id_column: str, units: dict[str, str], first: int = 0
 ) -> Iterator[Record]:
     parse = _comment_parser(id_column)
     frames = ase_module("ase.io").iread(file, index=":", format="extxyz", properties_parser=parse)
-    for frame, atoms in enumerate(_frames(frames, path)):
+    for frame, atoms in enumerate(_frames(frames, path), first):
         results = atoms.calc.results if atoms.calc is not None else {}
         pairs = {key: _scalar(value) for key, value in atoms.info.items()}
         pairs |= {key: _scalar(value) for key, value in results.items() if np.ndim(value) == 0}

@@ -38,10 +38,10 @@ KINDS = {
 }
 SINGLE = {"cif", "poscar"}  # with one structure per file as a rule
 TEXTS = {"cif", "poscar", "xyz"}  # which may be compressed
+BUNDLE = re.compile(r".*\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz)", re.IGNORECASE | re.DOTALL)
 # how to make others readable, by a pattern of the name
 OTHERS = {
-    r".*\.zip": "a zip archive; unpack it first: unzip {} -d FOLDER",
-    r".*\.(tar(\.\w+)?|tgz|tbz2?|txz)": "a tar archive; unpack it first: tar -xf {}",
+    r".*\.tar\.\w+": "a tar archive in a compression that is not read; unpack it first: tar -xf {}",
     r".*\.(bz2|xz|7z|rar|lzma)": "compressed in a way that is not read; unpack it first",
     r".*\.(csv|tsv|xlsx?|ods)": "a table; give it beside crystals: "
     "crystallite data import CRYSTALS --table {} -o DATA.parquet",
@@ -55,8 +55,8 @@ OTHERS = {
 class StructureFile(NamedTuple):
     """A file with one structure or many.
 
-    kind: cif, poscar, xyz, database, arrays or archive (JSON and MessagePack). id: of its structure, unique
-    among the files found together.
+    kind: cif, poscar, xyz, database, arrays, archive (JSON and MessagePack) or bundle (tar and zip). id: of
+    its structure, unique among the files found together.
     """
 
     path: Path
@@ -122,6 +122,8 @@ def kind_of(path: Path) -> str | None:
         return kind
     if is_archive(path):
         return "archive"
+    if BUNDLE.fullmatch(path.name):
+        return "bundle"
     inner = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     kind = KINDS.get(inner.suffix.lower()) or ("poscar" if inner.name.startswith(POSCAR_NAMES) else None)
     return kind if inner is path or kind in TEXTS else None

@@ -41,6 +41,10 @@ def read_structures(file: StructureFile, id_column: str = "material_id") -> Iter
 
         with open_archive(path) as reader:
             yield from read_records(reader, path, id_column)
+    elif file.kind == "bundle":
+        from .bundles import read_bundle
+
+        yield from read_bundle(path)
     else:
         from .ase_formats import read_ase
 

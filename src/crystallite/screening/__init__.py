@@ -1,0 +1,11 @@
+"""Screening: predictions for every distinct material among millions of crystals, resumable, on many machines.
+
+Imports models, materials, sources and what is below them; no training.
+
+- screening: `screen`, the loop through the inputs
+- plan: what a screening is asked, written down in its folder
+- engine: `local_processes`; where the work is done
+- work: `Worker`; pieces of inputs to crystals, graphs and keys, graphs to rows
+- seen: `Seen`; which crystal was the first of its material
+- results: `Results`; the folder with a row for every crystal
+"""

@@ -1,0 +1,131 @@
+"""Where the work of a screening is done: processes of this machine, or a Ray cluster (`ray_cluster`).
+
+The same loop (`screening`) hands work to either, so that the results are the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from ..computing.processes import worker_processes
+from ..errors import CrystalliteError
+from ..graphs.packed import Indices, PackedGraphs
+from ..sources.pieces import Piece
+from .work import Crystals, Predicted, Question, Worker
+
+
+class Reading(Protocol):
+    """The crystals of a piece, being read elsewhere."""
+
+    def crystals(self) -> Crystals:
+        """Wait for them."""
+
+    def predict(self, rows: Indices) -> Predicting:
+        """Let some of them be predicted; rows: counted in their table."""
+
+
+class Predicting(Protocol):
+    """Predictions, being made elsewhere."""
+
+    def result(self) -> Predicted:
+        """Wait for them."""
+
+
+class Engine(Protocol):
+    """Workers. window: how many pieces are worth having under way at once."""
+
+    window: int
+
+    def read(self, piece: Piece) -> Reading:
+        """Let a piece be read."""
+
+
+@contextmanager
+def local_processes(question: Question, workers: int) -> Iterator[Engine]:
+    """Yield an engine of so many processes of this machine."""
+    with _one_thread_each(), worker_processes(workers, _begin, question) as pool:
+        yield _Processes(pool, 2 * workers)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that are started meanwhile take one thread for products of matrices and compiled loops."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+class _Processes:
+    def __init__(self, pool: ProcessPoolExecutor, window: int) -> None:
+        self._pool, self.window = pool, window
+
+    def read(self, piece: Piece) -> Reading:
+        return _Reading(self._pool, _submitted(self._pool, _read, piece))
+
+
+class _Reading:
+    def __init__(
+        self, pool: ProcessPoolExecutor, future: Future[tuple[Crystals, list[PackedGraphs]]]
+    ) -> None:
+        self._pool, self._future = pool, future
+
+    def crystals(self) -> Crystals:
+        return _waited(self._future)[0]
+
+    def predict(self, rows: Indices) -> Predicting:
+        return _Predicting(_submitted(self._pool, _predict, _waited(self._future)[1], rows))
+
+
+class _Predicting:
+    def __init__(self, future: Future[Predicted]) -> None:
+        self._future = future
+
+    def result(self) -> Predicted:
+        return _waited(self._future)
+
+
+def _submitted(pool: ProcessPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    with _told_of_death():
+        return pool.submit(work, *arguments)
+
+
+def _waited(future: Future[Any]) -> Any:
+    with _told_of_death():
+        return future.result()
+
+
+@contextmanager
+def _told_of_death() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise CrystalliteError(
+            "a process that screened was killed, perhaps for want of memory: fewer --workers need less; the "
+            "same command goes on where it stopped"
+        ) from None
+
+
+_worker: Worker  # of this process
+
+
+def _begin(question: Question) -> None:
+    global _worker
+    _worker = Worker(question)
+
+
+def _read(piece: Piece) -> tuple[Crystals, list[PackedGraphs]]:
+    return _worker.read(piece)
+
+
+def _predict(graphs: list[PackedGraphs], rows: Indices) -> Predicted:
+    return _worker.predict(graphs, rows)

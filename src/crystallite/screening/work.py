@@ -1,0 +1,158 @@
+"""What a process does that works for a screening: crystals of a piece to graphs and keys, graphs to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..crystals.notices import gathered
+from ..errors import CrystalError
+from ..files.typed_tables import Column, arrow_field
+from ..graphs.packed import Indices, PackedGraphs, graphs_of
+from ..materials.keys import material_keys
+from ..models.loading import load_model, load_ready
+from ..models.predictor import Predictor
+from ..models.ready import ALL, ready_models, ready_name
+from ..models.tables import Extras, are_numbers, check_extras, joined, own_table, table_columns
+from ..sources.pieces import Piece, read_piece
+from ..sources.reading.record import CrystalResult
+from ..sources.streaming import Wanted, graphs_of_chunk
+
+
+class Question(NamedTuple):
+    """What is asked of every crystal: words for models, and the level of intervals in percent.
+
+    An interval is left out where a model knows none.
+    """
+
+    models: tuple[str, ...]
+    interval: float = 90.0
+
+
+CRYSTALS = pa.schema(
+    [
+        ("material_id", pa.string()),
+        ("source", pa.string()),
+        ("row", pa.int32()),
+        ("material_key", pa.int64()),
+        ("material_key_shifted", pa.int64()),
+    ]
+)
+_BAD = pa.schema([("source", pa.string()), ("reason", pa.string()), ("row", pa.int32())])
+_ODD = pa.schema([("source", pa.string()), ("kind", pa.string()), ("detail", pa.string())])
+
+
+class Crystals(NamedTuple):
+    """The crystals of a piece.
+
+    found: a table of those that can be used, see CRYSTALS: id, where the crystal stands, its number in the
+    piece from 0, and its keys (`material_keys`). bad: of the others, with the reason. odd: what is odd about
+    crystals but no error.
+    """
+
+    found: pa.Table
+    bad: pa.Table
+    odd: pa.Table
+
+
+class Predicted(NamedTuple):
+    """Predictions of some crystals, a row each, and which rows hold numbers."""
+
+    table: pa.Table
+    are_numbers: NDArray[np.bool_]
+
+
+class Worker:
+    """Reads pieces and predicts; it loads its models once. One thread: there is a worker for each core."""
+
+    def __init__(self, question: Question) -> None:
+        self.predictors = loaded(question.models)
+        self._extras = extras_of(question, self.predictors)
+        self._configs = list(dict.fromkeys(predictor.model.graph for predictor in self.predictors))
+        self._needs_crystals = any(
+            model.config.method == "kernel" for predictor in self.predictors for model in predictor.models
+        )
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns of the tables."""
+        return table_columns(self.predictors, self._extras)
+
+    def read(self, piece: Piece) -> tuple[Crystals, list[PackedGraphs]]:
+        """Return the crystals of a piece, and their graphs by each of the models' graph settings."""
+        with gathered() as notices:
+            read = list(read_piece(piece))
+        sources = [one.source for one in read]
+        reasons = {
+            row: one.crystal.reason for row, one in enumerate(read) if isinstance(one.crystal, CrystalError)
+        }
+        rows, graphs = self._graphs([one.crystal for one in read], reasons)
+        keys = material_keys(graphs[0])
+        columns = [[read[row].id for row in rows], [sources[row] for row in rows], rows, *keys.T]
+        bad = sorted(reasons)
+        return Crystals(
+            _table(columns, CRYSTALS),
+            _table([[sources[row] for row in bad], [reasons[row] for row in bad], bad], _BAD),
+            _table([[getattr(one, name) for one in notices] for name in _ODD.names], _ODD),
+        ), graphs
+
+    def predict(self, graphs: Sequence[PackedGraphs], rows: Indices) -> Predicted:
+        """Return predictions of some of the crystals that `read` returned; rows: counted in their table."""
+        schema = pa.schema(map(arrow_field, self.columns))
+        if not len(rows):
+            return Predicted(schema.empty_table(), np.zeros(0, bool))
+        parts = [graphs_of(one, rows) for one in graphs]
+        by_config = dict(zip(self._configs, parts, strict=True))
+        tables = [own_table(one, by_config[one.model.graph], self._extras) for one in self.predictors]
+        table = joined(self.predictors, tables, self._extras)
+        return Predicted(_table(list(table.values()), schema), are_numbers(self.predictors, table))
+
+    def _graphs(
+        self, crystals: Sequence[CrystalResult], reasons: dict[int, str]
+    ) -> tuple[list[int], list[PackedGraphs]]:
+        """Return the numbers of the crystals that have graphs by all settings, and these.
+
+        reasons: why others have none, by number; those are added.
+        """
+        kept = [row for row in range(len(crystals)) if row not in reasons]
+
+        def note(error: CrystalError) -> None:
+            reasons[int(error.source)] = error.reason
+
+        found: list[tuple[list[int], PackedGraphs]] = []
+        for config in self._configs:
+            names = [str(row) for row in kept]
+            good, graphs = graphs_of_chunk(Wanted(config), names, [crystals[row] for row in kept], note)
+            kept = [int(name) for name in good]
+            found.append((kept, graphs))
+        return kept, [self._fit(rows, kept, graphs) for rows, graphs in found]
+
+    def _fit(self, rows: list[int], kept: list[int], graphs: PackedGraphs) -> PackedGraphs:
+        """Return the graphs of those that are kept, with the crystals only where models look at them."""
+        if len(rows) != len(kept):
+            graphs = graphs_of(graphs, np.searchsorted(rows, kept))
+        return graphs if self._needs_crystals else graphs._replace(crystals=None)
+
+
+def _table(columns: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
+
+
+def loaded(words: Sequence[str]) -> list[Predictor]:
+    """Load the models that words stand for, each once; ready models of one file are evaluated together."""
+    names = {word: ready_name(word) for word in words}
+    ready = dict.fromkeys(name for name in names.values() if name)
+    own = [load_model(word) for word, name in names.items() if not name]
+    return [*load_ready(ready_models() if ALL in ready else ready), *own]
+
+
+def extras_of(question: Question, predictors: Sequence[Predictor]) -> Extras:
+    """Return what is asked for beside the values; raises CrystalliteError where that makes no sense."""
+    knows = all(predictor.reliability is not None for predictor in predictors)
+    extras = Extras(question.interval if knows else None)
+    check_extras(predictors, extras)
+    return extras

@@ -19,6 +19,7 @@ COMMANDS = {
     "data": ("data", "List, inspect, import and export datasets."),
     "train": ("train", "Train a model on a dataset."),
     "predict": ("predict", "Predict properties of crystals with a ready, trained or published model."),
+    "screen": ("screen", "Predict millions of crystals, each material once, and list the best."),
     "embed": ("embed", "Vectors of crystals or atoms, from a model."),
     "descriptors": ("descriptors", "Numbers that describe crystals: composition, cell, bonds."),
     "models": ("models", "List, inspect and export the models that come with Crystallite."),

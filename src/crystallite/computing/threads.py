@@ -42,6 +42,11 @@ def number_of_threads() -> int:
     chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if chosen.isdecimal() and int(chosen):
         return int(chosen)
+    return usable_cores()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

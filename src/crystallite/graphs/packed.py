@@ -191,7 +191,8 @@ def _ranges(offsets: NDArray[np.int64], rows: Indices) -> Indices:
     """Return the numbers from offsets[row] to offsets[row + 1] of all rows, one after the other."""
     counts = np.diff(offsets)[rows]
     ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(offsets[rows] - ends + counts, counts)
+    shifts = np.repeat(offsets[rows] - ends + counts, counts)
+    return np.asarray(np.arange(len(shifts)) + shifts)
 
 
 def _offsets(counts: NDArray[np.integer] | Sequence[int]) -> NDArray[np.int64]:

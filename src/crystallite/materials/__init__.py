@@ -3,6 +3,7 @@
 Imports graphs, datasets, evaluation and what is below them; nothing of networks.
 
 - groups: which crystals are the same material, however they are written down
+- keys: `material_keys`; numbers to look up materials by, among millions
 - splits: training, validation and test sets that never share a material
 - audit: what is in a dataset or a list more than once
 - difference: two datasets compared

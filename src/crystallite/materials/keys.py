@@ -54,7 +54,9 @@ def _fill_keys(  # type: ignore[no-untyped-def]
         updated = np.empty_like(states)
         for _ in range(N_ROUNDS):
             for node in range(first, last):
-                _update(node, first, edge_offsets, neighbors, distances, weights, states, updated[node - first])
+                _update(
+                    node, first, edge_offsets, neighbors, distances, weights, states, updated[node - first]
+                )
             states[:] = updated
         seed = _composition(numbers, multiplicities, first, last)
         described = _means(states, multiplicities, first)

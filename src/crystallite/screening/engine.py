@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..computing.processes import worker_processes
 from ..errors import CrystalliteError
 from ..graphs.packed import Indices, PackedGraphs
 from ..sources.pieces import Piece
 from .work import Crystals, Predicted, Question, Worker
+
+T = TypeVar("T")
 
 
 class Reading(Protocol):
@@ -54,7 +56,7 @@ def local_processes(question: Question, workers: int) -> Iterator[Engine]:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Let processes that are started meanwhile take one thread for products of matrices and compiled loops."""
+    """Let processes that are started meanwhile take one thread for products and compiled loops."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
@@ -94,12 +96,12 @@ class _Predicting:
         return _waited(self._future)
 
 
-def _submitted(pool: ProcessPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+def _submitted(pool: ProcessPoolExecutor, work: Callable[..., T], *arguments: Any) -> Future[T]:
     with _told_of_death():
         return pool.submit(work, *arguments)
 
 
-def _waited(future: Future[Any]) -> Any:
+def _waited(future: Future[T]) -> T:
     with _told_of_death():
         return future.result()
 

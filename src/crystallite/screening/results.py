@@ -71,7 +71,12 @@ class Results:
                 ]
             ),
             DUPLICATES: pa.schema(
-                [*(of_crystal[name] for name in names), *_TWIN, *_PART, *(of_crystal[name] for name in others)]
+                [
+                    *(of_crystal[name] for name in names),
+                    *_TWIN,
+                    *_PART,
+                    *(of_crystal[name] for name in others),
+                ]
             ),
         }
 
@@ -118,8 +123,12 @@ class Results:
         first = places_of(part, found["row"].to_numpy())
         if twins is None:
             return Done(found, first)
-        of_twins = places_of(twins["same_as_part"].to_numpy().astype(np.int64), twins["same_as_row"].to_numpy())
-        twice = np.isin(found["row"].to_numpy(), twins["row"].to_numpy())  # a run was killed between two files
+        of_twins = places_of(
+            twins["same_as_part"].to_numpy().astype(np.int64), twins["same_as_row"].to_numpy()
+        )
+        twice = np.isin(
+            found["row"].to_numpy(), twins["row"].to_numpy()
+        )  # a run was killed between two files
         kept = found.filter(~twice)
         rows = np.concatenate([kept["row"].to_numpy(), twins["row"].to_numpy()])
         of_twins = np.where(np.isin(twins["row"].to_numpy(), found["row"].to_numpy()), -1, of_twins)
@@ -158,7 +167,10 @@ class Results:
         schema = self._schemas.get(kind, table.schema)
         with atomic_path(path) as temporary:
             pq.write_table(
-                table.select(schema.names).cast(schema), temporary, compression="zstd", write_page_checksum=True
+                table.select(schema.names).cast(schema),
+                temporary,
+                compression="zstd",
+                write_page_checksum=True,
             )
 
     def _read(self, kind: str, part: int, columns: Sequence[str] | None = None) -> Any:

@@ -29,6 +29,7 @@ from .engine import Engine, Predicting, Reading
 from .plan import asked, keep_to
 from .results import BAD, DUPLICATES, ODD, PREDICTIONS, Results, keys_of
 from .seen import FirstIds, Integers, Seen, places_of
+from .shortlist import NO_CHOICE, Choice, check_choice, write_shortlist
 from .work import Crystals, Question, Worker
 
 SUMMARY = "summary.json"
@@ -50,7 +51,7 @@ WHOLE = Share()
 
 class Summary(NamedTuple):
     """What became of the crystals: how many were predicted, are further ones of a material, are bad, are odd;
-    and how many were predicted by earlier runs in the same folder.
+    how many were predicted by earlier runs in the same folder, and how many are on the shortlist.
     """
 
     predictions: int
@@ -58,6 +59,7 @@ class Summary(NamedTuple):
     bad: int
     odd: int
     predicted_before: int
+    listed: int | None = None
 
 
 def screen(
@@ -65,6 +67,7 @@ def screen(
     inputs: Sequence[str | Path],
     folder: Path,
     engine: Callable[[Question], AbstractContextManager[Engine]],
+    choice: Choice = NO_CHOICE,
     share: Share = WHOLE,
     *,
     progress: bool = True,
@@ -76,6 +79,7 @@ def screen(
         inputs: files, folders or patterns of files with structures, tar and zip files of them, or datasets.
         folder: where the results are written, see `results`. What is there of the same screening is kept.
         engine: opens what does the work, such as `local_processes`.
+        choice: which crystals make the shortlist; without any there is none.
         share: of several runs that share the folder, what this one does; a run without it then completes the
             folder, and finds the materials that several of them met.
         progress: whether a bar is shown at a terminal.
@@ -89,6 +93,8 @@ def screen(
     """
     sources = [located(item) for item in inputs]
     worker = Worker(question)
+    if choice:
+        check_choice(choice, worker.columns)
     with _alone_in(folder, share):
         keep_to(folder, asked(question, worker, sources))
         results = Results(folder, worker.columns)
@@ -105,6 +111,9 @@ def screen(
         summary = loop.summary()
         if share == WHOLE:
             write_json(folder / SUMMARY, summary._asdict())
+        if choice:
+            pieces = (piece for piece, _ in _all_pieces(sources))
+            summary = summary._replace(listed=write_shortlist(folder, choice, worker.columns, pieces))
     return summary
 
 
@@ -165,7 +174,7 @@ class _Loop:
 
     def summary(self) -> Summary:
         """Return what became of the crystals."""
-        return Summary(*self._counts.values(), self._before)
+        return Summary(**self._counts, predicted_before=self._before)
 
     def run(self, pieces: Iterator[tuple[Piece, float]]) -> Iterator[float]:
         """Do all pieces; yield what fraction is done after each."""

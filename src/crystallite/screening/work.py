@@ -139,7 +139,9 @@ class Worker:
 
 
 def _table(columns: Sequence[Any], schema: pa.Schema) -> pa.Table:
-    return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
+    return pa.table(
+        [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema
+    )
 
 
 def loaded(words: Sequence[str]) -> list[Predictor]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, NamedTuple

@@ -1,0 +1,142 @@
+"""The best crystals of a screening, as a table and as a dataset with their structures.
+
+DuckDB reads the predictions where they lie, in memory that does not grow with their number; conditions and
+orders are its SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..crystals.crystal import Crystal
+from ..crystals.notices import gathered
+from ..errors import CrystalliteError
+from ..extras import needed
+from ..files.typed_tables import Column, table_writer
+from ..sources.pieces import Piece, read_piece
+from .results import PREDICTIONS
+
+SHORTLIST = "shortlist"  # .csv and .parquet
+
+
+class Choice(NamedTuple):
+    """Which crystals are wanted: a condition, an order, the best first, and how many; SQL of DuckDB."""
+
+    where: str = ""
+    by: str = ""
+    top: int | None = None
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+NO_CHOICE = Choice()
+
+
+def check_choice(choice: Choice, columns: Sequence[Column]) -> None:
+    """Raise CrystalliteError for a condition or an order that makes no sense of these columns."""
+    if choice.top is not None and not choice.by:
+        raise CrystalliteError("--top needs --by: what to order the crystals by, the smallest first")
+    types = ", ".join(
+        f'"{column.name}" {"VARCHAR" if column.is_text else "DOUBLE"}'
+        for column in [Column("material_id", is_text=True), Column("source", is_text=True), *columns]
+    )
+    with _database() as database:
+        database.execute(f"CREATE TABLE predictions ({types}, part INTEGER, row INTEGER)")
+        for option, text in (("--where", choice.where), ("--by", choice.by)):
+            alone = Choice(where=text) if option == "--where" else Choice(by=text)
+            if text:
+                _rows(database, alone, f"{option} {text!r}")
+
+
+def write_shortlist(folder: Path, choice: Choice, columns: Sequence[Column], pieces: Iterator[Piece]) -> int:
+    """Write shortlist.csv, and shortlist.parquet, a dataset with the structures too.
+
+    Args:
+        folder: of a screening that is done.
+        choice: which crystals are wanted.
+        columns: of the predictions.
+        pieces: of the inputs, from which the structures are read again.
+
+    Returns:
+        How many crystals are on the list.
+    """
+    from ..datasets.dataset import Dataset
+
+    rows = _chosen(folder, choice)
+    shown = [Column("source", is_text=True), *columns]
+    ids = rows["material_id"].to_pylist()
+    table = {column.name: _values(rows[column.name]) for column in shown}
+    with table_writer(folder / f"{SHORTLIST}.csv", shown) as write:
+        write(ids, table)
+    found = _structures(rows, pieces)
+    order = sorted(found)
+    properties = {name: _finite(values[order]) for name, values in table.items()}
+    Dataset.from_crystals(
+        [found[row] for row in order],
+        [ids[row] for row in order],
+        properties,
+        {column.name: column.unit for column in columns if column.unit},
+        name=SHORTLIST,
+    ).write(folder / f"{SHORTLIST}.parquet")
+    return len(ids)
+
+
+def _chosen(folder: Path, choice: Choice) -> pa.Table:
+    """Return the rows of the predictions in a folder that are wanted, in order."""
+    files = str(folder / PREDICTIONS / "*.parquet").replace("'", "''")
+    with _database() as database:
+        database.execute(f"CREATE VIEW predictions AS SELECT * FROM read_parquet('{files}')")
+        return _rows(database, choice, str(folder))
+
+
+def _structures(rows: pa.Table, pieces: Iterator[Piece]) -> dict[int, Crystal]:
+    """Return the crystal of each row, read again from the pieces of the inputs."""
+    wanted: dict[int, dict[int, int]] = {}
+    places = zip(rows["part"].to_pylist(), rows["row"].to_pylist(), strict=True)
+    for number, (part, row) in enumerate(places):
+        wanted.setdefault(part, {})[row] = number
+    found = {}
+    for part, piece in enumerate(pieces) if wanted else ():
+        if part not in wanted:
+            continue
+        with gathered():  # what is odd has been told
+            for row, one in enumerate(read_piece(piece)):
+                if row in wanted[part] and isinstance(one.crystal, Crystal):
+                    found[wanted[part][row]] = one.crystal
+        if part == max(wanted):
+            break
+    return found
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers with what is infinite, as bounds may be, as missing; text as it is."""
+    return values if values.dtype == object else np.where(np.isinf(values), np.nan, values)
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return np.array(column.to_pylist(), object)
+    return np.asarray(column.to_numpy(), np.float64)
+
+
+def _database() -> Any:
+    return needed("duckdb", "--where, --by and --top", "crystallite[screen]").connect(":memory:")
+
+
+def _rows(database: Any, choice: Choice, place: str) -> pa.Table:
+    where = f"WHERE ({choice.where})" if choice.where else ""
+    order = f"{choice.by}, part, row" if choice.by else "part, row"
+    limit = "" if choice.top is None else f"LIMIT {choice.top:d}"
+    duckdb = needed("duckdb", "--where, --by and --top", "crystallite[screen]")
+    try:
+        return database.sql(f"SELECT * FROM predictions {where} ORDER BY {order} {limit}").to_arrow_table()
+    except duckdb.Error as error:
+        reason = str(error).partition("\n\nLINE")[0].replace("\n", "; ")
+        raise CrystalliteError(f"{place}: {reason}") from None

@@ -63,6 +63,9 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # no generic before
     metavar="K/N",
     help="Work on the K-th of N parts of the input only; then run it once without, to complete the folder.",
 )
+@click.option(
+    "--ray", metavar="ADDRESS", help="Work on the Ray cluster at this address (auto: that of this machine)."
+)
 @skip_bad_option
 def command(
     models: str,
@@ -74,6 +77,7 @@ def command(
     interval: float,
     workers: int | None,
     share: Share | None,
+    ray: str | None,
     skip_bad: bool,
 ) -> None:
     """Predict every distinct material among millions of crystals, and list the best.
@@ -88,6 +92,7 @@ def command(
       crystallite screen band_gap,formation_energy candidates/ -o results/ \\
         --where "band_gap BETWEEN 1.2 AND 1.6" --by formation_energy_per_atom --top 1000
       crystallite screen all candidates.tar -o results/ --share 3/16
+      crystallite screen all candidates.tar -o results/ --ray auto
 
     FOLDER has Parquet files that DuckDB, polars and pandas read as one table each: predictions, with a row
     for every distinct material; duplicates, further crystals of the same material under whatever cell, and
@@ -99,10 +104,13 @@ def command(
     """
     from ..computing.threads import usable_cores
     from ..screening.engine import local_processes
+    from ..screening.ray_cluster import ray_cluster
     from ..screening.screening import WHOLE, screen
     from ..screening.shortlist import Choice
     from ..screening.work import Question
 
+    if ray and workers:
+        raise click.UsageError("--workers is for this machine: a Ray cluster has as many as it has cores")
     choice = Choice(where, by, top)
     if share is not None and choice:
         raise click.UsageError("a shortlist is made of all parts: no --where, --by and --top with --share")
@@ -110,7 +118,9 @@ def command(
         Question(_words(models), interval),
         inputs,
         output,
-        partial(local_processes, workers=workers or usable_cores()),
+        partial(ray_cluster, address=ray)
+        if ray
+        else partial(local_processes, workers=workers or usable_cores()),
         choice,
         share or WHOLE,
     )

@@ -27,7 +27,7 @@ from ..sources.pieces import Piece, each_piece, n_bytes
 from ..sources.resolver import Source, located
 from .engine import Engine, Predicting, Reading
 from .plan import asked, keep_to
-from .results import BAD, DUPLICATES, ODD, PREDICTIONS, Results, keys_of
+from .results import KINDS, ODD, Results, keys_of
 from .seen import FirstIds, Integers, Seen, places_of
 from .shortlist import NO_CHOICE, Choice, check_choice, write_shortlist
 from .work import Crystals, Question, Worker
@@ -110,7 +110,7 @@ def screen(
                 ) from None
         summary = loop.summary()
         if share == WHOLE:
-            write_json(folder / SUMMARY, summary._asdict())
+            write_json(folder / SUMMARY, loop.counts)
         if choice:
             pieces = (piece for piece, _ in _all_pieces(sources))
             summary = summary._replace(listed=write_shortlist(folder, choice, worker.columns, pieces))
@@ -164,17 +164,17 @@ class _Loop:
         self._seen, self._ids = Seen(), FirstIds()
         self._reading: deque[_Read] = deque()
         self._predicting: deque[_Predicted] = deque()
-        self._counts = dict.fromkeys((PREDICTIONS, DUPLICATES, BAD, ODD), 0)
+        self.counts = dict.fromkeys(KINDS, 0)  # crystals of each kind that have been done
         self._before = 0
 
     @property
     def n_crystals(self) -> int:
         """How many crystals have been done."""
-        return sum(self._counts[kind] for kind in (PREDICTIONS, DUPLICATES, BAD))
+        return sum(count for kind, count in self.counts.items() if kind != ODD)
 
     def summary(self) -> Summary:
         """Return what became of the crystals."""
-        return Summary(**self._counts, predicted_before=self._before)
+        return Summary(**self.counts, predicted_before=self._before)
 
     def run(self, pieces: Iterator[tuple[Piece, float]]) -> Iterator[float]:
         """Do all pieces; yield what fraction is done after each."""
@@ -228,5 +228,5 @@ class _Loop:
         return done
 
     def _count(self, part: int) -> None:
-        for kind in self._counts:
-            self._counts[kind] += self._results.n_rows(kind, part)
+        for kind in self.counts:
+            self.counts[kind] += self._results.n_rows(kind, part)

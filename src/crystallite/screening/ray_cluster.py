@@ -1,0 +1,108 @@
+"""Screening on a Ray cluster: reading and predicting are tasks that Ray places on its nodes.
+
+Ray's data pipelines are not used, as the first crystal of each material is told in the order of the input;
+its tasks bring what is needed: they are placed where there is room, an autoscaling cluster grows with those
+that wait, and where a node dies, its tasks and what it had made for others are done again elsewhere. Each of
+Ray's processes loads the models once. Graphs go from one to another past this process, which gets ids and
+keys alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from ..errors import CrystalliteError, first_line
+from ..extras import needed
+from ..graphs.packed import Indices, PackedGraphs
+from ..sources.pieces import Piece
+from .engine import Engine, Predicting, Reading
+from .work import Crystals, Predicted, Question, Worker
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a task has one core
+
+
+@contextmanager
+def ray_cluster(question: Question, address: str) -> Iterator[Engine]:
+    """Yield an engine of the cores of a Ray cluster.
+
+    Args:
+        question: what is asked of every crystal; files of models lie at the same place on all nodes.
+        address: of the cluster's head, host:port, or `auto` on one of its nodes.
+
+    Raises:
+        CrystalliteError: if Ray is not installed or there is no cluster.
+    """
+    ray = needed("ray", "--ray", "crystallite[ray]")
+    try:
+        ray.init(address=address, log_to_driver=False, runtime_env={"env_vars": _ONE_THREAD})
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise CrystalliteError(
+            f"--ray {address}: no cluster answers ({first_line(error)}); ray start --head begins one"
+        ) from None
+    try:
+        yield _Cluster(ray, question)
+    finally:
+        ray.shutdown()
+
+
+class _Cluster:
+    def __init__(self, ray: Any, question: Question) -> None:
+        self.ray, self._question = ray, question
+        self._read = ray.remote(num_cpus=1, max_retries=-1, num_returns=2)(_read)
+        self.predict = ray.remote(num_cpus=1, max_retries=-1)(_predict)
+
+    @property
+    def window(self) -> int:
+        """Two pieces for each core that there is now."""
+        return 2 * max(1, int(self.ray.cluster_resources().get("CPU", 1)))
+
+    def read(self, piece: Piece) -> Reading:
+        return _Reading(self, self._question, self._read.remote(self._question, piece))
+
+    def get(self, reference: Any) -> Any:
+        """Wait for what a task returns."""
+        try:
+            return self.ray.get(reference)
+        except self.ray.exceptions.RayError as error:
+            raise CrystalliteError(
+                f"Ray: {first_line(error)}; what is done is kept, and the same command goes on"
+            ) from error
+
+
+class _Reading:
+    def __init__(self, cluster: _Cluster, question: Question, references: list[Any]) -> None:
+        self._cluster, self._question = cluster, question
+        self._crystals, self._graphs = references
+
+    def crystals(self) -> Crystals:
+        found: Crystals = self._cluster.get(self._crystals)
+        return found
+
+    def predict(self, rows: Indices) -> Predicting:
+        return _Predicting(self._cluster, self._cluster.predict.remote(self._question, self._graphs, rows))
+
+
+class _Predicting:
+    def __init__(self, cluster: _Cluster, reference: Any) -> None:
+        self._cluster, self._reference = cluster, reference
+
+    def result(self) -> Predicted:
+        predicted: Predicted = self._cluster.get(self._reference)
+        return predicted
+
+
+@cache
+def _worker(question: Question) -> Worker:
+    """Return the worker of this process."""
+    return Worker(question)
+
+
+def _read(question: Question, piece: Piece) -> tuple[Crystals, list[PackedGraphs]]:
+    return _worker(question).read(piece)
+
+
+def _predict(question: Question, graphs: list[PackedGraphs], rows: Indices) -> Predicted:
+    return _worker(question).predict(graphs, rows)

@@ -39,9 +39,11 @@ class Predicting(Protocol):
 
 
 class Engine(Protocol):
-    """Workers. window: how many pieces are worth having under way at once."""
+    """Workers."""
 
-    window: int
+    @property
+    def window(self) -> int:
+        """How many pieces are worth having under way at once."""
 
     def read(self, piece: Piece) -> Reading:
         """Let a piece be read."""

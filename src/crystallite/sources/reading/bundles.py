@@ -76,10 +76,10 @@ def member_id(name: str) -> str:
 
 
 def holds_structures(name: str) -> bool:
-    """Whether a member of this name is read: hidden files and other kinds are not."""
+    """Whether a member of this name is read: hidden files, tables of elements and other kinds are not."""
     path = PurePosixPath(name)
     is_hidden = any(part[0] in "._" for part in path.parts if part != "..")
-    return not is_hidden and kind_of(Path(name)) in {"cif", "poscar", "xyz", "archive"}
+    return not is_hidden and path.name != "atom_init.json" and kind_of(Path(name)) in {"cif", "poscar", "xyz", "archive"}
 
 
 def _of_tar(file: IO[bytes], name: str) -> Iterator[Member]:
@@ -111,7 +111,10 @@ def _member(bundle: str, name: str, size: int, file: IO[bytes] | None) -> Member
     name = shown(name)
     if file is None or size > MAX_BYTES:
         return Member(name, CrystalError(f"{bundle}, {name}", f"more than {MAX_BYTES:,} bytes"))
-    return Member(name, file.read(MAX_BYTES + 1))
+    content = file.read(MAX_BYTES + 1)
+    if len(content) != size:
+        return Member(name, CrystalError(f"{bundle}, {name}", f"{len(content):,} of {size:,} bytes are there"))
+    return Member(name, content)
 
 
 @contextmanager

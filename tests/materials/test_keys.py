@@ -1,0 +1,80 @@
+"""Keys: equal for one material however it is written down, different for others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import crystals, face_centered, in_cell, perovskite, reordered, rock_salt, rotated, shifted
+
+from crystallite.crystals.crystal import Crystal
+from crystallite.datasets.dataset import Dataset
+from crystallite.graphs.packed import build_graphs, full_graphs
+from crystallite.materials.groups import material_groups
+from crystallite.materials.keys import material_keys
+from crystallite.settings.config import GraphConfig
+
+CONFIG = GraphConfig()
+
+
+def keys(*several: Crystal) -> np.ndarray:
+    return material_keys(build_graphs(several, CONFIG))
+
+
+def are_same(one: Crystal, other: Crystal) -> bool:
+    a, b = keys(one, other)
+    return bool((a == b).any())
+
+
+@given(crystals(), st.integers(0, 2**32 - 1), st.booleans())
+def test_keys_do_not_depend_on_how_a_crystal_is_written(crystal, seed, mirrored):
+    rng = np.random.default_rng(seed)
+    matrix = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 2]])
+    other = rotated(shifted(reordered(in_cell(crystal, matrix), rng), rng), rng, mirrored=mirrored)
+    assert are_same(crystal, other)
+
+
+def test_every_real_crystal_is_found_in_another_cell(elastic):
+    """1,181 crystals: one pair in 100,000 may be missed, so none of these."""
+    rng = np.random.default_rng(0)
+    cells = [np.diag([2, 1, 1]), np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 1]]), np.diag([1, 1, 3])]
+    others = [
+        rotated(shifted(reordered(in_cell(crystal, cells[k % 3]), rng), rng), rng)
+        for k, crystal in enumerate(elastic)
+    ]
+    assert (keys(*elastic) == keys(*others)).any(axis=1).all()
+
+
+@pytest.mark.parametrize("name", ["elastic", "formation"])
+def test_different_materials_have_different_keys(name):
+    """Only what `material_groups`, which is more tolerant and looks at other numbers, finds the same."""
+    dataset = Dataset.read(name)
+    graphs = build_graphs(dataset.arrays, CONFIG)
+    groups = material_groups([str(row) for row in range(len(dataset))], graphs)
+    for column in material_keys(graphs).T:
+        order = np.argsort(column, kind="stable")
+        same = column[order][1:] == column[order][:-1]
+        assert same.any()  # there are duplicates in these sets
+        assert (groups[order][1:][same] == groups[order][:-1][same]).all()
+
+
+def test_what_changes_a_crystal_changes_its_key():
+    salt = rock_salt(5.64)
+    assert are_same(salt, rock_salt(5.64))
+    assert not are_same(salt, rock_salt(5.66))  # bonds are 0.01 Å longer
+    assert not are_same(salt, rock_salt(5.64, cation=19))
+    assert not are_same(salt, rock_salt(5.64, cation=17, anion=19))
+    assert not are_same(face_centered(3.6, 29), face_centered(3.6, 28))
+    other = perovskite(3.9)
+    moved = Crystal(other.numbers, other.lattice, other.frac_coords + np.eye(5, 3, -1) * 0.02)
+    assert not are_same(other, moved)
+
+
+def test_full_and_reduced_graphs_have_the_same_keys(elastic):
+    several = [elastic.crystal(row) for row in range(40)]
+    assert (keys(*several) == material_keys(full_graphs(several, CONFIG))).any(axis=1).all()
+
+
+def test_no_crystals_have_no_keys():
+    assert keys().shape == (0, 2)

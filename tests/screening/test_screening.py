@@ -1,0 +1,286 @@
+"""Screenings: what becomes of every crystal, whatever the workers, the stops and the shares."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from screenings import GAP, Here, contents, counts, here, with_twins
+
+import crystallite
+from crystallite.datasets.dataset import Dataset
+from crystallite.errors import CrystalliteError
+from crystallite.graphs.packed import pack_graphs_of_nothing
+from crystallite.screening.engine import local_processes
+from crystallite.screening.screening import Share, screen
+from crystallite.screening.work import Question, Worker
+from crystallite.sources import pieces
+from crystallite.sources.formats import export_dataset
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(pieces, "CRYSTALS", 50)
+
+
+@pytest.fixture(scope="session")
+def twins(elastic) -> Dataset:
+    """300 crystals, 100 of them again in another cell."""
+    return with_twins(elastic, 300)
+
+
+@pytest.fixture(scope="session")
+def twins_file(twins, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("screened") / "twins.parquet"
+    twins.write(path)
+    return path
+
+
+def rows(folder: Path, kind: str):
+    return pq.read_table(folder / kind).to_pandas() if (folder / kind).is_dir() else None
+
+
+def test_predictions_are_those_of_predict(twins, twins_file, tmp_path, small_pieces):
+    question = Question(("band_gap", "bulk_modulus"), 68.0)
+    summary = screen(question, [twins_file], tmp_path, here)
+    found = rows(tmp_path, "predictions").set_index("material_id")
+    for name in question.models:
+        expected = crystallite.predict(name, twins, interval=68).loc[found.index]
+        for column in expected.columns:
+            mine = found[f"{name}_{column}" if column in {"novelty", "unseen_elements"} else column]
+            assert (mine == expected[column]).all(), column
+    assert summary.predictions == len(found) == len(set(found.index))
+
+
+def test_further_crystals_of_a_material_are_listed_with_the_first(twins, twins_file, tmp_path, small_pieces):
+    with pytest.MonkeyPatch.context() as patch:
+        engines = []
+        patch.setattr(Here, "__init__", _remembering(Here.__init__, engines))
+        screen(GAP, [twins_file], tmp_path, here)
+    duplicates = rows(tmp_path, "duplicates").set_index("material_id")
+    named = duplicates[[name.startswith("twin-of-") for name in duplicates.index]]
+    own = {name: same for name, same in duplicates.same_as.items() if not name.startswith("twin-of-")}
+    assert len(named) == 100
+    for name, same_as in named.same_as.items():
+        parent = name.removeprefix("twin-of-")
+        assert same_as == own.get(parent, parent)
+    predicted = rows(tmp_path, "predictions")
+    places = set(zip(predicted.part, predicted.row, strict=True))
+    assert set(zip(duplicates.same_as_part, duplicates.same_as_row, strict=True)) <= places
+    assert engines[0].n_predicted == len(predicted) == len(twins) - len(duplicates)
+    assert predicted.source[0] == f"{twins_file}, row 1"
+
+
+def _remembering(begin, engines):
+    def remember(self, question):
+        begin(self, question)
+        engines.append(self)
+
+    return remember
+
+
+def test_a_twin_would_have_had_the_same_prediction(twins, twins_file, tmp_path):
+    """To 1e-4 eV: graphs in single precision of cells of other shapes differ in the last digits."""
+    screen(GAP, [twins_file], tmp_path, here)
+    duplicates = rows(tmp_path, "duplicates")
+    values = crystallite.predict("band_gap", twins).band_gap
+    assert np.abs(values[duplicates.material_id].to_numpy() - values[duplicates.same_as].to_numpy()).max() < 1e-4
+
+
+def test_results_do_not_depend_on_workers(twins_file, tmp_path, small_pieces):
+    screen(GAP, [twins_file], tmp_path / "here", here)
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        screen(GAP, [twins_file], folder, partial(local_processes, workers=workers))
+        assert contents(folder) == contents(tmp_path / "here")
+
+
+def test_a_second_run_predicts_nothing(twins_file, tmp_path, small_pieces):
+    screen(GAP, [twins_file], tmp_path, here)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
+    with pytest.MonkeyPatch.context() as patch:
+        engines = []
+        patch.setattr(Here, "__init__", _remembering(Here.__init__, engines))
+        summary = screen(GAP, [twins_file], tmp_path, here)
+    assert not engines[0].read_pieces
+    assert summary.predicted_before == summary.predictions > 0
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
+
+
+COMMAND = """
+import sys
+import crystallite.sources.pieces as pieces
+from crystallite.cli import main
+pieces.CRYSTALS = 20
+if __name__ == "__main__":
+    main(sys.argv[1:])
+"""
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_predicted_twice(twins_file, tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text(COMMAND)
+
+    def command(folder: Path, *options: str) -> list[str]:
+        return [sys.executable, str(script), "screen", "band_gap", str(twins_file), "-o", str(folder), *options]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    started = time.monotonic()
+    subprocess.run(command(whole, "--workers", "1"), check=True, capture_output=True)
+    duration = time.monotonic() - started
+    rng = random.Random(0)
+    kept: dict[Path, int] = {}
+    for _ in range(4):
+        process = subprocess.Popen(command(killed, "--workers", "2"), stderr=subprocess.DEVNULL)
+        try:
+            process.wait(duration * rng.uniform(0.3, 1.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        now = {path: path.stat().st_mtime_ns for path in killed.glob("predictions/part-*.parquet")}
+        assert {path: now[path] for path in kept} == kept  # what is done is not done again
+        kept = now
+    subprocess.run(command(killed), check=True, capture_output=True)
+    assert contents(killed) == contents(whole)
+
+
+def test_shares_meet_in_one_folder(twins_file, tmp_path, small_pieces):
+    screen(GAP, [twins_file], tmp_path / "whole", here)
+    shared = tmp_path / "shared"
+    for remainder in (2, 0, 1):
+        screen(GAP, [twins_file], shared, here, share=Share(remainder, 3))
+    assert not (shared / "summary.json").exists()
+    n_rows = len(rows(shared, "predictions"))
+    screen(GAP, [twins_file], shared, here)
+    assert contents(shared) == contents(tmp_path / "whole")
+    assert n_rows > len(rows(shared, "predictions"))  # twins of several shares were predicted in each
+
+
+def test_a_share_that_never_ran_is_done_at_the_end(twins_file, tmp_path, small_pieces):
+    screen(GAP, [twins_file], tmp_path / "whole", here)
+    screen(GAP, [twins_file], tmp_path / "shared", here, share=Share(1, 2))
+    screen(GAP, [twins_file], tmp_path / "shared", here)
+    assert contents(tmp_path / "shared") == contents(tmp_path / "whole")
+
+
+def test_a_part_that_was_moved_by_halves_is_moved_again(twins_file, tmp_path, small_pieces):
+    """Killed after the twins of a part were written, and before they were taken out of its predictions."""
+    screen(GAP, [twins_file], tmp_path / "whole", here)
+    shared = tmp_path / "shared"
+    for remainder in (0, 1):
+        screen(GAP, [twins_file], shared, here, share=Share(remainder, 2))
+    for path in (tmp_path / "whole" / "duplicates").iterdir():
+        shutil.copy(path, shared / "duplicates" / path.name)
+    screen(GAP, [twins_file], shared, here)
+    assert contents(shared) == contents(tmp_path / "whole")
+
+
+def test_bad_crystals_are_listed_with_their_reasons(elastic, tmp_path):
+    folder = tmp_path / "cifs"
+    export_dataset(elastic.select(range(6)), folder, "bulk_modulus")
+    (folder / "id_prop.csv").unlink()
+    (folder / "bad.cif").write_text("data_x\n")
+    (folder / "empty.cif").write_text("")
+    overlapping = (folder / f"{elastic.ids[0]}.cif").read_text()
+    (folder / "zz.cif").write_text(overlapping.replace("_cell_length_a", "_cell_length_b"))
+    summary = screen(GAP, [folder], tmp_path / "out", here)
+    bad = rows(tmp_path / "out", "bad")
+    assert [Path(source).name for source in bad.source] == ["bad.cif", "empty.cif", "zz.cif"]
+    assert "no atoms" in bad.reason[0]
+    assert (summary.predictions, summary.bad) == (6, 3)
+
+
+def test_every_crystal_is_in_one_table(twins, tmp_path, small_pieces):
+    """Of a damaged archive too: what came before the damage, and the damage."""
+    folder = tmp_path / "cifs"
+    export_dataset(Dataset.from_arrays(twins.arrays, twins.ids, {"x": np.zeros(len(twins))}), folder, "x")
+    path = tmp_path / "cifs.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(folder, "cifs")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 100])
+    screen(GAP, [path], tmp_path / "out", here)
+    told = counts(tmp_path / "out")
+    reasons = rows(tmp_path / "out", "bad").reason
+    assert "bytes are there" in reasons[0]
+    assert "not a readable archive" in reasons[1]
+    assert told["bad"] == 2
+    assert 150 < told["predictions"] + told["duplicates"] < 300
+
+
+def test_a_prediction_that_is_no_number_is_bad(twins_file, tmp_path, monkeypatch):
+    predict = Worker.predict
+
+    def without_third(self, graphs, chosen):
+        predicted = predict(self, graphs, chosen)
+        predicted.are_numbers[2] = False
+        return predicted
+
+    monkeypatch.setattr(Worker, "predict", without_third)
+    summary = screen(GAP, [twins_file], tmp_path, here)
+    bad = rows(tmp_path, "bad")
+    assert summary.bad == 1
+    assert bad.source[0] == f"{twins_file}, row 3"
+    assert "not a finite number" in bad.reason[0]
+
+
+def test_a_folder_is_for_one_question_and_one_input(twins_file, tmp_path, elastic):
+    folder = tmp_path / "out"
+    mine = tmp_path / "mine.parquet"
+    elastic.select(range(5)).write(mine)
+    screen(GAP, [mine], folder, here)
+    with pytest.raises(CrystalliteError, match="begun with other models"):
+        screen(Question(("is_metal",)), [mine], folder, here)
+    with pytest.raises(CrystalliteError, match="begun with other inputs"):
+        screen(GAP, [twins_file], folder, here)
+    elastic.select(range(6)).write(mine)
+    with pytest.raises(CrystalliteError, match="begun with other files"):
+        screen(GAP, [mine], folder, here)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("")
+    with pytest.raises(CrystalliteError, match="is not empty"):
+        screen(GAP, [twins_file], other, here)
+    with pytest.raises(CrystalliteError, match="no such file"):
+        screen(GAP, [tmp_path / "nothing.cif"], other, here)
+
+
+def test_two_runs_do_not_write_to_one_folder(twins_file, tmp_path):
+    def meanwhile(question):
+        with pytest.raises(CrystalliteError, match="another run writes"):
+            screen(GAP, [twins_file], tmp_path, here)
+        return here(question)
+
+    screen(GAP, [twins_file], tmp_path, meanwhile)
+
+
+def test_models_of_other_graphs_are_predicted_together(elastic, tmp_path, energies_file):
+    """A run folder with 8 neighbours, beside a ready model with 12."""
+    run = tmp_path / "run"
+    crystallite.train(
+        Dataset.read(energies_file), "formation_energy_per_atom", out=run, epochs=1, n_neighbors=8, seed=0
+    )
+    folder = tmp_path / "out"
+    data = tmp_path / "data.parquet"
+    elastic.select(range(20)).write(data)
+    screen(Question((str(run), "band_gap")), [data], folder, here)
+    found = rows(folder, "predictions").set_index("material_id")
+    expected = crystallite.predict(str(run), elastic.select(range(20))).loc[found.index]
+    assert (found.formation_energy_per_atom == expected.formation_energy_per_atom).all()
+    assert np.isfinite(found.band_gap).all()
+
+
+def test_a_worker_of_no_crystals_has_no_rows():
+    worker = Worker(GAP)
+    predicted = worker.predict([pack_graphs_of_nothing()], np.zeros(0, np.int64))
+    assert len(predicted.table) == len(predicted.are_numbers) == 0
+    assert predicted.table.column_names[0] == "band_gap"

@@ -9,6 +9,7 @@ keys alone.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,6 +22,7 @@ from ..sources.pieces import Piece
 from .engine import Engine, Predicting, Reading
 from .work import Crystals, Predicted, Question, Worker
 
+PATIENCE = 10.0  # seconds
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a task has one core
 
 
@@ -37,8 +39,9 @@ def ray_cluster(question: Question, address: str) -> Iterator[Engine]:
     """
     ray = needed("ray", "--ray", "crystallite[ray]")
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, runtime_env={"env_vars": _ONE_THREAD})
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise CrystalliteError(
             f"--ray {address}: no cluster answers ({first_line(error)}); ray start --head begins one"
         ) from None
@@ -46,6 +49,13 @@ def ray_cluster(question: Question, address: str) -> Iterator[Engine]:
         yield _Cluster(ray, question)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError unless something listens at host:port: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "//" not in address:
+        socket.create_connection((host, int(port)), PATIENCE).close()
 
 
 class _Cluster:

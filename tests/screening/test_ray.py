@@ -1,0 +1,61 @@
+"""Screenings on a Ray cluster of this machine, with a node that dies in the middle."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from screenings import GAP, contents, here, with_twins
+
+from crystallite.errors import CrystalliteError
+from crystallite.screening.ray_cluster import ray_cluster
+from crystallite.screening.screening import screen
+from crystallite.sources import pieces
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A cluster whose head does no work, with two nodes of one core."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    yield cluster, nodes
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def test_a_cluster_gives_the_same_files_even_if_a_node_dies(elastic, tmp_path, cluster, monkeypatch):
+    monkeypatch.setattr(pieces, "CRYSTALS", 20)
+    at, nodes = cluster
+    data = tmp_path / "twins.parquet"
+    with_twins(elastic, 300).write(data)
+    screen(GAP, [data], tmp_path / "here", here)
+    folder = tmp_path / "ray"
+    killed: list[int] = []
+
+    def kill_a_node() -> None:
+        while not (done := len(list(folder.glob("predictions/*.parquet")))):
+            time.sleep(0.02)
+        killed.append(done)
+        at.remove_node(nodes[0], allow_graceful=False)
+
+    killer = threading.Thread(target=kill_a_node)
+    killer.start()
+    screen(GAP, [data], folder, partial(ray_cluster, address=at.address))
+    killer.join()
+    assert contents(folder) == contents(tmp_path / "here")
+    assert killed[0] < 10  # of 20 parts: there was work left
+
+
+def test_without_a_cluster_one_line_says_so(tmp_path, elastic):
+    data = Path(tmp_path / "few.parquet")
+    elastic.select(range(3)).write(data)
+    with pytest.raises(CrystalliteError, match="--ray 127.0.0.1:9: no cluster answers"):
+        screen(GAP, [data], tmp_path / "out", partial(ray_cluster, address="127.0.0.1:9"))

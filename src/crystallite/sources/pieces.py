@@ -10,20 +10,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ..crystals.crystal import Crystal, CrystalArrays
 from ..datasets.parquet_paths import parts
 from ..errors import CrystalError, CrystalliteError
-from .reading.archive_records import line_record
-from .reading.archive_stream import each_line
-from .reading.ase_formats import ID_KEY, parse_extended_xyz
-from .reading.bundles import Member, each_member, member_id, read_member
+from ..files.writing import not_regular
+from .reading.archive_records import is_crystal_line, line_record
+from .reading.archive_stream import each_line, split_name
+from .reading.ase_formats import ID_KEY, frame_record
+from .reading.bundles import Member, each_member, place_of, read_member
 from .reading.frames import each_frame
 from .reading.input_file import as_crystal_error, problem_of, shown
 from .reading.record import CrystalResult
-from .reading.structure_files import SINGLE, StructureFile, kind_of, name_of
+from .reading.structure_files import SINGLE, StructureFile, kind_of, with_ids
 from .reading.structures import read_structures
 from .resolver import Source
 
@@ -60,35 +62,46 @@ def each_piece(source: Source) -> Iterator[Piece]:
     if source.kind == "dataset":
         yield from _to_its_end(_of_dataset(source), shown(source.name))
         return
-    small: list[str] = []
-    paths = source.files.paths
-    for number, path in enumerate(paths):
-        cut = _cutter(path)
+    small: list[StructureFile] = []
+    files = with_ids(source.files.paths)
+    for number, file in enumerate(files):
+        cut = _cutter(file)
         if cut is None:
-            small.append(str(path))
+            small.append(file)
         if small and (cut is not None or len(small) == CRYSTALS):
-            yield Piece("files", "", 0, small, number / len(paths))
+            yield Piece("files", "", 0, small, (number + (cut is None)) / len(files))
             small = []
         if cut is not None:
-            for piece in _to_its_end(cut(path), shown(path)):
-                yield piece._replace(done=(number + piece.done) / len(paths))
+            for piece in _to_its_end(cut(file.path), shown(file.path)):
+                yield piece._replace(done=(number + piece.done) / len(files))
     if small:
         yield Piece("files", "", 0, small, 1.0)
 
 
 def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
+    empty = True
     try:
-        yield from pieces
-    except CrystalliteError as error:
-        yield Piece("found", name, 0, [Found("", name, as_crystal_error(error, name))], 1.0)
+        for piece in pieces:
+            empty = False
+            yield piece
+    except (CrystalliteError, OSError) as error:
+        problem = as_crystal_error(_named(error, name), name)
+    else:
+        problem = CrystalError(name, "no crystals")
+        if not empty:
+            return
+    yield Piece("found", name, 0, [Found("", name, problem)], 1.0)
+
+
+def _named(error: CrystalliteError | OSError, name: str) -> CrystalliteError:
+    """Return what the system says as an error of ours."""
+    is_ours = isinstance(error, CrystalliteError)
+    return error if is_ours else CrystalError(name, f"cannot read the file: {error.strerror or error}")
 
 
 def n_bytes(source: Source) -> int:
     """Return roughly how large an input is."""
-    if source.kind == "dataset":
-        return sum(path.stat().st_size for path in parts(source.path))
-    large = (path for path in source.files.paths if kind_of(path) not in SINGLE and not problem_of(path))
-    return sum(path.stat().st_size for path in large) + _SINGLE_BYTES * len(source.files.paths)
+    return sum(_SINGLE_BYTES if status is None else status.st_size for _, status in _statuses(source))
 
 
 def read_piece(piece: Piece) -> Iterator[Found]:
@@ -98,30 +111,37 @@ def read_piece(piece: Piece) -> Iterator[Found]:
 
 def identity(source: Source) -> list[Any]:
     """Return what tells whether an input is still the same: names, sizes and times of large files."""
-    names = parts(source.path) if source.kind == "dataset" else source.files.paths
-    facts: list[Any] = []
-    for path in names:
-        if source.kind == "dataset" or (kind_of(path) not in SINGLE and not problem_of(path)):
-            status = path.stat()
-            facts.append([str(path), status.st_size, status.st_mtime_ns])
-        else:
-            facts.append(str(path))
-    return facts
+    return [
+        [shown(path), *((status.st_size, status.st_mtime_ns) if status else ())]
+        for path, status in _statuses(source)
+    ]
+
+
+def _statuses(source: Source) -> Iterator[tuple[Path, os.stat_result | None]]:
+    """Yield the files of an input, and what the system knows of those that are not of one crystal."""
+    for path in parts(source.path) if source.kind == "dataset" else source.files.paths:
+        try:
+            yield path, None if kind_of(path) in SINGLE or not_regular(path) else path.stat()
+        except OSError:  # it has just gone
+            yield path, None
 
 
 Cutter = Callable[[Path], Iterator[Piece]]
 
 
-def _cutter(path: Path) -> Cutter | None:
+def _cutter(file: StructureFile) -> Cutter | None:
     """Return what cuts a file, None for one that is handed on whole."""
-    kind = kind_of(path)
-    if kind in SINGLE or problem_of(path):
+    path = file.path
+    if file.single or problem_of(path):
         return None
-    if kind == "bundle":
+    if file.kind == "bundle":
         return _of_bundle
-    if kind != "database" and path.stat().st_size <= SMALL_FILE:
+    try:
+        if file.kind != "database" and path.stat().st_size <= SMALL_FILE:
+            return None
+    except OSError:  # it has just gone
         return None
-    if kind == "archive" and any(ending in path.suffixes for ending in (".jsonl", ".ndjson")):
+    if split_name(path)[1] in {".jsonl", ".ndjson"}:
         return _of_lines
     return _of_frames if path.suffix.lower() in {".xyz", ".extxyz"} else _of_others
 
@@ -133,18 +153,22 @@ def _of_bundle(path: Path) -> Iterator[Piece]:
 
 def _of_lines(path: Path) -> Iterator[Piece]:
     with path.open("rb") as file:
-        yield from _pieces("lines", shown(path), each_line(path, file), file, len)
+        lines = each_line(path, file)
+        first = next(lines, b"")
+        if is_crystal_line(first):
+            yield from _pieces("lines", shown(path), chain([first], lines), file, len)
+            return
+    yield from _of_others(path)  # one value, or several each on many lines
 
 
 def _of_frames(path: Path) -> Iterator[Piece]:
     with path.open("rb") as file:
-        frames = each_frame(TextIOWrapper(file, "utf-8", errors="replace"), shown(path))
-        yield from _pieces("frames", shown(path), frames, file, len)
+        frames = each_frame(TextIOWrapper(file, "utf-8-sig", errors="replace"), shown(path))
+        yield from _pieces("frames", shown(path), frames, file, _length_of_frame)
 
 
 def _of_others(path: Path) -> Iterator[Piece]:
-    file = StructureFile(path, kind_of(path) or "", name_of(path))
-    records = (Found(record.id, shown(path), record.crystal) for record in read_structures(file))
+    records = (Found(record.id, shown(path), record.crystal) for record in read_structures(*with_ids([path])))
     yield from _pieces("found", shown(path), records, None, lambda found: 0)
 
 
@@ -152,9 +176,13 @@ def _of_dataset(source: Source) -> Iterator[Piece]:
     from ..datasets.dataset import iter_batches
     from ..datasets.parquet import n_rows
 
-    total, first = max(n_rows(source.path), 1), 0
+    try:
+        total = n_rows(source.path)
+    except CrystalliteError:
+        total = 0  # it is met again after the crystals before it
+    first = 0
     for batch in iter_batches(source.path, CRYSTALS):
-        done = (first + len(batch.ids)) / total
+        done = (first + len(batch.ids)) / total if total else 0.0
         yield Piece("arrays", shown(source.name), first, (batch.ids, batch.arrays), done)
         first += len(batch.ids)
 
@@ -165,7 +193,7 @@ def _pieces(
     """Yield pieces of CRYSTALS items, or of fewer that are large."""
     total = os.fstat(file.fileno()).st_size if file else 0
     first, taken, n_taken = 0, [], 0
-    problem: CrystalliteError | None = None
+    problem: CrystalliteError | OSError | None = None
     try:
         for item in items:
             taken.append(item)
@@ -173,7 +201,7 @@ def _pieces(
             if len(taken) == CRYSTALS or n_taken > MOST_BYTES:
                 yield Piece(kind, name, first, taken, file.tell() / total if file else 0.0)
                 first, taken, n_taken = first + len(taken), [], 0
-    except CrystalliteError as error:
+    except (CrystalliteError, OSError) as error:
         problem = error  # after what came before it
     if taken:
         yield Piece(kind, name, first, taken, 1.0)
@@ -185,47 +213,45 @@ def _bytes_of_member(member: Member) -> int:
     return len(member.content) if isinstance(member.content, bytes) else 0
 
 
+def _length_of_frame(frame: str | CrystalError) -> int:
+    return len(frame) if isinstance(frame, str) else 0
+
+
 # ---- reading
 
 
 def _files(piece: Piece) -> Iterator[Found]:
-    for name in piece.items:
-        path = Path(name)
-        file = StructureFile(path, kind_of(path) or "", member_id(name))
-        empty = True
+    file: StructureFile
+    for file in piece.items:
+        name, empty = shown(file.path), True
         try:
             for record in read_structures(file):
                 empty = False
-                yield Found(record.id, shown(name), record.crystal)
-        except CrystalliteError as error:
-            yield Found(file.id, shown(name), as_crystal_error(error, shown(name)))
+                yield Found(record.id, name, record.crystal)
+        except (CrystalliteError, OSError) as error:
+            yield Found(file.id, name, as_crystal_error(_named(error, name), name))
         else:
             if empty:
-                yield Found(file.id, shown(name), CrystalError(shown(name), "no crystals"))
+                yield Found(file.id, name, CrystalError(name, "no crystals"))
 
 
 def _members(piece: Piece) -> Iterator[Found]:
     for member in piece.items:
-        place = f"{piece.name}, {member.name}"
+        place = place_of(member, piece.name)
         for record in read_member(member, piece.name):
             yield Found(record.id, place, record.crystal)
 
 
 def _lines(piece: Piece) -> Iterator[Found]:
     for row, line in enumerate(piece.items, piece.first):
-        if line.strip():
-            record = line_record(line, Path(piece.name), ID_KEY, row)
-            yield Found(record.id, f"{piece.name}, line {row + 1}", record.crystal)
+        record = line_record(line, Path(piece.name), ID_KEY, row)
+        yield Found(record.id, f"{piece.name}, element {row + 1}", record.crystal)
 
 
 def _frames(piece: Piece) -> Iterator[Found]:
-    for frame, text in enumerate(piece.items, piece.first):
-        place = f"{piece.name}, crystal {frame + 1}"
-        try:
-            for record in parse_extended_xyz(text, Path(piece.name), ID_KEY, first=frame):
-                yield Found(record.id, place, record.crystal)
-        except CrystalliteError as error:
-            yield Found(str(frame), place, as_crystal_error(error, place))
+    for number, frame in enumerate(piece.items, piece.first):
+        record = frame_record(frame, Path(piece.name), ID_KEY, number)
+        yield Found(record.id, f"{piece.name}, crystal {number + 1}", record.crystal)
 
 
 def _arrays(piece: Piece) -> Iterator[Found]:

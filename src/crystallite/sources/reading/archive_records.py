@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import CrystalError, CrystalliteError, one_line
-from .archive_stream import ArchiveReader
+from .archive_stream import MOST_ITEMS, ArchiveReader
 from .archive_table import Table
 from .record import Record, attempted
 from .structure_shapes import (
@@ -66,12 +66,24 @@ def read_records(reader: ArchiveReader, path: Path, id_column: str) -> Records:
 
 
 def line_record(line: bytes, path: Path, id_column: str, row: int) -> Record:
-    """Return the crystal of line number `row`, from 0, of a file of JSON lines."""
+    """Return the crystal of a line of JSON lines, number `row` from 0 of those that are not empty."""
+    place = f"{path}, element {row + 1}"
+    if len(line) > MOST_ITEMS and sum(map(line.count, (b",", b"[", b"{"))) > MOST_ITEMS:
+        return Record(str(row), CrystalError(place, f"it has more than {MOST_ITEMS:,} items"), {})
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return Record(str(row), CrystalError(f"{path}, line {row + 1}", f"not JSON: {one_line(error)}"), {})
+        return Record(str(row), CrystalError(place, f"not JSON: {one_line(error)}"), {})
     return _Place(path, id_column).element(value, row)
+
+
+def is_crystal_line(line: bytes) -> bool:
+    """Whether a line is the JSON of one crystal, and not of several or of a part of one."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and (is_structure(value) or is_record(value))
 
 
 class _Place(NamedTuple):

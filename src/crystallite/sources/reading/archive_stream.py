@@ -76,13 +76,15 @@ def is_archive(path: Path) -> bool:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[ArchiveReader]:
+def open_archive(path: Path, file: IO[bytes] | None = None) -> Iterator[ArchiveReader]:
     """Open an archive for reading; inside the block, whatever makes it unreadable is a CrystalliteError.
+
+    file: its bytes, where they are at hand and `path` is but the name that says what they are.
 
     The block takes all of it or raises an error itself. Unreadable is a missing or damaged file, a compressed
     one that unpacks to more than MOST_EXPANSION times its size, and a value larger than LARGEST_VALUE.
     """
-    with _whole(path), _unpacking(path) as stream:
+    with _whole(path), _unpacking(path, file) as stream:
         first = stream.peek(1)[:1]
         is_message_pack = first[:1] >= b"\x80" and first != b"\xef"  # 0xef begins a byte-order mark
         reader = _MessagePackReader(stream, first) if is_message_pack else _JsonReader(stream)
@@ -114,10 +116,10 @@ def _refuse_rest(reader: ArchiveReader) -> None:
         raise _UnreadableError("something follows its end")
 
 
-def unpacked(path: Path) -> bytes:
-    """Return what is in a file, decompressed as its name says; raises CrystalliteError as `open_archive`."""
+def unpacked(path: Path, file: IO[bytes] | None = None) -> bytes:
+    """Return what is in a file, decompressed as its name says; see `open_archive`."""
     try:
-        with _unpacking(path) as stream:
+        with _unpacking(path, file) as stream:
             content: bytes = stream.read()
             return content
     except (_UnreadableError, OSError, MemoryError) as error:
@@ -128,26 +130,34 @@ def unpacked(path: Path) -> bytes:
 
 def most_unpacked(path: Path) -> int:
     """Return how many bytes a file may unpack to."""
-    return max(ALWAYS_UNPACKED, MOST_EXPANSION * path.stat().st_size)
+    return _most(path.stat().st_size)
+
+
+def _most(size: int) -> int:
+    return max(ALWAYS_UNPACKED, MOST_EXPANSION * size)
 
 
 def each_line(path: Path, file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a file that is open, decompressed as its name says; see `open_archive`."""
+    """Yield the lines of a file that are not empty, decompressed as its name says; see `open_archive`."""
     with _whole(path), _unpacking(path, file) as stream:
         while line := stream.readline(LARGEST_VALUE + 1):
             if len(line) > LARGEST_VALUE:
                 raise _UnreadableError(f"a line is longer than {LARGEST_VALUE:,} bytes")
-            yield line
+            if not line.isspace():
+                yield line
 
 
 @contextmanager
 def _unpacking(path: Path, file: IO[bytes] | None = None) -> Iterator[io.BufferedReader]:
-    if reason := irregular(path):
+    if file is None and (reason := irregular(path)):
         raise _UnreadableError(reason)
     import pyarrow as pa
 
+    size = path.stat().st_size if file is None else file.seek(0, io.SEEK_END)
+    if file is not None:
+        file.seek(0)
     with pa.input_stream(file or str(path), compression=COMPRESSIONS.get(path.suffix.lower())) as source:
-        yield io.BufferedReader(_Limited(source, most_unpacked(path)), CHUNK)
+        yield io.BufferedReader(_Limited(source, _most(size)), CHUNK)
 
 
 class _Limited(io.RawIOBase):

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from io import StringIO
-from itertools import count, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from ...crystals.crystal import Crystal, as_crystal, as_numbers, check_crystal, fractional
-from ...errors import CrystalError, CrystalliteError
+from ...errors import CrystalError, CrystalliteError, one_line
 from ...extras import needed
 from .archive_stream import COMPRESSIONS, unpacked
+from .frames import each_frame
 from .input_file import text_of
 from .record import Record, attempted
 from .structure_shapes import id_text
@@ -74,54 +74,49 @@ def _extended_xyz(path: Path, id_column: str, units: dict[str, str]) -> Iterator
     if path.suffix.lower() in COMPRESSIONS:
         yield from parse_extended_xyz(text_of(unpacked(path))[0], path, id_column, units)
         return
-    with path.open(errors="replace") as lines:
-        _check_numbers_of_atoms(lines, path)
-    yield from _xyz_records(path, path, id_column, units)
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        yield from _each_record(lines, path, id_column, units)
 
 
 def parse_extended_xyz(
-    text: str, path: Path, id_column: str, units: dict[str, str] | None = None, first: int = 0
+    text: str, path: Path, id_column: str, units: dict[str, str] | None = None
 ) -> Iterator[Record]:
-    """Yield the crystals of the text of an extended XYZ file, which `path` names; see `read_ase`.
-
-    first: how many crystals of the file come before the text.
-    """
-    _check_numbers_of_atoms(StringIO(text), path)
-    yield from _xyz_records(StringIO(text), path, id_column, {} if units is None else units, first)
+    """Yield the crystals of the text of an extended XYZ file, which `path` names; see `read_ase`."""
+    yield from _each_record(StringIO(text), path, id_column, {} if units is None else units)
 
 
-def _xyz_records(
-    file: Path | StringIO, path: Path, id_column: str, units: dict[str, str], first: int = 0
-) -> Iterator[Record]:
+def _each_record(lines: TextIO, path: Path, id_column: str, units: dict[str, str]) -> Iterator[Record]:
+    for number, frame in enumerate(each_frame(lines, str(path))):
+        yield frame_record(frame, path, id_column, number, units)
+
+
+def frame_record(
+    frame: str | CrystalError, path: Path, id_column: str, number: int, units: dict[str, str] | None = None
+) -> Record:
+    """Return the crystal of a frame of `each_frame`, number `number` from 0 of the file that `path` names."""
+    place = f"{path}, crystal {number + 1}"
+    if isinstance(frame, CrystalError):
+        return Record(str(number), frame, {})
     parse = _comment_parser(id_column)
-    frames = ase_module("ase.io").iread(file, index=":", format="extxyz", properties_parser=parse)
-    for frame, atoms in enumerate(_frames(frames, path), first):
-        results = atoms.calc.results if atoms.calc is not None else {}
-        pairs = {key: _scalar(value) for key, value in atoms.info.items()}
-        pairs |= {key: _scalar(value) for key, value in results.items() if np.ndim(value) == 0}
-        named = pairs.pop(UNITS_KEY, None)
-        units |= named if isinstance(named, dict) else {}
-        place, given = f"{path}, crystal {frame + 1}", pairs.pop(id_column, None)
-        try:
-            name = str(frame) if given is None else id_text(given) or ""
-        except ValueError as error:
-            yield Record(str(frame), CrystalError(place, str(error)), pairs)
-            continue
-        place += f" ({name})" if name != str(frame) else ""
-        yield Record(name, attempted(as_crystal, atoms, place), pairs)
-
-
-def _check_numbers_of_atoms(lines: TextIO, path: Path) -> None:
-    """Refuse a file that announces more atoms than it has lines: ASE would count on for ever."""
-    for crystal in count(1):
-        words = lines.readline().split()
-        while words and words[0].startswith("VEC"):  # ends of the cell, as old programs write them
-            words = lines.readline().split()
-        if not words or not words[0].isdecimal():
-            return
-        n_atoms = int(words[0][:18])
-        if sum(1 for _ in islice(lines, n_atoms + 1)) <= n_atoms:
-            raise CrystalliteError(f"{path}, crystal {crystal}: {n_atoms:,} atoms announced, the file ends")
+    try:
+        atoms = ase_module("ase.io").read(StringIO(frame), format="extxyz", properties_parser=parse)
+    except CrystalliteError:  # ASE is not installed
+        raise
+    except Exception as error:  # ASE's readers raise whatever a malformed line leads to
+        return Record(str(number), CrystalError(place, f"not extended XYZ: {one_line(error)}"), {})
+    results = atoms.calc.results if atoms.calc is not None else {}
+    pairs = {key: _scalar(value) for key, value in atoms.info.items()}
+    pairs |= {key: _scalar(value) for key, value in results.items() if np.ndim(value) == 0}
+    named = pairs.pop(UNITS_KEY, None)
+    if units is not None and isinstance(named, dict):
+        units |= named
+    given = pairs.pop(id_column, None)
+    try:
+        name = str(number) if given is None else id_text(given) or ""
+    except ValueError as error:
+        return Record(str(number), CrystalError(place, str(error)), pairs)
+    place += f" ({name})" if name != str(number) else ""
+    return Record(name, attempted(as_crystal, atoms, place), pairs)
 
 
 def _comment_parser(id_column: str) -> Callable[[str], dict[str, Any]]:
@@ -143,19 +138,6 @@ def _comment_parser(id_column: str) -> Callable[[str], dict[str, Any]]:
         return pairs
 
     return parse_comment
-
-
-def _frames(read: Iterator[Any], path: Path) -> Iterator[Any]:
-    frame = 0
-    while True:
-        frame += 1
-        try:
-            atoms = next(read)
-        except StopIteration:
-            return
-        except Exception as error:  # ASE's readers raise whatever a malformed line leads to
-            raise CrystalliteError(f"{path}, crystal {frame}: not extended XYZ: {error}") from None
-        yield atoms
 
 
 def _scalar(value: Any) -> Any:

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from ...crystals.cif import MAX_BYTES
 from ...errors import CrystalError, CrystalliteError, one_line
-from .input_file import shown, text_of
+from .archive_records import read_records
+from .archive_stream import ALWAYS_UNPACKED, COMPRESSIONS, open_archive, unpacked
+from .input_file import as_crystal_error, shown, text_of
 from .record import Record
-from .structure_files import kind_of, name_of
-from .texts import StructureText, read_text
+from .structure_files import POSCAR_NAMES, StructureFile, TakenIds, kind_of, name_of, with_ids
+from .texts import ID_KEY, records_of_text
 
+KINDS = {"cif", "poscar", "xyz", "archive"}  # that are read inside a bundle
+MOST_EXPANSION = 1000  # times its size a tar file may unpack to; many like CIFs of a line or two: 100
+LONGEST_NAME = 1 << 20  # bytes of what comes before a member in a tar file and says its name
 _ZIP = re.compile(r".*\.zip", re.IGNORECASE | re.DOTALL)
+_ENDING = re.compile(r"(\.tar)?\.\w+", re.IGNORECASE)
+_TAR_COMPRESSIONS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+_NAMES = {*b"xgLKX"}  # types of members of a tar file that hold the name of the next one
+_DAMAGES = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError,
+    OverflowError, LookupError, NotImplementedError, RuntimeError,
+)  # fmt: skip  # what both modules raise for damage, unknown compressions and passwords
 
 
 class Member(NamedTuple):
@@ -33,6 +53,8 @@ class Member(NamedTuple):
 def each_member(file: IO[bytes], name: str) -> Iterator[Member]:
     """Yield the members of a bundle that hold structures; what lies beside them is passed over.
 
+    Of POSCAR and CONTCAR that follow each other in one folder the CONTCAR, unless it is empty.
+
     Args:
         file: the bundle; a tar file is read once from its start, of a zip file its index first.
         name: of the bundle, whose ending says which of the two it is; it names it in errors.
@@ -40,61 +62,180 @@ def each_member(file: IO[bytes], name: str) -> Iterator[Member]:
     Raises:
         CrystalliteError: if it cannot be read further.
     """
+    return _relaxed(_members(file, name))
+
+
+def read_bundle(path: Path, id_column: str = ID_KEY) -> Iterator[Record]:
+    """Yield the structures of all members of a bundle, with the ids that the members would have as files."""
+    taken = TakenIds()
+    for file, record in read_members(path, members_of(path), id_column):
+        yield record._replace(id=taken.of(record.id, file.id))
+
+
+def members_of(path: Path) -> list[StructureFile]:
+    """Return the members of a bundle as the files that they would be, up to where it is damaged."""
+    names = []
+    try:
+        with _readable(shown(path)), path.open("rb") as file:
+            for member in each_member(file, shown(path)):
+                names.append(_inside(member.name, path.name))
+    except CrystalliteError:
+        pass  # whoever reads them meets it again
+    return with_ids(names)
+
+
+def read_members(
+    path: Path, members: list[StructureFile], id_column: str = ID_KEY
+) -> Iterator[tuple[StructureFile, Record]]:
+    """Yield the structures of a bundle, each with its member of `members_of`.
+
+    Raises CrystalliteError if it cannot be read further, or holds none.
+    """
+    by_path = {member.path: member for member in members}
+    empty = True
+    with _readable(shown(path)):
+        file = path.open("rb")
+    with file:
+        for member in each_member(file, shown(path)):
+            inside = _inside(member.name, path.name)
+            known = by_path.get(inside) or with_ids([inside])[0]
+            empty = False
+            for record in read_member(member, shown(path), id_column, known.id):
+                yield known, record
+    if empty:
+        raise CrystalliteError(f"{shown(path)}: no files with structures in it (CIF, POSCAR, XYZ, JSON)")
+
+
+def read_member(
+    member: Member, bundle: str, id_column: str = ID_KEY, name: str | None = None
+) -> Iterator[Record]:
+    """Yield the structures of a member, whose place is BUNDLE/MEMBER in what is told of those that are bad.
+
+    name: the id of its only structure, else what the member alone says.
+    """
+    inside = _inside(member.name, Path(bundle).name)
+    name = with_ids([inside])[0].id if name is None else name
+    path = Path(place_of(member, bundle))
+    if isinstance(member.content, CrystalError):
+        yield Record(name, member.content, {})
+        return
+    empty = True
+    try:
+        for record in _records(path, name, member.content, id_column):
+            empty = False
+            yield record
+    except CrystalliteError as error:
+        yield Record(name, as_crystal_error(error, str(path)), {})
+        return
+    if empty:
+        yield Record(name, CrystalError(str(path), "no crystals"), {})
+
+
+def place_of(member: Member, bundle: str) -> str:
+    """Return where a member stands: the bundle and, as if that were a folder, the names in it."""
+    return str(Path(bundle, *_parts(member.name)))
+
+
+def _records(path: Path, name: str, content: bytes, id_column: str) -> Iterator[Record]:
+    kind = kind_of(path) or ""
+    if kind == "archive":
+        with open_archive(path, BytesIO(content)) as reader:
+            yield from read_records(reader, path, id_column)
+        return
+    if path.suffix.lower() in COMPRESSIONS:
+        content = unpacked(path, BytesIO(content))
+    yield from records_of_text(text_of(content)[0], path, kind, name, id_column)
+
+
+def _parts(name: str) -> list[str]:
+    """Return the folders and the name of a member; none leads out of the bundle."""
+    return [part for part in PurePosixPath(name).parts if part.strip("/") and part != ".."]
+
+
+def _inside(name: str, bundle: str) -> Path:
+    """Return the path of a member that its id is made of: of a bare POSCAR outside folders, the bundle's."""
+    path = Path(*_parts(name))
+    return path if name_of(path) or len(path.parts) > 1 else Path(_ENDING.sub("", bundle), path)
+
+
+def _holds_structures(name: str) -> bool:
+    """Whether a member of this name is read: hidden files and other kinds are not."""
+    parts = _parts(name)
+    is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return bool(parts) and not is_hidden and kind_of(Path(*parts)) in KINDS
+
+
+def _relaxed(members: Iterator[Member]) -> Iterator[Member]:
+    """Yield the members but the worse of POSCAR and CONTCAR of a folder; the better comes after the others."""
+    folder, waiting = "", None
+    problem: CrystalliteError | None = None
+    try:
+        for member in members:
+            parent, _, name = member.name.rpartition("/")
+            if parent != folder and waiting is not None:
+                yield waiting
+                waiting = None
+            folder = parent
+            if name not in POSCAR_NAMES:
+                yield member
+            else:
+                waiting = member if waiting is None else max(waiting, member, key=_worth)
+    except CrystalliteError as error:
+        problem = error
+    if waiting is not None:
+        yield waiting
+    if problem is not None:
+        raise problem
+
+
+def _worth(member: Member) -> int:
+    is_poscar = member.name.endswith("POSCAR")
+    return 1 if is_poscar else 2 if member.content else 0
+
+
+def _members(file: IO[bytes], name: str) -> Iterator[Member]:
     with _readable(name):
         yield from (_of_zip if _ZIP.fullmatch(name) else _of_tar)(file, name)
 
 
-def read_bundle(path: Path) -> Iterator[Record]:
-    """Yield the structures of all members of a bundle, with the ids that the members would have as files."""
-    empty = True
-    with _readable(shown(path)), path.open("rb") as file:
-        for member in each_member(file, shown(path)):
-            empty = False
-            yield from read_member(member, shown(path))
-    if empty:
-        raise CrystalliteError(f"{shown(path)}: no files with structures in it")
+class _Header(tarfile.TarInfo):
+    """What comes before a member of a tar file; tarfile takes a damaged one for the end of the file."""
 
-
-def read_member(member: Member, bundle: str) -> Iterator[Record]:
-    """Yield the structures of a member; `bundle` names the bundle in what is told of those that are bad."""
-    if isinstance(member.content, CrystalError):
-        yield Record(member_id(member.name), member.content, {})
-        return
-    path = PurePosixPath(member.name)
-    for record in read_text(StructureText(path.name, text_of(member.content)[0])):
-        place = record.crystal
-        if isinstance(place, CrystalError):
-            where = str(path.parent / place.source) if place.source.startswith(path.name) else str(path)
-            record = record._replace(crystal=CrystalError(f"{bundle}, {where}", place.reason))
-        yield record if name_of(Path(path)) else record._replace(id=member_id(member.name))
-
-
-def member_id(name: str) -> str:
-    """Return the id of the only structure of a member: its name without ending, or its folder's."""
-    path = Path(name)
-    return name_of(path) or path.parent.name or path.name
-
-
-def holds_structures(name: str) -> bool:
-    """Whether a member of this name is read: hidden files, tables of elements and other kinds are not."""
-    path = PurePosixPath(name)
-    is_hidden = any(part[0] in "._" for part in path.parts if part != "..")
-    return not is_hidden and path.name != "atom_init.json" and kind_of(Path(name)) in {"cif", "poscar", "xyz", "archive"}
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) == tarfile.BLOCKSIZE and not any(buf):
+                raise  # the mark of the end
+            reason = str(error) if buf else "the mark of its end is missing, it may have been cut off"
+            raise tarfile.ReadError(reason) from None
+        if header.size < 0 or (header.type[0] in _NAMES and header.size > LONGEST_NAME):
+            raise tarfile.ReadError(f"a member of {header.size:,} bytes")
+        return header
 
 
 def _of_tar(file: IO[bytes], name: str) -> Iterator[Member]:
-    with tarfile.open(fileobj=file, mode="r|*") as bundle:
+    most = max(ALWAYS_UNPACKED, MOST_EXPANSION * file.seek(0, 2))
+    file.seek(0)
+    begin = file.read(6)
+    file.seek(0)
+    opened = next((open_ for mark, open_ in _TAR_COMPRESSIONS.items() if begin.startswith(mark)), None)
+    stream = opened(file) if opened else file
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as bundle:
         for info in bundle:
             bundle.members = []  # type: ignore[attr-defined]  # else it remembers every one
-            if info.isreg() and holds_structures(info.name):
+            if info.offset_data + info.size > most:
+                raise tarfile.ReadError(f"it unpacks to more than {MOST_EXPANSION:,} times its size")
+            if info.isreg() and _holds_structures(info.name):
                 yield _member(name, info.name, info.size, bundle.extractfile(info))
 
 
 def _of_zip(file: IO[bytes], name: str) -> Iterator[Member]:
     with zipfile.ZipFile(file) as bundle:
-        for info in bundle.infolist():
+        for info in sorted(bundle.infolist(), key=lambda info: info.header_offset):
             kind = stat.S_IFMT(info.external_attr >> 16)
-            if kind in {0, stat.S_IFREG} and not info.is_dir() and holds_structures(info.filename):
+            if kind in {0, stat.S_IFREG} and not info.is_dir() and _holds_structures(info.filename):
                 yield _zip_member(bundle, info, name)
 
 
@@ -102,22 +243,26 @@ def _zip_member(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Me
     try:
         with bundle.open(info) as member:
             return _member(name, info.filename, info.file_size, member)
-    except (NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        # an unknown compression, a password, damage of this member alone
-        return Member(shown(info.filename), CrystalError(f"{name}, {shown(info.filename)}", one_line(error)))
+    except _DAMAGES as error:  # of this member alone
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk
+        member_name = shown(info.filename)
+        place = place_of(Member(member_name, b""), name)
+        return Member(member_name, CrystalError(place, one_line(error)))
 
 
 def _member(bundle: str, name: str, size: int, file: IO[bytes] | None) -> Member:
-    name = shown(name)
+    member = Member(shown(name), b"")
     if file is None or size > MAX_BYTES:
-        return Member(name, CrystalError(f"{bundle}, {name}", f"more than {MAX_BYTES:,} bytes"))
-    return Member(name, file.read(MAX_BYTES + 1))
+        problem = CrystalError(place_of(member, bundle), f"more than {MAX_BYTES:,} bytes")
+        return member._replace(content=problem)
+    return member._replace(content=file.read())
 
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+    except (tarfile.TarError, *_DAMAGES) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
         raise CrystalliteError(f"{name}: not a readable archive, or damaged: {reason}") from None

@@ -35,12 +35,13 @@ def shown(path: Path | str) -> str:
 
 
 def as_crystal_error(error: CrystalliteError, source: str) -> CrystalError:
-    """Return the error as one about `source`, whose name is not in it twice."""
-    return (
-        error
-        if isinstance(error, CrystalError)
-        else CrystalError(source, str(error).removeprefix(f"{source}: "))
-    )
+    """Return the error as one about `source`, or about a part of it that it names: `x.xyz, crystal 3`."""
+    if isinstance(error, CrystalError):
+        return error
+    text = str(error)
+    part, _, reason = text.removeprefix(source).partition(": ")
+    is_named = text.startswith(source) and reason and (not part or part.startswith(", "))
+    return CrystalError(f"{source}{part}", reason) if is_named else CrystalError(source, text)
 
 
 def text_of(data: bytes) -> tuple[str, str]:

@@ -44,7 +44,7 @@ def read_structures(file: StructureFile, id_column: str = "material_id") -> Iter
     elif file.kind == "bundle":
         from .bundles import read_bundle
 
-        yield from read_bundle(path)
+        yield from read_bundle(path, id_column)
     else:
         from .ase_formats import read_ase
 

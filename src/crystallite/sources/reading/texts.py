@@ -15,6 +15,7 @@ from ...errors import CrystalError, CrystalliteError
 from .archive_records import read_records
 from .archive_stream import COMPRESSIONS, open_json
 from .ase_formats import parse_extended_xyz
+from .input_file import as_crystal_error
 from .poscar import parse_poscar
 from .record import Record, attempted
 from .structure_files import kind_of, name_of
@@ -47,17 +48,24 @@ def read_text(given: StructureText) -> Iterator[Record]:
         if empty:
             yield Record(path.name, CrystalError(path.name, "no crystals"), {})
     except CrystalliteError as error:
-        yield Record(name_of(path) or path.name, _about(path.name, error), {})
+        yield Record(name_of(path) or path.name, as_crystal_error(error, path.name), {})
 
 
-def _about(name: str, error: CrystalliteError) -> CrystalError:
-    """Return the error as one about the text, or about a part of it that it names: `x.xyz, crystal 3`."""
-    place, _, reason = str(error).partition(": ")
-    if isinstance(error, CrystalError):
-        return error
-    return (
-        CrystalError(place, reason) if place.startswith(name) and reason else CrystalError(name, str(error))
-    )
+def records_of_text(text: str, path: Path, kind: str, name: str, id_column: str = ID_KEY) -> Iterator[Record]:
+    """Yield the structures of a text of a kind of file; see `read_structures`.
+
+    path: names it in messages. name: the id of its only structure.
+    """
+    if kind == "cif":
+        for block, crystal in each_cif(text, str(path)):
+            yield Record(f"{name}:{block}" if block else name, crystal, {})
+    elif kind == "poscar":
+        yield Record(name, attempted(parse_poscar, text, str(path)), {})
+    elif kind == "xyz":
+        yield from parse_extended_xyz(text, path, id_column)
+    else:
+        with open_json(text, path) as reader:
+            yield from read_records(reader, path, id_column)
 
 
 def file_name(name: str) -> str:
@@ -84,19 +92,9 @@ def different_names(names: Iterable[str]) -> list[str]:
 
 def _records(path: Path, text: str) -> Iterator[Record]:
     kind = kind_of(path) or _kind_of_text(text)
-    if kind in {"database", "arrays"} or path.suffix.lower() in {*COMPRESSIONS, ".msgpack", ".bin"}:
+    if kind in {"database", "arrays", "bundle"} or path.suffix.lower() in {*COMPRESSIONS, ".msgpack", ".bin"}:
         raise CrystalError(path.name, "no text: send CIF, POSCAR, extended XYZ or JSON, unpacked")
-    name = name_of(path) or path.name
-    if kind == "cif":
-        for block, crystal in each_cif(text, path.name):
-            yield Record(f"{name}:{block}" if block else name, crystal, {})
-    elif kind == "poscar":
-        yield Record(name, attempted(parse_poscar, text, path.name), {})
-    elif kind == "xyz":
-        yield from parse_extended_xyz(text, path, ID_KEY)
-    else:
-        with open_json(text, path) as reader:
-            yield from read_records(reader, path, ID_KEY)
+    yield from records_of_text(text, path, kind, name_of(path) or path.name)
 
 
 def _kind_of_text(text: str) -> str:

@@ -159,10 +159,12 @@ def _inside(name: str, bundle: str) -> Path:
 
 
 def _holds_structures(name: str) -> bool:
-    """Whether a member of this name is read: hidden files and other kinds are not."""
+    """Whether a member of this name is read: hidden files, tables of elements and other kinds are not."""
     parts = _parts(name)
     is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return bool(parts) and not is_hidden and kind_of(Path(*parts)) in KINDS
+    if not parts or is_hidden or parts[-1] == "atom_init.json":
+        return False
+    return kind_of(Path(*parts)) in KINDS
 
 
 def _relaxed(members: Iterator[Member]) -> Iterator[Member]:

@@ -94,7 +94,8 @@ def test_a_twin_would_have_had_the_same_prediction(twins, twins_file, tmp_path):
     screen(GAP, [twins_file], tmp_path, here)
     duplicates = rows(tmp_path, "duplicates")
     values = crystallite.predict("band_gap", twins).band_gap
-    assert np.abs(values[duplicates.material_id].to_numpy() - values[duplicates.same_as].to_numpy()).max() < 1e-4
+    own, of_first = (values[duplicates[name]].to_numpy() for name in ("material_id", "same_as"))
+    assert np.abs(own - of_first).max() < 1e-4
 
 
 def test_results_do_not_depend_on_workers(twins_file, tmp_path, small_pieces):
@@ -132,7 +133,16 @@ def test_killed_at_any_moment_nothing_is_lost_or_predicted_twice(twins_file, tmp
     script.write_text(COMMAND)
 
     def command(folder: Path, *options: str) -> list[str]:
-        return [sys.executable, str(script), "screen", "band_gap", str(twins_file), "-o", str(folder), *options]
+        return [
+            sys.executable,
+            str(script),
+            "screen",
+            "band_gap",
+            str(twins_file),
+            "-o",
+            str(folder),
+            *options,
+        ]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     started = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
@@ -54,7 +56,7 @@ def test_runs_stay_few():
         known.add(np.arange(batch * 7, batch * 7 + 7), np.arange(7))
     lengths = [len(keys) for keys, _ in known._runs]
     assert sum(lengths) == 7000
-    assert all(a >= 2 * b for a, b in zip(lengths, lengths[1:], strict=False))
+    assert all(a >= 2 * b for a, b in pairwise(lengths))
 
 
 def test_ids_are_found_by_place():

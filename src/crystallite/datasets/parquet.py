@@ -82,10 +82,11 @@ def open_parquet(path: Path) -> Iterator[pa.parquet.ParquetFile]:
     """
     import pyarrow.parquet as pq
 
-    if reason := irregular(path):
+    is_here = isinstance(path, Path)  # else in object storage
+    if is_here and (reason := irregular(path)):
         raise CrystalliteError(f"{path}: not a readable Parquet file: {reason}")
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path if is_here else path.open("rb"), page_checksum_verification=True) as file:
             yield file
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:  # ValueError: also bad UTF-8
         reason = first_line(error)

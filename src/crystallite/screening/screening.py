@@ -24,6 +24,7 @@ from ..computing.progress import progress_bar
 from ..errors import CrystalliteError
 from ..files.writing import write_json
 from ..sources.pieces import Piece, each_piece, n_bytes
+from ..sources.remote import is_remote, remote_source
 from ..sources.resolver import Source, located
 from .engine import Engine, Predicting, Reading
 from .plan import asked, keep_to
@@ -91,7 +92,7 @@ def screen(
         CrystalliteError: if an input or a model is not there, if the folder was begun with others or another
             run works in it, when interrupted, and when a file cannot be written.
     """
-    sources = [located(item) for item in inputs]
+    sources = [remote_source(str(item)) if is_remote(item) else located(item) for item in inputs]
     worker = Worker(question)
     if choice:
         check_choice(choice, worker.columns)

@@ -5,6 +5,7 @@ Nothing here knows networks. Imports materials, graphs, datasets and what is bel
 
 - streaming: `streamed`, `write_table`; graphs of all crystals of some inputs, and a table of them
 - pieces: `each_piece`, `read_piece`; inputs cut into pieces for other processes
+- remote: `remote_source`; files in object storage and on servers
 - resolver: `read_dataset`, `located`; what a word that names data stands for
 - formats: `import_dataset`, `ImportSettings`, `export_dataset`; every format in one table each
 - web: services and published files; imports importers and reading

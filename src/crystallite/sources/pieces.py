@@ -60,7 +60,12 @@ class Piece(NamedTuple):
 def each_piece(source: Source) -> Iterator[Piece]:
     """Yield the pieces of what an input stands for; where a file cannot be read further, one that says so."""
     if source.kind == "dataset":
-        yield from _to_its_end(_of_dataset(source), shown(source.name))
+        yield from _to_its_end(_of_dataset(source.path, shown(source.name)), shown(source.name))
+        return
+    if source.kind == "remote":
+        for number, path in enumerate(source.files.paths):
+            for piece in _to_its_end(_of_remote(path), shown(path)):
+                yield piece._replace(done=(number + piece.done) / len(source.files.paths))
         return
     small: list[StructureFile] = []
     files = with_ids(source.files.paths)
@@ -95,8 +100,9 @@ def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
 
 def _named(error: CrystalliteError | OSError, name: str) -> CrystalliteError:
     """Return what the system says as an error of ours."""
-    is_ours = isinstance(error, CrystalliteError)
-    return error if is_ours else CrystalError(name, f"cannot read the file: {error.strerror or error}")
+    if isinstance(error, CrystalliteError):
+        return error
+    return CrystalError(name, f"cannot read the file: {error.strerror or error}")
 
 
 def n_bytes(source: Source) -> int:
@@ -121,7 +127,8 @@ def _statuses(source: Source) -> Iterator[tuple[Path, os.stat_result | None]]:
     """Yield the files of an input, and what the system knows of those that are not of one crystal."""
     for path in parts(source.path) if source.kind == "dataset" else source.files.paths:
         try:
-            yield path, None if kind_of(path) in SINGLE or not_regular(path) else path.stat()
+            is_small = kind_of(path) in SINGLE or (source.kind != "remote" and not_regular(path))
+            yield path, None if is_small else path.stat()
         except OSError:  # it has just gone
             yield path, None
 
@@ -146,9 +153,24 @@ def _cutter(file: StructureFile) -> Cutter | None:
     return _of_frames if path.suffix.lower() in {".xyz", ".extxyz"} else _of_others
 
 
+def _of_remote(path: Path) -> Iterator[Piece]:
+    """Yield the pieces of a file that is not on this machine."""
+    if path.suffix.lower() == ".parquet":
+        yield from _of_dataset(path, shown(path))
+    elif kind_of(path) == "bundle":
+        yield from _of_bundle(path)
+    elif split_name(path)[1] in {".jsonl", ".ndjson"}:
+        yield from _of_lines(path)
+    elif path.suffix.lower() in {".xyz", ".extxyz"}:
+        yield from _of_frames(path)
+    else:
+        known = ".tar, .zip, .jsonl, .extxyz and .parquet"
+        raise CrystalliteError(f"{shown(path)}: of files that are elsewhere {known} are read: copy it here")
+
+
 def _of_bundle(path: Path) -> Iterator[Piece]:
     with path.open("rb") as file:
-        yield from _pieces("members", shown(path), each_member(file, shown(path)), file, _bytes_of_member)
+        yield from _pieces("members", path, each_member(file, shown(path)), file, _bytes_of_member)
 
 
 def _of_lines(path: Path) -> Iterator[Piece]:
@@ -156,7 +178,7 @@ def _of_lines(path: Path) -> Iterator[Piece]:
         lines = each_line(path, file)
         first = next(lines, b"")
         if is_crystal_line(first):
-            yield from _pieces("lines", shown(path), chain([first], lines), file, len)
+            yield from _pieces("lines", path, chain([first], lines), file, len)
             return
     yield from _of_others(path)  # one value, or several each on many lines
 
@@ -164,34 +186,36 @@ def _of_lines(path: Path) -> Iterator[Piece]:
 def _of_frames(path: Path) -> Iterator[Piece]:
     with path.open("rb") as file:
         frames = each_frame(TextIOWrapper(file, "utf-8-sig", errors="replace"), shown(path))
-        yield from _pieces("frames", shown(path), frames, file, _length_of_frame)
+        yield from _pieces("frames", path, frames, file, _length_of_frame)
 
 
 def _of_others(path: Path) -> Iterator[Piece]:
-    records = (Found(record.id, shown(path), record.crystal) for record in read_structures(*with_ids([path])))
-    yield from _pieces("found", shown(path), records, None, lambda found: 0)
+    [file] = with_ids([path])
+    records = (Found(record.id, shown(path), record.crystal) for record in read_structures(file))
+    yield from _pieces("found", path, records, None, lambda found: 0)
 
 
-def _of_dataset(source: Source) -> Iterator[Piece]:
-    from ..datasets.dataset import iter_batches
-    from ..datasets.parquet import n_rows
+def _of_dataset(path: Path, name: str) -> Iterator[Piece]:
+    from ..datasets.dataset import Dataset
+    from ..datasets.parquet import iter_tables, n_rows
 
     try:
-        total = n_rows(source.path)
+        total = n_rows(path)
     except CrystalliteError:
         total = 0  # it is met again after the crystals before it
     first = 0
-    for batch in iter_batches(source.path, CRYSTALS):
+    for table in iter_tables(path, CRYSTALS):
+        batch = Dataset(table)
         done = (first + len(batch.ids)) / total if total else 0.0
-        yield Piece("arrays", shown(source.name), first, (batch.ids, batch.arrays), done)
+        yield Piece("arrays", name, first, (batch.ids, batch.arrays), done)
         first += len(batch.ids)
 
 
 def _pieces(
-    kind: str, name: str, items: Iterable[Any], file: IO[bytes] | None, size: Callable[[Any], int]
+    kind: str, path: Path, items: Iterable[Any], file: IO[bytes] | None, size: Callable[[Any], int]
 ) -> Iterator[Piece]:
     """Yield pieces of CRYSTALS items, or of fewer that are large."""
-    total = os.fstat(file.fileno()).st_size if file else 0
+    name, total = shown(path), path.stat().st_size
     first, taken, n_taken = 0, [], 0
     problem: CrystalliteError | OSError | None = None
     try:

@@ -22,10 +22,11 @@ class Source(NamedTuple):
 
     kind: `dataset` is a Parquet file or a folder of them, `published` a folder with id_prop.csv and CIFs,
     `structures` any other file, folder or pattern of files with structures. name: finds the same from any
-    folder, builtin:NAME or a whole path. files: with structures, and notices about their choice.
+    folder, builtin:NAME or a whole path. files: with structures, and notices about their choice. `remote`
+    ones are at an address and have their files in `files`, whatever is in them; see `remote`.
     """
 
-    kind: Literal["dataset", "published", "structures"]
+    kind: Literal["dataset", "published", "structures", "remote"]
     path: Path
     name: str
     files: Found = Found([], [])

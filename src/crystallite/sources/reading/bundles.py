@@ -168,7 +168,7 @@ def _holds_structures(name: str) -> bool:
 
 
 def _relaxed(members: Iterator[Member]) -> Iterator[Member]:
-    """Yield the members but the worse of POSCAR and CONTCAR of a folder; the better comes after the others."""
+    """Yield the members but the worse of POSCAR and CONTCAR of a folder; the better comes last."""
     folder, waiting = "", None
     problem: CrystalliteError | None = None
     try:

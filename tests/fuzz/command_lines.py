@@ -1,4 +1,4 @@
-"""Command lines with absurd words: every command and option, but those that ask servers and `serve`."""
+"""Command lines with absurd words: every command and option, but those that ask servers or start processes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ SHORT = {
 }
 # Long work by right, and what asks servers.
 NEVER = {"members", "folds", "trials", "epochs", "parallel", "workers", "track", "storage"}
-LEFT_OUT = {"fetch", "serve"}
+LEFT_OUT = {"fetch", "screen", "serve"}
 
 
 def command_line(good: Path, rng: Random) -> list[str]:

@@ -17,6 +17,7 @@ from crystallite.sources.formats import export_dataset
 
 TRAIN = ("train", "elastic", "--target", "log10_bulk_modulus", "--epochs", "1", "--out", "run", "--track")
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
+SCREEN = ("screen", "band_gap", "elastic", "-o", "screened")
 SEARCH = ("tune", "elastic", "--target", "log10_bulk_modulus", "--out", "search")
 COMMANDS = [
     ("train", "torch", TRAIN[:-1]),
@@ -35,6 +36,9 @@ COMMANDS = [
     ("ase", "ase", ("data", "import", "crystals.db", "-o", "out.parquet")),
     ("ase", "ase", ("data", "export", "elastic", "-o", "out.db")),
     *(("serve", name, ("serve",)) for name in ("fastapi", "uvicorn", "prometheus_client", "moyopy", "ase")),
+    ("screen", "duckdb", (*SCREEN, "--by", "band_gap", "--top", "3")),
+    ("screen", "upath", ("screen", "band_gap", "memory://candidates.tar", "-o", "screened")),
+    ("ray", "ray", (*SCREEN, "--ray", "auto")),
     ("tune", "optuna", SEARCH),
     ("tune", "psycopg", (*SEARCH, "--storage", "postgresql://localhost/trials")),
     ("tensorboard", "tensorboard", (*TRAIN, "tensorboard")),

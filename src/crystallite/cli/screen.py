@@ -131,7 +131,10 @@ def command(
 
 def _words(models: str) -> tuple[str, ...]:
     """Return the words for models: one, if there is a file or folder with commas in its name."""
-    return (models,) if Path(models).exists() else tuple(filter(None, models.split(",")))
+    words = (models,) if Path(models).exists() else tuple(filter(None, models.split(",")))
+    if not words:
+        raise click.UsageError("no model is named")
+    return words
 
 
 def _tell(summary: Summary, output: Path, share: Share | None) -> None:

@@ -135,8 +135,11 @@ def _rows(database: Any, choice: Choice, place: str) -> pa.Table:
     order = f"{choice.by}, part, row" if choice.by else "part, row"
     limit = "" if choice.top is None else f"LIMIT {choice.top:d}"
     duckdb = needed("duckdb", "--where, --by and --top", "crystallite[screen]")
+    query = f"SELECT * FROM predictions {where} ORDER BY {order} {limit}"
     try:
-        return database.sql(f"SELECT * FROM predictions {where} ORDER BY {order} {limit}").to_arrow_table()
+        if len(database.extract_statements(query)) != 1:
+            raise CrystalliteError(f"{place}: one condition or order, without semicolons")
+        return database.sql(query).to_arrow_table()
     except duckdb.Error as error:
         reason = str(error).partition("\n\nLINE")[0].replace("\n", "; ")
         raise CrystalliteError(f"{place}: {reason}") from None

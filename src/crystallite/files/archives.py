@@ -13,10 +13,10 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from tempfile import TemporaryFile
-from typing import IO
 
-Add = Callable[[str, bytes], None]  # name and content of a member
+Add = Callable[[str, bytes], object]  # name and content of a member
 
 TIME_1980 = 315_532_800  # seconds; the first that a .zip can say
 _READABLE = 0o100644 << 16  # a regular file that everybody may read, as a .zip has it
@@ -26,7 +26,7 @@ _MOST = 0xFFFF
 
 
 @contextmanager
-def tar_writer(file: IO[bytes]) -> Iterator[Add]:
+def tar_writer(file: BufferedIOBase) -> Iterator[Add]:
     """Yield a function that adds members to a .tar in an empty file."""
 
     def add(name: str, content: bytes) -> None:
@@ -40,14 +40,14 @@ def tar_writer(file: IO[bytes]) -> Iterator[Add]:
 
 
 @contextmanager
-def tar_gz_writer(file: IO[bytes]) -> Iterator[Add]:
+def tar_gz_writer(file: BufferedIOBase) -> Iterator[Add]:
     """Yield a function that adds members to a .tar.gz in an empty file."""
     with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed, tar_writer(packed) as add:
         yield add
 
 
 @contextmanager
-def zip_writer(file: IO[bytes]) -> Iterator[Add]:
+def zip_writer(file: BufferedIOBase) -> Iterator[Add]:
     """Yield a function that adds members to a .zip in an empty file, each compressed.
 
     The directory, which comes last in the file, waits in a temporary file. Layout: PKWARE's APPNOTE.TXT 6.3.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 from ...crystals.crystal import Crystal, pack_crystals
 from ...files.archives import Add, tar_gz_writer, tar_writer, zip_writer
@@ -16,7 +16,7 @@ from ...files.writing import atomic_folder, atomic_path
 from .published_layout import cif_text, coordinate_texts
 
 Write = Callable[[str, Crystal, Sequence[str]], None]  # id, crystal, labels
-ARCHIVES: dict[str, Callable[[IO[bytes]], AbstractContextManager[Add]]] = {
+ARCHIVES: dict[str, Callable[[BufferedIOBase], AbstractContextManager[Add]]] = {
     ".tar": tar_writer,
     ".tar.gz": tar_gz_writer,
     ".zip": zip_writer,
@@ -45,7 +45,7 @@ def crystal_writer(path: Path, labels: Sequence[str]) -> Iterator[Write]:
             yield _cif_writer(add)
     else:
         with atomic_folder(path) as folder:
-            yield _cif_writer(lambda name, content: (folder / name).write_bytes(content) and None)
+            yield _cif_writer(lambda name, content: (folder / name).write_bytes(content))
 
 
 def _cif_writer(add: Add) -> Write:

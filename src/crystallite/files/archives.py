@@ -58,8 +58,7 @@ def zip_writer(file: BufferedIOBase) -> Iterator[Add]:
         def add(name: str, content: bytes) -> None:
             nonlocal n_members
             offset, title = file.tell(), name.encode()
-            packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-            packed = packer.compress(content) + packer.flush()
+            packed = zlib.compress(content, wbits=-zlib.MAX_WBITS)
             sizes = (zlib.crc32(content), len(packed), len(content), len(title))
             about = (_UTF8, zlib.DEFLATED, 0, (1 << 5) | 1)  # the last two: the time 0:00 on 1980-01-01
             file.write(struct.pack("<4s5H3I2H", b"PK\3\4", 45, *about, *sizes, 0) + title + packed)

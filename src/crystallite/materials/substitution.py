@@ -66,12 +66,12 @@ def candidates(parent: Crystal, rules: Rules, rng: np.random.Generator) -> Itera
         rng: draws the strains.
     """
     numbers, counts = (array.tolist() for array in np.unique(parent.numbers, return_counts=True))
-    made = 0
+    length, made = _length(numbers, counts), 0
     for replacing in substitutions(numbers, counts, rules.elements):
         table = np.zeros(MAX_ATOMIC_NUMBER + 1, np.uint8)
         table[numbers] = replacing
-        scale = _length(replacing, counts) / _length(numbers, counts)
-        crystal = Crystal(table[parent.numbers], parent.lattice * scale, parent.frac_coords)
+        lattice = parent.lattice * (_length(replacing, counts) / length)
+        crystal = Crystal(table[parent.numbers], lattice, parent.frac_coords)
         if not _is_sound(crystal):
             continue
         yield from _copies(_name(numbers, replacing), crystal, rules, rng)

@@ -22,6 +22,7 @@ from ...files.writing import atomic_folder
 
 UNSAFE = set('<>:"/\\|?*') | {chr(code) for code in range(32)}  # in a file name, on one system or another
 OTHER_SEPARATORS = set(";\t")  # of columns, in tables of other programs
+UNUSUAL = re.compile("[^A-Za-z0-9_.+-]")  # in the name of a CIF's block
 LISTING = "id_prop.csv"
 LONGEST_ID = 200  # characters; file names end at 255 bytes
 
@@ -53,7 +54,7 @@ def cif_text(crystal: Crystal, name: str, coordinates: Sequence[str] | None = No
     (1.333333), since readers take 0.333333 for 1/3 and would move the atom. coordinates: what
     `coordinate_texts` makes of the crystal's, where they are known already.
     """
-    lines = [f"data_{re.sub('[^A-Za-z0-9_.+-]', '_', name)}", "_symmetry_space_group_name_H-M 'P 1'"]
+    lines = [f"data_{UNUSUAL.sub('_', name)}", "_symmetry_space_group_name_H-M 'P 1'"]
     lines += [f"_cell_{tag} {value:.12g}" for tag, value in _cell_parameters(crystal.lattice.tolist())]
     lines += ["loop_", "_symmetry_equiv_pos_as_xyz", "'x, y, z'", "loop_", "_atom_site_label"]
     lines += ["_atom_site_type_symbol", *(f"_atom_site_fract_{axis}" for axis in "xyz")]

@@ -99,7 +99,7 @@ def test_the_most_similar_come_first():
 def brute_force(numbers, counts, elements):
     """All substitutions by the rules, without those of one composition that are further than another."""
     allowed = elements & (ORDINARY | set(numbers))
-    distances = [dict((other, far) for far, other in nearest(number, allowed)) for number in numbers]
+    distances = [{other: far for far, other in nearest(number, allowed)} for number in numbers]
     found = {}
     for new in product(sorted(allowed), repeat=len(numbers)):
         if len(set(new)) < len(new) or set(new) <= set(numbers):
@@ -201,7 +201,7 @@ def test_no_length_changes_by_more_than_the_strain(largest, seed):
 
 def test_strains_have_no_preferred_direction():
     found = strains(0.1, 20_000, np.random.default_rng(0))
-    directions = np.eye(3).tolist() + [[3**-0.5] * 3]
+    directions = [*np.eye(3).tolist(), [3**-0.5] * 3]
     for direction in directions:
         along = np.einsum("kij,i,j->k", found, direction, direction)
         assert along.mean() == pytest.approx(0, abs=1e-3)

@@ -4,8 +4,8 @@
 
 A candidate is known if a crystal of the set has its elements on orbits of the same sizes and site symmetries
 in the same space group. Each rule makes up to 30 candidates of every fourth crystal, the most similar first.
-Rules: any elements in random order; the ionic substitution probabilities of Hautier et al., Inorg. Chem. 50,
-656 (2011), between ions of one charge, as in pymatgen; the modified Pettifor scale alone; and ours, which also
+Rules: any elements in random order; the substitution probabilities of Hautier et al., Inorg. Chem. 50, 656
+(2011), between ions of one charge, as in pymatgen; the modified Pettifor scale alone; and ours, which also
 asks for charges that can be balanced. Needs moyopy and pymatgen.
 """
 

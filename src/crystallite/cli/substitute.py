@@ -58,7 +58,7 @@ def command(
     seed: int,
     skip_bad: bool,
 ) -> None:
-    """Make candidates for screening: known crystals whose elements are replaced by similar ones.
+    """Replace the elements of crystals by similar ones, to make candidates for screening.
 
     INPUT is that of `crystallite predict`. All atoms of an element are replaced at once, one element or
     several; the structure stays, and the cell is scaled by the covalent radii. Elements are as similar as

@@ -41,6 +41,8 @@ def place(tmp_path, monkeypatch) -> Path:
         "data audit-ids ids.csv --map map.csv -o map.csv",
         "data select d.parquet --ids ids.csv -o d.parquet",
         "data select parts --ids ids.csv -o parts/0.parquet",
+        "data substitute d.parquet -o d.parquet",
+        "data substitute parts -o parts/0.parquet",
         "data import published -o parts/../d.parquet --table d.parquet",
         "data diff d.parquet d.parquet --map crystals.csv -o .",
         "data fetch mp --ids d.ids.csv -o d.parquet",
@@ -65,6 +67,7 @@ COMMANDS = [
     "data export d.parquet -o NAME.json",
     "data fetch perov5 -o NAME.parquet",
     "data fetch optimade oqmd -o NAME.parquet",
+    "data substitute d.parquet -o NAME.tar",
     "predict no-model d.parquet -o NAME.csv",
 ]
 

@@ -295,11 +295,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "data.parquet"
     small().write(path)
 
-    def full_disk(table, where, **_):
-        where.write_bytes(b"half of a file")
+    def full_disk(writer, table, **_):
+        assert writer.where.stat().st_size  # half of a file
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full_disk)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full_disk)
     with pytest.raises(CrystalliteError, match=r"cannot write .*data\.parquet: No space left"):
         small(2).write(path)
     assert len(Dataset.read(path)) == 4

@@ -14,9 +14,9 @@ from strategies import CHANGES, made
 
 import crystallite
 from crystallite.crystals.crystal import Crystal, pack_crystals
+from crystallite.crystals.element_properties import PROPERTIES, element_properties
 from crystallite.datasets.dataset import Dataset
 from crystallite.features.descriptors import DESCRIPTORS, UNITS, descriptor_values
-from crystallite.features.element_properties import PROPERTIES, element_properties
 from crystallite.graphs.packed import build_graph, build_graphs, gather_batch, pack_graphs
 from crystallite.settings.config import GraphConfig
 from crystallite.settings.recipes import N_DESCRIPTORS

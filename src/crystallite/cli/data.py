@@ -1,4 +1,4 @@
-"""The `crystallite data` commands: list, info, import, export."""
+"""The `crystallite data` commands: list, info, import, export; the others have their own files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from ..errors import CrystalliteError
 from ..files.writing import refuse_input
-from . import audit, diff, fetch, select
+from . import audit, diff, fetch, select, substitute
 from .paths import DATASET, INPUT, OutputFolder
 
 if TYPE_CHECKING:
@@ -145,7 +145,14 @@ def export(data: str, output: Path, target: str | None) -> None:
     click.echo(f"{output}: {len(dataset):,} crystals")
 
 
-for subcommand in (fetch.command, select.command, diff.command, audit.command, audit.ids_command):
+for subcommand in (
+    fetch.command,
+    select.command,
+    substitute.command,
+    diff.command,
+    audit.command,
+    audit.ids_command,
+):
     command.add_command(subcommand)
 
 

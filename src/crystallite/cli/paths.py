@@ -64,6 +64,27 @@ class OutputFolder(click.ParamType):  # type: ignore[type-arg]  # no generic bef
         return path
 
 
+class OutputCrystals(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
+    """Crystals that are written: an archive of CIFs, a dataset, or a folder, whose name has no ending."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from ..sources.exporters.crystal_writers import ending_of
+
+        option = param.opts[-1] if param else "--output"
+        path = _named(value, option)
+        if ending_of(path):
+            return OutputFile().convert(value, param, ctx)
+        path = OutputFolder().convert(value, param, ctx)
+        if path.suffix and not path.is_dir():
+            raise CrystalliteError(
+                f"{option} {path}: the name ends in .tar, .tar.gz, .zip or .parquet, or is "
+                "a folder's and has no ending"
+            )
+        return path
+
+
 DATASET = OutputFile(".parquet", "a dataset")
 TABLE = OutputFile(".csv", "a table")
 

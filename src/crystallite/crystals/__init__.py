@@ -4,6 +4,7 @@ It knows nothing of properties and datasets. Imports settings, computing, files 
 
 - crystal: `Crystal`, `CrystalArrays`, `as_crystal`, `check_crystal`; what every crystal has to fulfil
 - elements: symbols, atomic numbers, and the 92-long description of each element
+- element_properties: `element_properties`; a number for each property of each chemical element
 - cif: `read_cif`, `read_cifs`; from the text of a CIF to the atoms of the whole cell
 - neighbors: `find_bonds`, the nearest neighbours of each atom, ties shared fairly
 - overlaps: atoms too close to one another

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
@@ -58,20 +58,39 @@ def n_rows(path: Path) -> int:
 
 def write_parquet(table: pa.Table, path: Path, level: int = COMPRESSION_LEVEL) -> None:
     """Write `table` to `path` in one step: a reader sees the old file or the whole new one, never a piece."""
+    with parquet_writer(path, table.schema, level) as write:
+        write(table)
+
+
+@contextmanager
+def parquet_writer(
+    path: Path, schema: pa.Schema, level: int = COMPRESSION_LEVEL
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield a function that adds tables of this schema to a file, which is at `path` when the block ends.
+
+    A row group has no rows of two tables, and ROW_GROUP at most.
+    """
     import pyarrow.parquet as pq
 
+    schema = schema.with_metadata({**(schema.metadata or {}), CHECKSUM: _checksum(schema)})
     # Measured on the built-in sets: plain values under zstd are 20 to 30 % smaller than with a dictionary or
     # byte-stream-split, because coordinates repeat in patterns longer than one value.
-    with atomic_path(path) as temporary:
-        pq.write_table(
-            _with_checksum(table),
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
             temporary,
+            schema,
             compression="zstd",
             compression_level=level,
             use_dictionary=False,
             write_page_checksum=True,
-            row_group_size=ROW_GROUP,
-        )
+        ) as writer,
+    ):
+
+        def write(table: pa.Table) -> None:
+            writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=ROW_GROUP)
+
+        yield write
 
 
 @contextmanager
@@ -113,12 +132,8 @@ def _checksum(schema: pa.Schema) -> bytes:
     return b"%08x" % zlib.crc32(repr((fields, pairs(schema.metadata))).encode(errors="backslashreplace"))
 
 
-def _with_checksum(table: pa.Table) -> pa.Table:
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), CHECKSUM: _checksum(table.schema)})
-
-
 def _without_checksum(table: pa.Table, part: Path) -> pa.Table:
-    """Take off what `_with_checksum` added; raises CrystalliteError if it does not fit."""
+    """Take off what `parquet_writer` added; raises CrystalliteError if it does not fit."""
     metadata = dict(table.schema.metadata or {})
     if metadata.pop(CHECKSUM, None) not in (None, _checksum(table.schema)):
         raise CrystalliteError(f"{part}: damaged: its columns are not those that were written")

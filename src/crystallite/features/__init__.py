@@ -3,7 +3,6 @@
 Made of the composition, the cell and the exact graph; nothing here is learned. Imports graphs, crystals and
 what is below them.
 
-- element_properties: `element_properties`; a number for each property of each chemical element
 - statistics: `Grouping`; mean, deviation, minimum and maximum over the atoms of each crystal
 - atoms: `atom_values`; what the bonds of an atom say of it
 - descriptors: `DESCRIPTORS`, `descriptor_values`; all of them for many crystals

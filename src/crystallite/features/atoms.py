@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..crystals.element_properties import element_property
 from ..graphs.packed import GraphBatch
-from .element_properties import element_property
 
 Values = NDArray[np.float64]
 

@@ -11,13 +11,13 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from ..crystals import element_properties as element_properties_
 from ..crystals.crystal import CrystalArrays
+from ..crystals.element_properties import PROPERTIES, element_properties, element_property
 from ..crystals.primitive import primitive_cells
 from ..graphs.packed import GraphBatch, Indices
 from . import atoms as atoms_
-from . import element_properties as element_properties_
 from .atoms import ATOM_VALUES, atom_values
-from .element_properties import PROPERTIES, element_properties, element_property
 from .statistics import Grouping
 
 Values = NDArray[np.float64]

@@ -2,8 +2,9 @@
 
 It knows nothing of crystals. Imports errors and extras.
 
-- writing: `atomic_path`, `write_text`, `write_json`, `read_json`, `output_path`; what may be read and
-  written where
+- writing: `atomic_path`, `atomic_folder`, `write_text`, `write_json`, `read_json`, `output_path`; what may be
+  read and written where
+- archives: `tar_writer`, `tar_gz_writer`, `zip_writer`; any number of small files in one
 - csv_tables: `write_csv`, `row_writer`; tables that spreadsheets open without running what is in them
 - typed_tables: `Column`, `table_writer`; tables with units, written row by row
 - html_tables: `html_table`; what notebooks show

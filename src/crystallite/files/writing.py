@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import stat
 import threading
 from collections import Counter
@@ -133,6 +134,37 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path, last: str = "") -> Iterator[Path]:
+    """Yield a folder to fill; it becomes the new or empty folder `path` if the block ends without an error.
+
+    Else everything is left as it was. last: the file that comes last into a folder that is there already.
+    Raises CrystalliteError if the folder is not empty, and WriteError if it cannot be written to.
+    """
+    folder = Path(path)
+    is_new = not folder.exists()
+    unfinished = folder.with_name(f".{folder.name}-unfinished") if is_new else folder / ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    try:
+        if not is_new and not (folder.is_dir() and not any(folder.iterdir())):
+            raise CrystalliteError(f"{folder}: exists and is not empty; choose a new folder")
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if is_new:
+            unfinished.replace(folder)
+            return
+        with os.scandir(unfinished) as entries:
+            for entry in entries:
+                if entry.name != last:
+                    Path(entry).replace(folder / entry.name)
+        if last:
+            (unfinished / last).replace(folder / last)
+    except OSError as error:
+        raise WriteError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

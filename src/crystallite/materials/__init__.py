@@ -1,4 +1,5 @@
-"""Materials: which crystals are one material, and what follows from that for splits and comparisons.
+"""Materials: which crystals are one material, what follows from that for splits and comparisons, and
+candidates for new ones.
 
 Imports graphs, datasets, evaluation and what is below them; nothing of networks.
 
@@ -7,4 +8,6 @@ Imports graphs, datasets, evaluation and what is below them; nothing of networks
 - splits: training, validation and test sets that never share a material
 - audit: what is in a dataset or a list more than once
 - difference: two datasets compared
+- substitution: `candidates`; crystals made from a known one by replacing elements, and strain
+- similarity: `nearest`, `can_balance`; which elements replace each other
 """

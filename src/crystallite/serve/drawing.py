@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crystals.crystal import Crystal
+from ..crystals.element_properties import element_property
 from ..crystals.elements import symbols
 from ..crystals.neighbors import Bonds
 from ..crystals.overlaps import cell_heights
 from ..errors import CrystalError
-from ..features.element_properties import element_property
 from ..graphs.packed import build_graphs, nodes_of
 from ..models.predictor import Predictor
 from ..settings.config import GraphConfig

@@ -3,7 +3,8 @@
 Everything becomes a `Dataset`, or crystals one after another, and bad crystals are gathered and named.
 Nothing here knows networks. Imports materials, graphs, datasets and what is below them.
 
-- streaming: `streamed`, `write_table`; graphs of all crystals of some inputs, and a table of them
+- candidates: `write_candidates`; crystals made from all crystals of some inputs by substitution and strain
+- streaming: `streamed`, `read_crystals`, `write_table`; all crystals of some inputs, their graphs, a table
 - pieces: `each_piece`, `read_piece`; inputs cut into pieces for other processes
 - remote: `remote_source`; files in object storage and on servers
 - resolver: `read_dataset`, `located`; what a word that names data stands for

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..computing.progress import progress_bar
-from ..crystals.crystal import Crystal
+from ..crystals.crystal import Crystal, check_crystal
 from ..crystals.notices import gathered, summary
 from ..datasets.builtin import PREFIX
 from ..errors import CrystalError, CrystalliteError
@@ -96,6 +96,18 @@ def streamed(
         yield graphs_of_chunk(wanted, ids, crystals, bad)
 
 
+def read_crystals(inputs: Sequence[str], notices: list[str], bad: Bad) -> Iterator[tuple[str, Crystal]]:
+    """Yield ids and crystals of what the inputs stand for, one after another; as `streamed` otherwise."""
+    for ids, crystals in _chunks(_located(inputs, notices, bad), bad):
+        for name, crystal in zip(ids, _singles(ids, crystals), strict=True):
+            try:
+                check_crystal(crystal, name)
+            except CrystalError as error:
+                bad(error)
+            else:
+                yield name, crystal
+
+
 Chunk = tuple[list[str], Any]
 
 
@@ -156,19 +168,22 @@ def _crystals(
                 bad(CrystalError(shown(file.path), "no crystals"))
 
 
+def _singles(ids: list[str], crystals: Any) -> list[Crystal]:
+    """Return the crystals of a chunk one by one."""
+    return crystals if isinstance(crystals, list) else [crystals.crystal(k) for k in range(len(ids))]
+
+
 def graphs_of_chunk(
     wanted: Wanted, ids: list[str], crystals: Any, bad: Bad
 ) -> tuple[list[str], PackedGraphs]:
     """Build the graphs of a chunk; where one cannot be built, tell `bad` and leave that crystal out."""
-    singles = crystals if isinstance(crystals, list) else None
     if wanted.reduced:
         try:
             return ids, build_graphs(crystals, wanted.config, ids, workers=wanted.workers)
         except CrystalError:
             pass  # it is found below
     good, kept = [], []
-    singles = singles or [crystals.crystal(k) for k in range(len(ids))]
-    for name, crystal in zip(ids, singles, strict=True):
+    for name, crystal in zip(ids, _singles(ids, crystals), strict=True):
         try:
             build_graphs([crystal], wanted.config, [name])
         except CrystalError as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,11 @@ from ...crystals.crystal import Crystal
 from ...crystals.elements import feature_table, symbols
 from ...datasets.dataset import Dataset
 from ...errors import CrystalliteError, shortened
+from ...files.writing import atomic_folder
 
 UNSAFE = set('<>:"/\\|?*') | {chr(code) for code in range(32)}  # in a file name, on one system or another
 OTHER_SEPARATORS = set(";\t")  # of columns, in tables of other programs
+UNUSUAL = re.compile("[^A-Za-z0-9_.+-]")  # in the name of a CIF's block
 LISTING = "id_prop.csv"
 LONGEST_ID = 200  # characters; file names end at 255 bytes
 
@@ -40,44 +42,38 @@ def export_published(dataset: Dataset, folder: str | Path, target: str | None = 
         raise CrystalliteError(f"{target}: all values are missing, nothing to export")
     ids = [dataset.ids[index] for index in chosen]
     _check_ids(ids)
-    try:
-        _fill(folder, lambda unfinished: _write_all(dataset, ids, chosen, values, unfinished))
-    except OSError as error:
-        raise CrystalliteError(f"cannot write {folder}: {error.strerror or error}") from error
+    with atomic_folder(folder, last=LISTING) as unfinished:  # the listing makes a dataset of the folder
+        _write_all(dataset, ids, chosen, values, unfinished)
     return len(ids)
 
 
-def cif_text(crystal: Crystal, name: str) -> str:
+def cif_text(crystal: Crystal, name: str, coordinates: Sequence[str] | None = None) -> str:
     """Return a CIF of the crystal with all atoms listed and no symmetry (P1), exact to 1e-10.
 
     The cell's orientation is not kept. A coordinate within 1e-4 of 1/3 or 2/3 is written one cell further
-    (1.333333), since readers take 0.333333 for 1/3 and would move the atom.
+    (1.333333), since readers take 0.333333 for 1/3 and would move the atom. coordinates: what
+    `coordinate_texts` makes of the crystal's, where they are known already.
     """
-    lines = [f"data_{re.sub('[^A-Za-z0-9_.+-]', '_', name)}", "_symmetry_space_group_name_H-M 'P 1'"]
-    lines += [f"_cell_{tag} {value:.12g}" for tag, value in _cell_parameters(crystal.lattice)]
+    lines = [f"data_{UNUSUAL.sub('_', name)}", "_symmetry_space_group_name_H-M 'P 1'"]
+    lines += [f"_cell_{tag} {value:.12g}" for tag, value in _cell_parameters(crystal.lattice.tolist())]
     lines += ["loop_", "_symmetry_equiv_pos_as_xyz", "'x, y, z'", "loop_", "_atom_site_label"]
     lines += ["_atom_site_type_symbol", *(f"_atom_site_fract_{axis}" for axis in "xyz")]
-    lines += ["_atom_site_occupancy", *_site_lines(crystal)]
+    lines.append("_atom_site_occupancy")
+    elements = map(symbols().__getitem__, crystal.numbers.tolist())
+    places = enumerate(coordinates or coordinate_texts(crystal.frac_coords), start=1)
+    lines += [
+        f"{element}{k} {element} {place} 1" for element, (k, place) in zip(elements, places, strict=True)
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _fill(folder: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a new or an empty folder, or leave it as it was."""
-    is_new = not folder.exists()
-    unfinished = folder.with_name(f".{folder.name}-unfinished") if is_new else folder / ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
-    if not is_new and not (folder.is_dir() and not any(folder.iterdir())):
-        raise CrystalliteError(f"{folder}: exists and is not empty; choose a new folder")
-    try:
-        unfinished.mkdir(parents=True)
-        write(unfinished)
-        if is_new:
-            unfinished.replace(folder)
-            return
-        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == LISTING):
-            path.replace(folder / path.name)  # the listing last: it makes a dataset of the folder
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+def coordinate_texts(frac_coords: NDArray[np.float64]) -> list[str]:
+    """Return the coordinates of n atoms, (n, 3), as a CIF has them."""
+    coords = frac_coords - np.floor(frac_coords)
+    near_third = (np.abs(coords * 3 - 1) < 2e-4) | (np.abs(coords * 1.5 - 1) < 2e-4)
+    exact_third = (coords == 1 / 3) | (coords == 2 / 3)
+    coords = coords + (near_third & ~exact_third)
+    return [f"{x:.12f} {y:.12f} {z:.12f}" for x, y, z in coords.tolist()]
 
 
 def _write_all(
@@ -123,20 +119,11 @@ def _is_safe(name: str) -> bool:
     return not UNSAFE & set(name)
 
 
-def _cell_parameters(lattice: NDArray[np.float64]) -> Iterator[tuple[str, float]]:
-    lengths = np.linalg.norm(lattice, axis=1)
-    for axis, length in zip("abc", lengths, strict=True):
-        yield f"length_{axis}", length
+def _cell_parameters(lattice: Sequence[Sequence[float]]) -> Iterator[tuple[str, float]]:
+    """Yield lengths (Å) and angles (degrees) of a cell; in plain numbers, as this runs for every CIF."""
+    for axis, vector in zip("abc", lattice, strict=True):
+        yield f"length_{axis}", math.hypot(*vector)
     for angle, first, second in (("alpha", 1, 2), ("beta", 0, 2), ("gamma", 0, 1)):
-        cross = np.linalg.norm(np.cross(lattice[first], lattice[second]))
-        yield f"angle_{angle}", float(np.degrees(np.arctan2(cross, lattice[first] @ lattice[second])))
-
-
-def _site_lines(crystal: Crystal) -> Iterator[str]:
-    coords = crystal.frac_coords - np.floor(crystal.frac_coords)
-    near_third = (np.abs(coords * 3 - 1) < 2e-4) | (np.abs(coords * 1.5 - 1) < 2e-4)
-    exact_third = (coords == 1 / 3) | (coords == 2 / 3)
-    coords = coords + (near_third & ~exact_third)
-    names = symbols()
-    for site, (number, (x, y, z)) in enumerate(zip(crystal.numbers.tolist(), coords.tolist(), strict=True)):
-        yield f"{names[number]}{site + 1} {names[number]} {x:.12f} {y:.12f} {z:.12f} 1"
+        (a, b, c), (x, y, z) = lattice[first], lattice[second]
+        cross = math.hypot(b * z - c * y, c * x - a * z, a * y - b * x)
+        yield f"angle_{angle}", math.degrees(math.atan2(cross, a * x + b * y + c * z))

@@ -95,8 +95,9 @@ def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
 
 def _named(error: CrystalliteError | OSError, name: str) -> CrystalliteError:
     """Return what the system says as an error of ours."""
-    is_ours = isinstance(error, CrystalliteError)
-    return error if is_ours else CrystalError(name, f"cannot read the file: {error.strerror or error}")
+    if isinstance(error, CrystalliteError):
+        return error
+    return CrystalError(name, f"cannot read the file: {error.strerror or error}")
 
 
 def n_bytes(source: Source) -> int:
@@ -168,7 +169,8 @@ def _of_frames(path: Path) -> Iterator[Piece]:
 
 
 def _of_others(path: Path) -> Iterator[Piece]:
-    records = (Found(record.id, shown(path), record.crystal) for record in read_structures(*with_ids([path])))
+    [file] = with_ids([path])
+    records = (Found(record.id, shown(path), record.crystal) for record in read_structures(file))
     yield from _pieces("found", shown(path), records, None, lambda found: 0)
 
 

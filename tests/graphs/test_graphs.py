@@ -17,7 +17,9 @@ from crystallite.graphs.packed import (
     PackedGraphs,
     build_graph,
     build_graphs,
+    full_graphs,
     gather_batch,
+    graphs_of,
     pack_graphs,
 )
 from crystallite.settings.config import GraphConfig
@@ -128,3 +130,25 @@ def test_too_many_atoms_are_refused_at_once() -> None:
 def test_arrays_and_crystals_are_the_same_input(elastic) -> None:
     chosen = list(elastic.select(range(10)))
     assert_same(build_graphs(chosen, CONFIG), build_graphs(pack_crystals(chosen), CONFIG))
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [0], [1180], [5, 3, 3, 1180, 0, 5], list(range(0, 1181, 7)), list(range(1181))]
+)
+def test_graphs_of_some_crystals_are_those_built_of_them(rows, graphs, elastic):
+    rows = np.array(rows, np.int64)
+    chosen = elastic.arrays.of(rows)
+    assert_same(graphs_of(graphs, rows), build_graphs([elastic.crystal(row) for row in rows], CONFIG))
+    assert_same(graphs_of(graphs, rows), build_graphs(chosen, CONFIG))
+    assert graphs_of(graphs._replace(crystals=None), rows).crystals is None
+    assert chosen.n_crystals == len(rows)
+    for place, row in enumerate(rows[:20]):
+        ours, theirs = chosen.crystal(place), elastic.crystal(row)
+        for name in ("numbers", "lattice", "frac_coords"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_graphs_of_crystals_of_full_graphs(elastic):
+    some = [elastic.crystal(row) for row in range(6)]
+    rows = np.array([4, 1, 1])
+    assert_same(graphs_of(full_graphs(some, CONFIG), rows), full_graphs([some[row] for row in rows], CONFIG))

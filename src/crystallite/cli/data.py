@@ -90,16 +90,17 @@ def import_(
     """Make a dataset from CIFs, POSCARs, an archive or a database.
 
     SOURCE is one of: a folder in the layout of the published CGCNN code (id_prop.csv and a CIF for every id);
-    a folder or a quoted pattern of CIFs or POSCARs, whose names are the ids in --table; an .npz archive, or a
-    folder with structures.npz and props.csv; a JSON or MessagePack archive (rcgcnn's cifs and props, a
-    Matbench task, lists and lines of pymatgen, Materials Project, JARVIS, OPTIMADE and pandas), also .gz or
-    .zstd; an ASE database (.db) or extended XYZ.
+    a folder, a quoted pattern, or a tar or zip file of CIFs or POSCARs, whose names are the ids in --table;
+    an .npz archive, or a folder with structures.npz and props.csv; a JSON or MessagePack archive (rcgcnn's
+    cifs and props, a Matbench task, lists and lines of pymatgen, Materials Project, JARVIS, OPTIMADE and
+    pandas), also .gz or .zstd; an ASE database (.db) or extended XYZ.
 
     \b
     Examples:
       crystallite data import root_dir/ --target band_gap --unit band_gap=eV -o gaps.parquet
       crystallite data import cifs/ --table props.csv --id-column mp_id -o data.parquet
       crystallite data import "cifs/*/*.cif" --table props.csv --skip-bad -o data.parquet
+      crystallite data import cifs.tar.gz --table props.csv -o data.parquet
       crystallite data import structures.npz --table props.csv -o data.parquet
       crystallite data import matbench_mp_gap.json.gz -o gaps.parquet
       crystallite data import cifs.msgpack.zstd --table props.msgpack.zstd -o data.parquet

@@ -53,8 +53,8 @@ def command(
 
     MODEL is the name of a model that comes with Crystallite (`crystallite models list`; `all` for every
     property), a run folder, a .safetensors file or a .pth.tar of the published code. Each INPUT is a file
-    that `data import` reads (CIF, POSCAR, extended XYZ, JSON, ...), a folder or pattern of such files, a
-    Parquet dataset or a built-in name (builtin:NAME if there is also a folder NAME).
+    that `data import` reads (CIF, POSCAR, extended XYZ, JSON, ...), a folder, pattern, tar or zip file of
+    such files, a Parquet dataset or a built-in name (builtin:NAME if there is also a folder NAME).
 
     \b
     Examples:

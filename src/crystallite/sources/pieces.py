@@ -95,7 +95,7 @@ def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
         problem = CrystalError(name, "no crystals")
         if not empty:
             return
-    yield Piece("found", name, 0, [Found("", name, problem)], 1.0)
+    yield Piece("found", name, 0, [Found("", problem.source, problem)], 1.0)
 
 
 def _named(error: CrystalliteError | OSError, name: str) -> CrystalliteError:

@@ -16,6 +16,7 @@ from ...computing.progress import progress_bar
 from ...crystals.notices import CrystalNotice, gathered, notify, summary
 from ...errors import CrystalError, CrystalliteError, shortened
 from ..reading.archive_stream import COMPRESSIONS
+from ..reading.bundles import members_of, read_members
 from ..reading.collecting import Collector, joined, unlisted
 from ..reading.input_file import is_file
 from ..reading.record import CrystalResult, Record
@@ -46,7 +47,7 @@ def import_published(folder: str | Path, settings: ImportSettings = DEFAULTS) ->
     files = with_ids(cifs_in(folder))
     names = _NamesOfFiles([*files, *_below(folder, read.ids)])
     ids = [names.id_of(given) for given in read.ids]
-    found, odd = _read(names, ids, settings.workers)
+    found, odd = _read(_records(names.files_of(ids), "material_id", settings.workers), ids)
     crystals: list[CrystalResult] = []
     for row, name in enumerate(ids):
         problem = read.problems.get(row) or (names.missing(name) if name not in found else "")
@@ -62,7 +63,8 @@ def import_files(source: str | Path, settings: ImportSettings = DEFAULTS) -> Imp
     """Import CIFs or POSCARs with the properties in a table, or files that a pattern matches.
 
     Args:
-        source: A folder, a file, or a pattern such as "cifs/*/*.cif", as structure_files knows them.
+        source: A folder, a file, a tar or zip file, or a pattern such as "cifs/*/*.cif", as structure_files
+            knows them.
         settings: `table` is a CSV or Parquet file whose `id_column` has the ids of structure_files, or names
             of files; its other columns become properties. Without it the crystals come in the order of the
             files' names, with the properties that their files have.
@@ -79,17 +81,25 @@ def import_files(source: str | Path, settings: ImportSettings = DEFAULTS) -> Imp
             f"{source}: a folder without CIFs, POSCARs, structures.npz or an archive named cifs"
         )
     files = with_ids(paths)
-    name = Path(source).name if Path(source).is_dir() else Path(source).parent.name or "cifs"
+    bundle = paths[0] if len(paths) == 1 and files[0].kind == "bundle" else None
+    folder = Path(source) if Path(source).is_dir() else Path(source).parent
+    name = files[0].id if bundle else folder.name or "cifs"
     table = settings.table
     if table is None:
         return _without_table(files, name, notices, settings)
-    if not all(file.single for file in files):
-        raise CrystalliteError(f"--table {table}: files such as {files[0].path} have properties of their own")
+    if bundle is not None:
+        files = members_of(bundle)
+    other = next((file.path for file in files if not file.single), None)
+    if other is not None:
+        raise CrystalliteError(f"--table {table}: files such as {other} have properties of their own")
     rows = read_table(Path(table), settings.id_column)
     names = _NamesOfFiles(files)
     ids = [names.id_of(given) for given in rows["material_id"].to_pylist()]
     rows = rows.set_column(0, "material_id", pa.array(ids, pa.string()))
-    found, odd = _read(names, ids, settings.workers)
+    wanted = names.files_of(ids)
+    found, odd = _read(
+        read_members(bundle, wanted) if bundle else _records(wanted, "material_id", settings.workers), ids
+    )
     crystals, _ = joined(found, rows, str(table), names.missing)
     notices = [*notices, *odd, *unlisted((file.id for file in files), ids, Path(table).name, _plural(files))]
     return assemble(crystals, rows, settings, name=name, notices=notices)
@@ -150,13 +160,13 @@ def _plural(files: Sequence[StructureFile]) -> str:
 
 
 def _read(
-    names: _NamesOfFiles, ids: Sequence[str], workers: int
+    records: Iterator[tuple[StructureFile, Record]], ids: Sequence[str]
 ) -> tuple[dict[str, CrystalResult], list[str]]:
     """Return the crystals that ids mean, and what is odd about them; an id of a file is its first crystal."""
     wanted = set(ids)
     found: dict[str, CrystalResult] = {}
     with gathered() as notices:
-        for file, record in _records(names.files_of(ids), "material_id", workers):
+        for file, record in records:
             found[record.id] = record.crystal
             if record.id != file.id and file.id in wanted and file.id not in found:
                 found[file.id] = record.crystal

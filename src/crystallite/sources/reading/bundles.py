@@ -30,7 +30,6 @@ KINDS = {"cif", "poscar", "xyz", "archive"}  # that are read inside a bundle
 MOST_EXPANSION = 1000  # times its size a tar file may unpack to; many like CIFs of a line or two: 100
 LONGEST_NAME = 1 << 20  # bytes of what comes before a member in a tar file and says its name
 _ZIP = re.compile(r".*\.zip", re.IGNORECASE | re.DOTALL)
-_ENDING = re.compile(r"(\.tar)?\.\w+", re.IGNORECASE)
 _TAR_COMPRESSIONS: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -87,7 +86,7 @@ def members_of(path: Path) -> list[StructureFile]:
 def read_members(
     path: Path, members: list[StructureFile], id_column: str = ID_KEY
 ) -> Iterator[tuple[StructureFile, Record]]:
-    """Yield the structures of a bundle, each with its member of `members_of`.
+    """Yield the structures of some members of a bundle, each with its member; see `members_of`.
 
     Raises CrystalliteError if it cannot be read further, or holds none.
     """
@@ -97,11 +96,11 @@ def read_members(
         file = path.open("rb")
     with file:
         for member in each_member(file, shown(path)):
-            inside = _inside(member.name, path.name)
-            known = by_path.get(inside) or with_ids([inside])[0]
             empty = False
-            for record in read_member(member, shown(path), id_column, known.id):
-                yield known, record
+            wanted = by_path.get(_inside(member.name, path.name))
+            if wanted is not None:
+                for record in read_member(member, shown(path), id_column, wanted.id):
+                    yield wanted, record
     if empty:
         raise CrystalliteError(f"{shown(path)}: no files with structures in it (CIF, POSCAR, XYZ, JSON)")
 
@@ -155,7 +154,7 @@ def _parts(name: str) -> list[str]:
 def _inside(name: str, bundle: str) -> Path:
     """Return the path of a member that its id is made of: of a bare POSCAR outside folders, the bundle's."""
     path = Path(*_parts(name))
-    return path if name_of(path) or len(path.parts) > 1 else Path(_ENDING.sub("", bundle), path)
+    return path if name_of(path) or len(path.parts) > 1 else Path(name_of(Path(bundle)), path)
 
 
 def _holds_structures(name: str) -> bool:
@@ -168,7 +167,7 @@ def _holds_structures(name: str) -> bool:
 
 
 def _relaxed(members: Iterator[Member]) -> Iterator[Member]:
-    """Yield the members but the worse of POSCAR and CONTCAR of a folder; the better comes last."""
+    """Leave out the worse of POSCAR and CONTCAR of a folder; the better comes after what is beside it."""
     folder, waiting = "", None
     problem: CrystalliteError | None = None
     try:

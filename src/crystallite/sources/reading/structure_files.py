@@ -38,7 +38,7 @@ KINDS = {
 }
 SINGLE = {"cif", "poscar"}  # with one structure per file as a rule
 TEXTS = {"cif", "poscar", "xyz"}  # which may be compressed
-BUNDLE = re.compile(r".*\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz)", re.IGNORECASE | re.DOTALL)
+BUNDLE = re.compile(r"(.*)\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz)", re.IGNORECASE | re.DOTALL)
 # how to make others readable, by a pattern of the name
 OTHERS = {
     r".*\.tar\.\w+": "a tar archive in a compression that is not read; unpack it first: tar -xf {}",
@@ -254,6 +254,9 @@ def name_of(path: Path) -> str:
     """Return a file's name without endings, "" for a bare POSCAR, whose folder has the name."""
     if path.suffix.lower() == ".cif":
         return shown(path.stem)
+    bundle = BUNDLE.fullmatch(path.name)
+    if bundle:
+        return shown(bundle[1] or path.name)
     inner = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     if kind_of(path) != "poscar":
         return shown(inner.stem)

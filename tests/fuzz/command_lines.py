@@ -1,4 +1,4 @@
-"""Command lines with absurd words: every command and option, but those that ask servers or start processes."""
+"""Command lines with absurd words: all commands but those that ask servers or start processes."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from ...crystals.cif import MAX_BYTES
+from ...crystals.cif import MAX_BYTES, each_cif
 from ...errors import CrystalError, CrystalliteError, one_line
 from .archive_records import read_records
 from .archive_stream import ALWAYS_UNPACKED, COMPRESSIONS, open_archive, unpacked
@@ -112,30 +112,34 @@ def read_member(
 
     name: the id of its only structure, else what the member alone says.
     """
-    inside = _inside(member.name, Path(bundle).name)
-    name = with_ids([inside])[0].id if name is None else name
-    path = Path(place_of(member, bundle))
+    name = _id_of(member.name, bundle) if name is None else name
+    place = place_of(member, bundle)
     if isinstance(member.content, CrystalError):
         yield Record(name, member.content, {})
         return
     empty = True
     try:
-        for record in _records(path, name, member.content, id_column):
+        for record in _records(place, name, member.content, id_column):
             empty = False
             yield record
     except CrystalliteError as error:
-        yield Record(name, as_crystal_error(error, str(path)), {})
+        yield Record(name, as_crystal_error(error, place), {})
         return
     if empty:
-        yield Record(name, CrystalError(str(path), "no crystals"), {})
+        yield Record(name, CrystalError(place, "no crystals"), {})
 
 
 def place_of(member: Member, bundle: str) -> str:
     """Return where a member stands: the bundle and, as if that were a folder, the names in it."""
-    return str(Path(bundle, *_parts(member.name)))
+    return "/".join((bundle, *_parts(member.name)))
 
 
-def _records(path: Path, name: str, content: bytes, id_column: str) -> Iterator[Record]:
+def _records(place: str, name: str, content: bytes, id_column: str) -> Iterator[Record]:
+    if _is_cif(place):  # the usual case, without the cost of paths
+        for block, crystal in each_cif(text_of(content)[0], place):
+            yield Record(f"{name}:{block}" if block else name, crystal, {})
+        return
+    path = Path(place)
     kind = kind_of(path) or ""
     if kind == "archive":
         with open_archive(path, BytesIO(content)) as reader:
@@ -148,7 +152,19 @@ def _records(path: Path, name: str, content: bytes, id_column: str) -> Iterator[
 
 def _parts(name: str) -> list[str]:
     """Return the folders and the name of a member; none leads out of the bundle."""
-    return [part for part in PurePosixPath(name).parts if part.strip("/") and part != ".."]
+    return [part for part in name.split("/") if part not in {"", ".", ".."}]
+
+
+def _is_cif(name: str) -> bool:
+    """Whether a name is that of a CIF, and not its ending alone."""
+    return name[-4:].lower() == ".cif" and name[-5:-4] not in {"", "/"}
+
+
+def _id_of(name: str, bundle: str) -> str:
+    """Return the id that a member alone would have."""
+    if _is_cif(name):
+        return _parts(name)[-1][:-4]
+    return with_ids([_inside(name, Path(bundle).name)])[0].id
 
 
 def _inside(name: str, bundle: str) -> Path:
@@ -163,7 +179,7 @@ def _holds_structures(name: str) -> bool:
     is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     if not parts or is_hidden or parts[-1] == "atom_init.json":
         return False
-    return kind_of(Path(*parts)) in KINDS
+    return _is_cif(name) or kind_of(Path(*parts)) in KINDS
 
 
 def _relaxed(members: Iterator[Member]) -> Iterator[Member]:

@@ -28,6 +28,7 @@ _HOMES = {
     "verify": "training.verification",
     "load_model": "models.loading",
     "predict": "models.frame",
+    "screen": "screening.screening",
     "descriptors": "features.tables",
 }
 __all__ = ["__version__", *_HOMES]

@@ -12,7 +12,7 @@ from screenings import GAP, contents, here, with_twins
 
 from crystallite.errors import CrystalliteError
 from crystallite.screening.ray_cluster import ray_cluster
-from crystallite.screening.screening import screen
+from crystallite.screening.screening import screen_with
 from crystallite.sources import pieces
 
 ray = pytest.importorskip("ray")
@@ -36,19 +36,19 @@ def test_a_cluster_gives_the_same_files_even_if_a_node_dies(elastic, tmp_path, c
     at, nodes = cluster
     data = tmp_path / "twins.parquet"
     with_twins(elastic, 300).write(data)
-    screen(GAP, [data], tmp_path / "here", here)
+    screen_with(here, GAP, [data], tmp_path / "here")
     folder = tmp_path / "ray"
     killed: list[int] = []
 
     def kill_a_node() -> None:
-        while not (done := len(list(folder.glob("predictions/*.parquet")))):
+        while not (done := len(list(folder.glob("predictions/part-*")))):
             time.sleep(0.02)
         killed.append(done)
         at.remove_node(nodes[0], allow_graceful=False)
 
     killer = threading.Thread(target=kill_a_node)
     killer.start()
-    screen(GAP, [data], folder, partial(ray_cluster, address=at.address))
+    screen_with(partial(ray_cluster, address=at.address), GAP, [data], folder)
     killer.join()
     assert contents(folder) == contents(tmp_path / "here")
     assert killed[0] < 10  # of 20 parts: there was work left
@@ -58,4 +58,4 @@ def test_without_a_cluster_one_line_says_so(tmp_path, elastic):
     data = Path(tmp_path / "few.parquet")
     elastic.select(range(3)).write(data)
     with pytest.raises(CrystalliteError, match=r"--ray 127\.0\.0\.1:9: no cluster answers"):
-        screen(GAP, [data], tmp_path / "out", partial(ray_cluster, address="127.0.0.1:9"))
+        screen_with(partial(ray_cluster, address="127.0.0.1:9"), GAP, [data], tmp_path / "out")

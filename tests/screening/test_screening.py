@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -22,7 +23,7 @@ from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.graphs.packed import pack_graphs_of_nothing
 from crystallite.screening.engine import local_processes
-from crystallite.screening.screening import Share, screen
+from crystallite.screening.screening import Share, screen_with
 from crystallite.screening.work import Question, Worker
 from crystallite.sources import pieces
 from crystallite.sources.formats import export_dataset
@@ -52,7 +53,7 @@ def rows(folder: Path, kind: str):
 
 def test_predictions_are_those_of_predict(twins, twins_file, tmp_path, small_pieces):
     question = Question(("band_gap", "bulk_modulus"), 68.0)
-    summary = screen(question, [twins_file], tmp_path, here)
+    summary = screen_with(here, question, [twins_file], tmp_path)
     found = rows(tmp_path, "predictions").set_index("material_id")
     for name in question.models:
         expected = crystallite.predict(name, twins, interval=68).loc[found.index]
@@ -66,7 +67,7 @@ def test_further_crystals_of_a_material_are_listed_with_the_first(twins, twins_f
     with pytest.MonkeyPatch.context() as patch:
         engines = []
         patch.setattr(Here, "__init__", _remembering(Here.__init__, engines))
-        screen(GAP, [twins_file], tmp_path, here)
+        screen_with(here, GAP, [twins_file], tmp_path)
     duplicates = rows(tmp_path, "duplicates").set_index("material_id")
     named = duplicates[[name.startswith("twin-of-") for name in duplicates.index]]
     own = {name: same for name, same in duplicates.same_as.items() if not name.startswith("twin-of-")}
@@ -91,7 +92,7 @@ def _remembering(begin, engines):
 
 def test_a_twin_would_have_had_the_same_prediction(twins, twins_file, tmp_path):
     """To 1e-4 eV: graphs in single precision of cells of other shapes differ in the last digits."""
-    screen(GAP, [twins_file], tmp_path, here)
+    screen_with(here, GAP, [twins_file], tmp_path)
     duplicates = rows(tmp_path, "duplicates")
     values = crystallite.predict("band_gap", twins).band_gap
     own, of_first = (values[duplicates[name]].to_numpy() for name in ("material_id", "same_as"))
@@ -99,20 +100,20 @@ def test_a_twin_would_have_had_the_same_prediction(twins, twins_file, tmp_path):
 
 
 def test_results_do_not_depend_on_workers(twins_file, tmp_path, small_pieces):
-    screen(GAP, [twins_file], tmp_path / "here", here)
+    screen_with(here, GAP, [twins_file], tmp_path / "here")
     for workers in (1, 3):
         folder = tmp_path / str(workers)
-        screen(GAP, [twins_file], folder, partial(local_processes, workers=workers))
+        screen_with(partial(local_processes, workers=workers), GAP, [twins_file], folder)
         assert contents(folder) == contents(tmp_path / "here")
 
 
 def test_a_second_run_predicts_nothing(twins_file, tmp_path, small_pieces):
-    screen(GAP, [twins_file], tmp_path, here)
+    screen_with(here, GAP, [twins_file], tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
     with pytest.MonkeyPatch.context() as patch:
         engines = []
         patch.setattr(Here, "__init__", _remembering(Here.__init__, engines))
-        summary = screen(GAP, [twins_file], tmp_path, here)
+        summary = screen_with(here, GAP, [twins_file], tmp_path)
     assert not engines[0].read_pieces
     assert summary.predicted_before == summary.predictions > 0
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
@@ -165,33 +166,33 @@ def test_killed_at_any_moment_nothing_is_lost_or_predicted_twice(twins_file, tmp
 
 
 def test_shares_meet_in_one_folder(twins_file, tmp_path, small_pieces):
-    screen(GAP, [twins_file], tmp_path / "whole", here)
+    screen_with(here, GAP, [twins_file], tmp_path / "whole")
     shared = tmp_path / "shared"
     for remainder in (2, 0, 1):
-        screen(GAP, [twins_file], shared, here, share=Share(remainder, 3))
+        screen_with(here, GAP, [twins_file], shared, share=Share(remainder, 3))
     assert not (shared / "summary.json").exists()
     n_rows = len(rows(shared, "predictions"))
-    screen(GAP, [twins_file], shared, here)
+    screen_with(here, GAP, [twins_file], shared)
     assert contents(shared) == contents(tmp_path / "whole")
     assert n_rows > len(rows(shared, "predictions"))  # twins of several shares were predicted in each
 
 
 def test_a_share_that_never_ran_is_done_at_the_end(twins_file, tmp_path, small_pieces):
-    screen(GAP, [twins_file], tmp_path / "whole", here)
-    screen(GAP, [twins_file], tmp_path / "shared", here, share=Share(1, 2))
-    screen(GAP, [twins_file], tmp_path / "shared", here)
+    screen_with(here, GAP, [twins_file], tmp_path / "whole")
+    screen_with(here, GAP, [twins_file], tmp_path / "shared", share=Share(1, 2))
+    screen_with(here, GAP, [twins_file], tmp_path / "shared")
     assert contents(tmp_path / "shared") == contents(tmp_path / "whole")
 
 
 def test_a_part_that_was_moved_by_halves_is_moved_again(twins_file, tmp_path, small_pieces):
     """Killed after the twins of a part were written, and before they were taken out of its predictions."""
-    screen(GAP, [twins_file], tmp_path / "whole", here)
+    screen_with(here, GAP, [twins_file], tmp_path / "whole")
     shared = tmp_path / "shared"
     for remainder in (0, 1):
-        screen(GAP, [twins_file], shared, here, share=Share(remainder, 2))
+        screen_with(here, GAP, [twins_file], shared, share=Share(remainder, 2))
     for path in (tmp_path / "whole" / "duplicates").iterdir():
         shutil.copy(path, shared / "duplicates" / path.name)
-    screen(GAP, [twins_file], shared, here)
+    screen_with(here, GAP, [twins_file], shared)
     assert contents(shared) == contents(tmp_path / "whole")
 
 
@@ -203,7 +204,7 @@ def test_bad_crystals_are_listed_with_their_reasons(elastic, tmp_path):
     (folder / "empty.cif").write_text("")
     overlapping = (folder / f"{elastic.ids[0]}.cif").read_text()
     (folder / "zz.cif").write_text(overlapping.replace("_cell_length_a", "_cell_length_b"))
-    summary = screen(GAP, [folder], tmp_path / "out", here)
+    summary = screen_with(here, GAP, [folder], tmp_path / "out")
     bad = rows(tmp_path / "out", "bad")
     assert [Path(source).name for source in bad.source] == ["bad.cif", "empty.cif", "zz.cif"]
     assert "no atoms" in bad.reason[0]
@@ -218,7 +219,7 @@ def test_every_crystal_is_in_one_table(twins, tmp_path, small_pieces):
     with tarfile.open(path, "w") as archive:
         archive.add(folder, "cifs")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 100])
-    screen(GAP, [path], tmp_path / "out", here)
+    screen_with(here, GAP, [path], tmp_path / "out")
     told = counts(tmp_path / "out")
     assert "not a readable archive" in rows(tmp_path / "out", "bad").reason[0]
     assert told["bad"] == 1
@@ -234,7 +235,7 @@ def test_a_prediction_that_is_no_number_is_bad(twins_file, tmp_path, monkeypatch
         return predicted
 
     monkeypatch.setattr(Worker, "predict", without_third)
-    summary = screen(GAP, [twins_file], tmp_path, here)
+    summary = screen_with(here, GAP, [twins_file], tmp_path)
     bad = rows(tmp_path, "bad")
     assert summary.bad == 1
     assert bad.source[0] == f"{twins_file}, row 3"
@@ -245,30 +246,30 @@ def test_a_folder_is_for_one_question_and_one_input(twins_file, tmp_path, elasti
     folder = tmp_path / "out"
     mine = tmp_path / "mine.parquet"
     elastic.select(range(5)).write(mine)
-    screen(GAP, [mine], folder, here)
+    screen_with(here, GAP, [mine], folder)
     with pytest.raises(CrystalliteError, match="begun with other models"):
-        screen(Question(("is_metal",)), [mine], folder, here)
+        screen_with(here, Question(("is_metal",)), [mine], folder)
     with pytest.raises(CrystalliteError, match="begun with other inputs"):
-        screen(GAP, [twins_file], folder, here)
+        screen_with(here, GAP, [twins_file], folder)
     elastic.select(range(6)).write(mine)
     with pytest.raises(CrystalliteError, match="begun with other files"):
-        screen(GAP, [mine], folder, here)
+        screen_with(here, GAP, [mine], folder)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("")
     with pytest.raises(CrystalliteError, match="is not empty"):
-        screen(GAP, [twins_file], other, here)
+        screen_with(here, GAP, [twins_file], other)
     with pytest.raises(CrystalliteError, match="no such file"):
-        screen(GAP, [tmp_path / "nothing.cif"], other, here)
+        screen_with(here, GAP, [tmp_path / "nothing.cif"], other)
 
 
 def test_two_runs_do_not_write_to_one_folder(twins_file, tmp_path):
     def meanwhile(question):
         with pytest.raises(CrystalliteError, match="another run writes"):
-            screen(GAP, [twins_file], tmp_path, here)
+            screen_with(here, GAP, [twins_file], tmp_path)
         return here(question)
 
-    screen(GAP, [twins_file], tmp_path, meanwhile)
+    screen_with(meanwhile, GAP, [twins_file], tmp_path)
 
 
 def test_models_of_other_graphs_are_predicted_together(elastic, tmp_path, energies_file):
@@ -280,7 +281,7 @@ def test_models_of_other_graphs_are_predicted_together(elastic, tmp_path, energi
     folder = tmp_path / "out"
     data = tmp_path / "data.parquet"
     elastic.select(range(20)).write(data)
-    screen(Question((str(run), "band_gap")), [data], folder, here)
+    screen_with(here, Question((str(run), "band_gap")), [data], folder)
     found = rows(folder, "predictions").set_index("material_id")
     expected = crystallite.predict(str(run), elastic.select(range(20))).loc[found.index]
     assert (found.formation_energy_per_atom == expected.formation_energy_per_atom).all()
@@ -292,3 +293,26 @@ def test_a_worker_of_no_crystals_has_no_rows():
     predicted = worker.predict([pack_graphs_of_nothing()], np.zeros(0, np.int64))
     assert len(predicted.table) == len(predicted.are_numbers) == 0
     assert predicted.table.column_names[0] == "band_gap"
+
+
+def test_results_do_not_lie_in_an_input(twins_file):
+    with pytest.raises(CrystalliteError, match="lies in the input"):
+        screen_with(here, GAP, [twins_file.parent], twins_file.parent / "out")
+
+
+def test_interrupted_it_says_so_and_goes_on(twins_file, tmp_path):
+    """Ctrl-C reaches the workers too, which share the terminal."""
+    script = tmp_path / "command.py"
+    script.write_text(COMMAND)
+    folder = tmp_path / "out"
+    words = [sys.executable, str(script), "screen", "band_gap", str(twins_file), "-o", str(folder)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(folder.glob("predictions/part-*")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    told = process.communicate()[1]
+    assert process.returncode == 1
+    assert "Error: interrupted; " in told
+    assert "Traceback" not in told
+    finished = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "of them before)" in finished.stderr

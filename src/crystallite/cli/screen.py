@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,27 +101,23 @@ def command(
     Stopped at any moment, the same command goes on where it was; with other --where, --by and --top it
     writes another shortlist without predicting anything again.
     """
-    from ..computing.threads import usable_cores
-    from ..screening.engine import local_processes
-    from ..screening.ray_cluster import ray_cluster
     from ..screening.screening import WHOLE, screen
-    from ..screening.shortlist import Choice
-    from ..screening.work import Question
 
     if ray and workers:
         raise click.UsageError("--workers is for this machine: a Ray cluster has as many as it has cores")
-    choice = Choice(where, by, top)
-    if share is not None and choice:
+    if share is not None and (where or by or top):
         raise click.UsageError("a shortlist is made of all parts: no --where, --by and --top with --share")
     summary = screen(
-        Question(_words(models), interval),
+        _words(models),
         inputs,
         output,
-        partial(ray_cluster, address=ray)
-        if ray
-        else partial(local_processes, workers=workers or usable_cores()),
-        choice,
-        share or WHOLE,
+        where=where,
+        by=by,
+        top=top,
+        interval=interval,
+        workers=workers,
+        ray=ray,
+        share=share or WHOLE,
     )
     _tell(summary, output, share)
     if summary.bad:

@@ -2,10 +2,10 @@
 
 Imports models, materials, sources and what is below them; no training.
 
-- screening: `screen`, the loop through the inputs
+- screening: `screen`; the loop through the inputs
 - plan: what a screening is asked, written down in its folder
 - engine: `local_processes`; where the work is done
-- ray_cluster: `ray_cluster`; the same on the nodes of a cluster (extra `ray`)
+- ray_cluster: `ray_cluster`; the same on the nodes of a cluster (the extra ray)
 - work: `Worker`; pieces of inputs to crystals, graphs and keys, graphs to rows
 - seen: `Seen`; which crystal was the first of its material
 - shortlist: `write_shortlist`; the best crystals, with their structures

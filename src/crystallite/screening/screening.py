@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +22,15 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from ..computing.progress import progress_bar
+from ..computing.threads import usable_cores
 from ..errors import CrystalliteError
 from ..files.writing import write_json
 from ..sources.pieces import Piece, each_piece, n_bytes
 from ..sources.remote import is_remote, remote_source
 from ..sources.resolver import Source, located
-from .engine import Engine, Predicting, Reading
+from .engine import Engine, Predicting, Reading, local_processes
 from .plan import asked, keep_to
+from .ray_cluster import ray_cluster
 from .results import KINDS, ODD, Results, keys_of
 from .seen import FirstIds, Integers, Seen, places_of
 from .shortlist import NO_CHOICE, Choice, check_choice, write_shortlist
@@ -64,38 +67,75 @@ class Summary(NamedTuple):
 
 
 def screen(
-    question: Question,
-    inputs: Sequence[str | Path],
-    folder: Path,
-    engine: Callable[[Question], AbstractContextManager[Engine]],
-    choice: Choice = NO_CHOICE,
-    share: Share = WHOLE,
+    models: str | Path | Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
     *,
+    where: str = "",
+    by: str = "",
+    top: int | None = None,
+    interval: float = 90.0,
+    workers: int | None = None,
+    ray: str | None = None,
+    share: Share = WHOLE,
     progress: bool = True,
 ) -> Summary:
-    """Predict every distinct material among the crystals of the inputs, and write what became of each.
+    """Predict every distinct material among the crystals of inputs of any size, and list the best.
+
+    A script that calls this begins with `if __name__ == "__main__":`, as worker processes import it.
 
     Args:
-        question: what is asked of every crystal.
-        inputs: files, folders or patterns of files with structures, tar and zip files of them, or datasets.
-        folder: where the results are written, see `results`. What is there of the same screening is kept.
-        engine: opens what does the work, such as `local_processes`.
-        choice: which crystals make the shortlist; without any there is none.
+        models: what `load_model` takes, `all` for every model that comes with the package, or several.
+        inputs: files, folders or patterns of files with structures, tar and zip files of them, datasets, or
+            addresses of such files in object storage; one or several.
+        output: folder of the results. What is there of the same screening is kept.
+        where: condition of the shortlist, in SQL of DuckDB.
+        by: order of the shortlist, the smallest first, in SQL.
+        top: how many crystals the shortlist has at most.
+        interval: percentage of true values between NAME_lower and NAME_upper, where models know their errors.
+        workers: number of processes, one for each core by default.
+        ray: address of a Ray cluster that does the work instead.
         share: of several runs that share the folder, what this one does; a run without it then completes the
             folder, and finds the materials that several of them met.
         progress: whether a bar is shown at a terminal.
 
     Returns:
-        How many crystals there are of each kind, in this share.
+        How many crystals there are of each kind.
 
     Raises:
-        CrystalliteError: if an input or a model is not there, if the folder was begun with others or another
-            run works in it, when interrupted, and when a file cannot be written.
+        CrystalliteError: if an input or a model is not there, a condition makes no sense, the folder was
+            begun with others or another run works in it, when interrupted, and when a file cannot be written.
     """
+    words, files = ([one] if isinstance(one, str | Path) else list(one) for one in (models, inputs))
+    engine = (
+        partial(ray_cluster, address=ray)
+        if ray
+        else partial(local_processes, workers=workers or usable_cores())
+    )
+    question = Question(tuple(map(str, words)), interval)
+    return screen_with(
+        engine, question, files, Path(output), Choice(where, by, top), share, progress=progress
+    )
+
+
+def screen_with(
+    engine: Callable[[Question], AbstractContextManager[Engine]],
+    question: Question,
+    inputs: Sequence[str | Path],
+    folder: Path,
+    choice: Choice = NO_CHOICE,
+    share: Share = WHOLE,
+    *,
+    progress: bool = True,
+) -> Summary:
+    """Do what `screen` does; engine: opens what does the work, such as `local_processes`."""
     sources = [remote_source(str(item)) if is_remote(item) else located(item) for item in inputs]
     worker = Worker(question)
     if choice:
         check_choice(choice, worker.columns)
+    for source in sources:
+        if folder.resolve().is_relative_to(Path(source.path).resolve()):
+            raise CrystalliteError(f"{folder}: lies in the input {source.path}; choose a folder elsewhere")
     with _alone_in(folder, share):
         keep_to(folder, asked(question, worker, sources))
         results = Results(folder, worker.columns)

@@ -16,8 +16,10 @@ from crystallite.crystals.crystal import pack_crystals
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError
 from crystallite.graphs import store as graph_store
-from crystallite.graphs.packed import PackedGraphs, build_graphs
-from crystallite.graphs.store import cache_folder, dataset_graphs, store_key
+from crystallite.files import array_folder
+from crystallite.files.caching import cache_folder
+from crystallite.graphs.packed import PackedGraphs, build_graphs, graph_parts
+from crystallite.graphs.store import dataset_graphs, store_key
 from crystallite.settings.config import GraphConfig
 
 CONFIG = GraphConfig()
@@ -40,9 +42,9 @@ def builds(monkeypatch) -> list[int]:
 
     def counted(*arguments, **options):
         calls.append(1)
-        return build_graphs(*arguments, **options)
+        return graph_parts(*arguments, **options)
 
-    monkeypatch.setattr(graph_store, "build_graphs", counted)
+    monkeypatch.setattr(graph_store, "graph_parts", counted)
     return calls
 
 
@@ -75,7 +77,7 @@ def is_mapped(array: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("limit", [0, 1 << 30], ids=["mapped", "in memory"])
 def test_second_call_reads_the_files(limit, dataset, expected, builds, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(graph_store, "IN_MEMORY", limit)
+    monkeypatch.setattr(array_folder, "IN_MEMORY", limit)
     assert_same(dataset_graphs(dataset, CONFIG, folder=tmp_path), expected)
     again = dataset_graphs(dataset, CONFIG, folder=tmp_path)
     assert_same(again, expected)
@@ -173,7 +175,7 @@ from pathlib import Path
 from crystallite.graphs import store as graph_store
 from crystallite.settings.config import GraphConfig
 from crystallite.datasets.dataset import Dataset
-from crystallite.graphs.packed import build_graphs
+from crystallite.graphs.packed import graph_parts
 
 folder = Path(sys.argv[1])
 
@@ -181,9 +183,9 @@ def slow(*arguments, **options):
     with (folder / "builds").open("a") as file:
         file.write("built\\n")
     time.sleep(1)
-    return build_graphs(*arguments, **options)
+    return graph_parts(*arguments, **options)
 
-graph_store.build_graphs = slow
+graph_store.graph_parts = slow
 dataset = Dataset.read("elastic").select(range(150))
 (folder / f"ready-{sys.argv[2]}").touch()
 while len(list(folder.glob("ready-*"))) < 2:

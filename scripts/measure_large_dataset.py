@@ -76,9 +76,8 @@ def stages(path: Path, cache: Path) -> Iterator[tuple[str, Callable[[], object]]
         import crystallite
 
         out = cache / f"run-{os.getpid()}"
-        run = crystallite.train(
-            Dataset.read(path), TARGET, recipe="small", epochs=1, out=out, progress=False
-        )
+        dataset, size = Dataset.read(path), {"n_convolutions": 1, "atom_width": 32}
+        run = crystallite.train(dataset, TARGET, epochs=1, out=out, progress=False, **size)
         print("  seconds of the epoch:", run.summary["training_seconds"])
 
     yield "train", train

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..crystals.crystal import MAX_ATOMIC_NUMBER
+from ..crystals.crystal import MAX_ATOMIC_NUMBER, CrystalArrays
 from ..errors import CrystalliteError
 
 FORMAT_VERSION = 1
@@ -42,6 +42,38 @@ def checked_table(table: pa.Table, source: str, first_row: int = 0) -> pa.Table:
         )
     _check_version(table, source)
     ids = _ids(table, source, first_row)
+    structures = _structure_columns(table, source, _rows_named(source, ids, first_row))
+    return with_structures(_with_properties(table, ids, source, first_row), structures)
+
+
+def checked_properties(table: pa.Table, source: str) -> pa.Table:
+    """Return what `checked_table` does of material_id and all columns that are not of the structure."""
+    _check_columns(table, source)
+    return _with_properties(table, _ids(table, source, 0), source, 0)
+
+
+def with_structures(table: pa.Table, structures: Sequence[pa.Array]) -> pa.Table:
+    """Put structure columns, as `structure_arrays` returns them, behind the ids of a table without them."""
+    ids, *properties = table.columns
+    fields = [*STRUCTURE, *(table.schema.field(k) for k in range(1, len(table.schema)))]
+    schema = pa.schema(fields, table.schema.metadata)
+    return pa.table([ids, *structures, *properties], schema=schema)
+
+
+def _with_properties(table: pa.Table, ids: pa.Array, source: str, first_row: int) -> pa.Table:
+    """Return a table of the ids and the checked columns that are not of the structure."""
+    bad = _rows_named(source, ids, first_row)
+    columns, schema = [ids], pa.schema([STRUCTURE.field("material_id")])
+    for field in table.schema:
+        if field.name not in STRUCTURE.names:
+            column = _property_column(table[field.name], field.name, bad)
+            schema = schema.append(pa.field(field.name, column.type, metadata=field.metadata))
+            columns.append(column)
+    return pa.table(columns, schema=schema.with_metadata(table.schema.metadata))
+
+
+def _rows_named(source: str, ids: pa.Array, first_row: int) -> Bad:
+    """Return what raises CrystalliteError for bad rows, naming the first of them."""
 
     def bad(column: str, rows: NDArray[np.bool_], why: str) -> None:
         if rows.any():
@@ -50,14 +82,7 @@ def checked_table(table: pa.Table, source: str, first_row: int = 0) -> pa.Table:
             place = f"column {column}, row {first_row + row + 1} ({ids[row]})"
             raise CrystalliteError(f"{source}: {place}: {why}{more}")
 
-    columns = [ids, *_structure_columns(table, source, bad)]
-    schema = STRUCTURE
-    for field in table.schema:
-        if field.name not in STRUCTURE.names:
-            column = _property_column(table[field.name], field.name, bad)
-            schema = schema.append(pa.field(field.name, column.type, metadata=field.metadata))
-            columns.append(column)
-    return pa.table(columns, schema=schema.with_metadata(table.schema.metadata))
+    return bad
 
 
 def property_column(values: Any, name: str) -> pa.Array:
@@ -178,7 +203,7 @@ def structure_arrays(
     lattices: NDArray[np.float64],
     offsets: NDArray[np.int64],
     numbers: NDArray[np.uint8],
-    coords: NDArray[np.float64],
+    frac_coords: NDArray[np.float64],
 ) -> list[pa.Array]:
     """Return lattice, numbers and frac_coords columns over the same memory as the arrays."""
     lattice, number, coord = (STRUCTURE.field(name).type for name in STRUCTURE.names[1:])
@@ -189,9 +214,20 @@ def structure_arrays(
         pa.FixedSizeListArray.from_arrays(as_arrow(lattices, pa.float64()), type=lattice),
         pa.ListArray.from_arrays(as_arrow(starts, pa.int32()), as_arrow(numbers, pa.uint8()), type=number),
         pa.ListArray.from_arrays(
-            as_arrow(3 * starts, pa.int32()), as_arrow(coords, pa.float64()), type=coord
+            as_arrow(3 * starts, pa.int32()), as_arrow(frac_coords, pa.float64()), type=coord
         ),
     ]
+
+
+def crystal_arrays(table: pa.Table) -> CrystalArrays:
+    """Return the crystals of a checked table as flat arrays, views of its memory."""
+    lattices, numbers, coords = (list_values(_whole(table[name])) for name in STRUCTURE.names[1:])
+    return CrystalArrays(lattices[0].reshape(-1, 3, 3), numbers[1], numbers[0], coords[0].reshape(-1, 3))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column in one piece; combine_chunks would copy also the only one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def list_values(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -10,14 +10,16 @@ element.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..graphs.packed import Indices, PackedGraphs
+from ..datasets.schema import as_numpy
+from ..graphs.packed import GraphBatch, Indices, PackedGraphs, gather_batch
 from ..settings.config import GraphConfig
 
 N_NEIGHBORS = GraphConfig().n_neighbors
@@ -27,18 +29,16 @@ _CHUNK = 4096  # crystals worked on at once
 
 
 class Signatures(NamedTuple):
-    """What tells materials apart, of N crystals.
+    """What tells most materials apart, of N crystals; those that agree in it are compared in full.
 
-    compositions: N keys of the reduced formula. lengths: N arrays (elements, 12) in Å, the mean over the
-    atoms of an element of the distance of its first, second, ... twelfth neighbour. depths: N arrays
-    (elements, elements) in Å, the mean over the atoms of one element of the sum over bonds to the other of
-    how much shorter each is than the twelfth; it tells how elements are arranged, and bonds in a shell that
-    is cut add nothing.
+    formulas: keys of the reduced formulas there are. compositions: (N,) which of them is a crystal's. means:
+    (N,) mean over its elements of their sorted bond lengths in Å. graphs: of the crystals, default settings.
     """
 
-    compositions: list[bytes]
-    lengths: list[NDArray[np.float64]]
-    depths: list[NDArray[np.float64]]
+    formulas: list[bytes]
+    compositions: NDArray[np.int32]
+    means: NDArray[np.float64]
+    graphs: PackedGraphs
 
 
 class Seen(NamedTuple):
@@ -61,50 +61,28 @@ def material_groups(ids: Sequence[str], graphs: PackedGraphs) -> Indices:
 
 def groups_of(ids: Sequence[str], signatures: Signatures) -> Indices:
     """Return what `material_groups` does, of signatures at hand."""
-    parents = np.arange(len(ids))
-    first_with_id: dict[str, int] = {}
-    for row, material_id in enumerate(ids):
-        _unite(parents, row, first_with_id.setdefault(material_id, row))
-    alike: dict[bytes, list[int]] = {}
-    for row, composition in enumerate(signatures.compositions):
-        alike.setdefault(composition, []).append(row)
-    for rows in alike.values():
-        if len(rows) > 1:
-            for a, b in _twins(np.array(rows), signatures):
-                _unite(parents, a, b)
-    return np.unique([_root(parents, row) for row in range(len(ids))], return_inverse=True)[1]
+    codes = as_numpy(pa.array(ids, pa.string()).dictionary_encode().indices)
+    parents = np.unique(codes, return_index=True)[1][codes]  # the first row of the same id
+    for run, lengths, depths in _in_full(signatures):
+        for a, b in _twins(lengths, depths):
+            _unite(parents, int(run[a]), int(run[b]))
+    while not np.array_equal(parents, roots := parents[parents]):
+        parents = roots
+    return np.unique(parents, return_inverse=True)[1]
 
 
 def material_signatures(graphs: PackedGraphs) -> Signatures:
     """Return the signatures of all crystals; graphs: with the default settings."""
-    firsts = range(0, graphs.n_crystals, _CHUNK)
-    parts = [_signatures_of_part(graphs, first, min(first + _CHUNK, graphs.n_crystals)) for first in firsts]
-    return Signatures(
-        [composition for part in parts for composition in part.compositions],
-        [lengths for part in parts for lengths in part.lengths],
-        [depths for part in parts for depths in part.depths],
-    )
-
-
-def _signatures_of_part(graphs: PackedGraphs, first: int, last: int) -> Signatures:
-    """Return the signatures of the crystals first to last, all at once."""
-    graphs = _part(graphs, first, last)
-    crystals = np.repeat(np.arange(graphs.n_crystals), np.diff(graphs.node_offsets))
-    keys, species = np.unique(crystals * 128 + graphs.numbers, return_inverse=True)
-    atoms = np.bincount(species, graphs.multiplicities)
-    sources = np.repeat(np.arange(len(graphs.numbers)), np.diff(graphs.edge_offsets))
-    sorted_lengths = _sorted_lengths(graphs, sources)
-    fractions = graphs.multiplicities / atoms[species]
-    columns = [np.bincount(species, fractions * column) for column in sorted_lengths.T]
-    lengths: NDArray[np.float64] = np.stack(columns, axis=1)
-    bounds = np.searchsorted(keys, np.arange(graphs.n_crystals + 1) * 128)
-    spans = [slice(first, last) for first, last in pairwise(bounds)]
-    depths = _depths(graphs, crystals, sources, species, fractions, sorted_lengths[:, -1], bounds)
-    return Signatures(
-        [_composition(keys[span] % 128, atoms[span]) for span in spans],
-        [lengths[span] for span in spans],
-        depths,
-    )
+    formulas: dict[bytes, int] = {}
+    compositions = np.empty(graphs.n_crystals, np.int32)
+    means = np.empty(graphs.n_crystals)
+    for first in range(0, graphs.n_crystals, _CHUNK):
+        rows = np.arange(first, min(first + _CHUNK, graphs.n_crystals))
+        species = _species(gather_batch(graphs, rows))
+        keys = _formulas(species)
+        compositions[rows] = [formulas.setdefault(key, len(formulas)) for key in keys]
+        means[rows] = _means(species)
+    return Signatures(list(formulas), compositions, means, graphs)
 
 
 def material_hashes(ids: Sequence[str], signatures: Signatures) -> Indices:
@@ -112,14 +90,12 @@ def material_hashes(ids: Sequence[str], signatures: Signatures) -> Indices:
 
     `are_known` finds a crystal among them again, under its id or as it is.
     """
-    bins = map(_bin, signatures.lengths)
-    return np.array(
-        [
-            [_hashed(composition, material_id), _hashed(composition, place)]
-            for material_id, composition, place in zip(ids, signatures.compositions, bins, strict=True)
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 2)
+    hashes = (
+        _hashed(composition, key)
+        for material_id, composition, place in zip(ids, *_keys(signatures), strict=True)
+        for key in (material_id, place)
+    )
+    return np.fromiter(hashes, np.int64).reshape(-1, 2)
 
 
 def are_known(ids: Sequence[str], signatures: Signatures, hashes: Indices) -> NDArray[np.bool_]:
@@ -130,16 +106,16 @@ def are_known(ids: Sequence[str], signatures: Signatures, hashes: Indices) -> ND
     """
     known = set(hashes.ravel().tolist())
     found = np.zeros(len(ids), dtype=bool)
-    for row, (material_id, composition) in enumerate(zip(ids, signatures.compositions, strict=True)):
-        place = _bin(signatures.lengths[row])
+    for row, (material_id, composition, place) in enumerate(zip(ids, *_keys(signatures), strict=True)):
         keys: list[str | int] = [material_id, place - 1, place, place + 1]
         found[row] = any(_hashed(composition, key) in known for key in keys)
     return found
 
 
-def _bin(lengths: NDArray[np.float64]) -> int:
-    """Return the interval of 0.01 Å that the mean length of a crystal lies in."""
-    return int(lengths.mean() // SAME_DISTANCE)
+def _keys(signatures: Signatures) -> tuple[Iterator[bytes], list[int]]:
+    """Return of each crystal the reduced formula, and the interval of 0.01 Å that its mean length lies in."""
+    formulas = (signatures.formulas[k] for k in signatures.compositions.tolist())
+    return formulas, (signatures.means // SAME_DISTANCE).astype(np.int64).tolist()
 
 
 def _hashed(composition: bytes, key: str | int) -> int:
@@ -147,81 +123,163 @@ def _hashed(composition: bytes, key: str | int) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
-def _part(graphs: PackedGraphs, first: int, last: int) -> PackedGraphs:
-    """Return the graphs of the crystals first to last, sharing memory but for the offsets."""
-    nodes = slice(graphs.node_offsets[first], graphs.node_offsets[last])
-    edges = slice(graphs.edge_offsets[nodes.start], graphs.edge_offsets[nodes.stop])
-    return PackedGraphs(
-        node_offsets=graphs.node_offsets[first : last + 1] - nodes.start,
-        edge_offsets=graphs.edge_offsets[nodes.start : nodes.stop + 1] - edges.start,
-        numbers=graphs.numbers[nodes],
-        multiplicities=graphs.multiplicities[nodes],
-        neighbors=graphs.neighbors[edges],
-        distances=graphs.distances[edges],
-        weights=graphs.weights[edges],
-        crystals=None,
-    )
+def _runs(signatures: Signatures) -> Iterator[Indices]:
+    """Yield rows of crystals that may be one material: same formula, mean lengths without a gap, in order."""
+    order = np.lexsort((signatures.means, signatures.compositions))
+    compositions, means = signatures.compositions[order], signatures.means[order]
+    together = np.diff(compositions) == 0
+    together &= means[1:] <= means[:-1] + SAME_DISTANCE
+    edges = np.diff(np.concatenate([[0], together, [0]]).astype(np.int8))
+    for first, last in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
+        yield order[first : last + 1]
 
 
-def _sorted_lengths(graphs: PackedGraphs, sources: Indices) -> NDArray[np.float64]:
+def _blocks(runs: Iterable[Indices]) -> Iterator[list[Indices]]:
+    """Yield runs together, as many as _CHUNK crystals hold, or one that is longer."""
+    block: list[Indices] = []
+    for run in runs:
+        if block and sum(map(len, block)) + len(run) > _CHUNK:
+            yield block
+            block = []
+        block.append(run)
+    if block:
+        yield block
+
+
+class _Species(NamedTuple):
+    """The elements of each crystal of a batch, one after the other, S in all.
+
+    bounds: (B + 1,) first of each crystal. elements: (S,). atoms: (S,) numbers of atoms. lengths: (S, 12) in
+    Å, the mean over an element's atoms of the distance of the first, second, ... twelfth neighbour. depths:
+    (sum of elements²,) as `_in_full` says.
+    """
+
+    bounds: Indices
+    elements: Indices
+    atoms: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    depths: NDArray[np.float64]
+
+
+def _species(batch: GraphBatch) -> _Species:
+    """Return the elements of the crystals of a batch."""
+    n_crystals = len(batch.node_offsets) - 1
+    crystals = np.repeat(np.arange(n_crystals), np.diff(batch.node_offsets))
+    keys, species = np.unique(crystals * 128 + batch.numbers, return_inverse=True)
+    atoms = np.bincount(species, batch.multiplicities)
+    sources = np.repeat(np.arange(len(batch.numbers)), np.diff(batch.edge_offsets))
+    sorted_lengths = _sorted_lengths(batch, sources)
+    fractions = batch.multiplicities / atoms[species]
+    columns = [np.bincount(species, fractions * column) for column in sorted_lengths.T]
+    lengths: NDArray[np.float64] = np.stack(columns, axis=1)
+    bounds = np.searchsorted(keys, np.arange(n_crystals + 1) * 128)
+    depths = _depths(batch, crystals, sources, species, fractions, sorted_lengths[:, -1], bounds)
+    return _Species(bounds, keys % 128, atoms, lengths, depths)
+
+
+def _in_full(
+    signatures: Signatures,
+) -> Iterator[tuple[Indices, NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield the rows of each run, and lengths and depths of its crystals, a row for each.
+
+    Lengths are those of `_Species`; depths, (elements x elements), in Å are the mean over the atoms of one
+    element of the sum over bonds to the other of how much shorter each is than the twelfth. They tell how
+    elements are arranged, and bonds in a shell that is cut add nothing.
+    """
+    for block in _blocks(_runs(signatures)):
+        rows = np.concatenate(block)
+        parts = [rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK)]
+        species = [_species(gather_batch(signatures.graphs, part)) for part in parts]
+        widths = np.concatenate([np.diff(part.bounds) for part in species])
+        lengths = np.concatenate([part.lengths.ravel() for part in species])
+        depths = np.concatenate([part.depths for part in species])
+        crystals = np.cumsum([0, *map(len, block)])
+        of_lengths, of_depths = (
+            np.concatenate([[0], np.cumsum(sizes)])[crystals] for sizes in (widths * N_NEIGHBORS, widths**2)
+        )
+        for k, run in enumerate(block):
+            yield (
+                run,
+                lengths[of_lengths[k] : of_lengths[k + 1]].reshape(len(run), -1),
+                depths[of_depths[k] : of_depths[k + 1]].reshape(len(run), -1),
+            )
+
+
+def _means(species: _Species) -> NDArray[np.float64]:
+    """Return (B,) the mean length of each crystal, added up in the order of its numbers."""
+    n_elements = np.diff(species.bounds)
+    means = np.empty(len(n_elements))
+    for width in np.unique(n_elements):
+        chosen = np.flatnonzero(n_elements == width)
+        rows = species.bounds[chosen][:, None] + np.arange(width)
+        means[chosen] = species.lengths[rows].reshape(len(chosen), -1).mean(axis=1)
+    return means
+
+
+def _formulas(species: _Species) -> list[bytes]:
+    """Return the key of each crystal's reduced formula: elements, and how many of each."""
+    counts = species.atoms.astype(np.int64)
+    if not len(counts):
+        return []
+    divisors = np.gcd.reduceat(counts, species.bounds[:-1])
+    counts //= np.repeat(divisors, np.diff(species.bounds))
+    elements, amounts = (np.ascontiguousarray(a, np.int64).tobytes() for a in (species.elements, counts))
+    spans = [slice(8 * first, 8 * last) for first, last in pairwise(species.bounds.tolist())]
+    return [elements[span] + amounts[span] for span in spans]
+
+
+def _sorted_lengths(batch: GraphBatch, sources: Indices) -> NDArray[np.float64]:
     """Return (nodes, 12): the distance in Å of each node's first, second, ... twelfth neighbour.
 
     sources: (edges,) node an edge starts from.
     """
-    order = np.lexsort((graphs.distances, sources))
-    reached = np.cumsum(graphs.weights[order], dtype=np.float64)
-    before = np.concatenate([[0.0], reached])[graphs.edge_offsets[:-1]]
+    order = np.lexsort((batch.distances, sources))
+    reached = np.cumsum(batch.weights[order], dtype=np.float64)
+    before = np.concatenate([[0.0], reached])[batch.edge_offsets[:-1]]
     # The weights of a node add up to 12, so that one sorted list holds all nodes, one after the other.
     ends = reached - before[sources] + sources * (N_NEIGHBORS + 1)
-    wanted = np.arange(len(graphs.numbers))[:, None] * (N_NEIGHBORS + 1) + np.arange(N_NEIGHBORS) + 0.5
-    return graphs.distances[order].astype(np.float64)[np.searchsorted(ends, wanted)]
+    wanted = np.arange(len(batch.numbers))[:, None] * (N_NEIGHBORS + 1) + np.arange(N_NEIGHBORS) + 0.5
+    return batch.distances[order].astype(np.float64)[np.searchsorted(ends, wanted)]
 
 
 def _depths(
-    graphs: PackedGraphs,
+    batch: GraphBatch,
     crystals: Indices,
     sources: Indices,
     species: Indices,
     fractions: NDArray[np.float64],
     last: NDArray[np.float64],
     bounds: Indices,
-) -> list[NDArray[np.float64]]:
-    """Return `Signatures.depths`.
+) -> NDArray[np.float64]:
+    """Return `_Species.depths`.
 
     crystals: (nodes,). sources: (edges,). species: (nodes,) number of (crystal, element). bounds: the first
     species of each crystal. last: (nodes,) distance of the twelfth neighbour.
     """
     of_edges = crystals[sources]
-    others = graphs.node_offsets[of_edges] + graphs.neighbors
     n_elements = np.diff(bounds)
     firsts = np.concatenate([[0], np.cumsum(n_elements**2)])
-    row, column = (species[nodes] - bounds[of_edges] for nodes in (sources, others))
+    row, column = (species[nodes] - bounds[of_edges] for nodes in (sources, batch.neighbors))
     cells = firsts[of_edges] + row * n_elements[of_edges] + column
-    amounts = graphs.weights * fractions[sources] * np.maximum(last[sources] - graphs.distances, 0)
-    flat = np.bincount(cells, amounts, minlength=firsts[-1]).astype(np.float64)
-    return [
-        flat[first : first + n * n].reshape(n, n) for first, n in zip(firsts[:-1], n_elements, strict=True)
-    ]
+    amounts = batch.weights * fractions[sources] * np.maximum(last[sources] - batch.distances, 0)
+    return np.bincount(cells, amounts, minlength=firsts[-1]).astype(np.float64)
 
 
-def _composition(elements: Indices, atoms: NDArray[Any]) -> bytes:
-    counts = atoms.astype(np.int64)
-    return np.concatenate([elements, counts // np.gcd.reduce(counts)]).astype(np.int64).tobytes()
+def _twins(
+    lengths: NDArray[np.float64], depths: NDArray[np.float64]
+) -> list[tuple[int, int]]:
+    """Return the pairs among crystals of one composition that are the same material.
 
-
-def _twins(rows: Indices, signatures: Signatures) -> list[tuple[int, int]]:
-    """Return the pairs among crystals of one composition that are the same material."""
-    lengths = np.stack([signatures.lengths[row].ravel() for row in rows])
-    depths = np.stack([signatures.depths[row].ravel() for row in rows])
+    lengths, depths: a row for each crystal, in the order of their mean lengths.
+    """
     means = lengths.mean(axis=1)
-    order = np.argsort(means, kind="stable")
-    ends = np.searchsorted(means[order], means[order] + SAME_DISTANCE, side="right")
+    ends = np.searchsorted(means, means + SAME_DISTANCE, side="right")
     pairs = []
-    for place, end in enumerate(ends):
-        one, others = order[place], order[place + 1 : end]
+    for one, end in enumerate(ends.tolist()):
+        others = slice(one + 1, end)
         near = np.abs(lengths[others] - lengths[one]).mean(axis=1) <= SAME_DISTANCE
         near &= (np.abs(depths[others] - depths[one]) <= _SAME_DEPTH).all(axis=1)
-        pairs += [(int(rows[one]), int(rows[other])) for other in others[near]]
+        pairs += [(one, one + 1 + int(other)) for other in np.flatnonzero(near)]
     return pairs
 
 

@@ -15,6 +15,7 @@ from ..errors import CrystalliteError
 
 FORMAT_VERSION = 1
 METADATA_PREFIX = "crystallite."
+_BLOCK = 1 << 16  # crystals looked at at once
 STRUCTURE = pa.schema(
     [
         pa.field("material_id", pa.string(), nullable=False),
@@ -186,17 +187,21 @@ def _structure_columns(table: pa.Table, source: str, bad: Bad) -> list[pa.Array]
     bad("frac_coords", n_coords != 3 * n_atoms, "three coordinates are needed for every atom in numbers")
 
     lattices = lattice.astype(np.float64, copy=False).reshape(-1, 3, 3)
-    bad("lattice", np.asarray(~np.isfinite(lattices).all(axis=(1, 2))), "not a finite number")
-    bad("lattice", _without_volume(lattices), "the cell has no volume")
-    outside = np.isin(numbers, np.arange(1, MAX_ATOMIC_NUMBER + 1), invert=True)
-    bad(
-        "numbers",
-        _rows_with(outside, n_atoms),
-        f"not an atomic number from 1 to {MAX_ATOMIC_NUMBER}",
-    )
+    rows = np.arange(len(lattices) + 1)
+    infinite = _rows_with(lattices, rows, lambda part: ~np.isfinite(part).all(axis=(1, 2)))
+    bad("lattice", infinite, "not a finite number")
+    bad("lattice", _rows_with(lattices, rows, _without_volume), "the cell has no volume")
+    offsets = _offsets(n_atoms)
+    known = np.arange(1, MAX_ATOMIC_NUMBER + 1)
+    outside = _rows_with(numbers, offsets, lambda part: np.isin(part, known, invert=True))
+    bad("numbers", outside, f"not an atomic number from 1 to {MAX_ATOMIC_NUMBER}")
     coords = coords.astype(np.float64, copy=False)
-    bad("frac_coords", _rows_with(~np.isfinite(coords), n_coords), "not a finite number")
-    return structure_arrays(lattices, _offsets(n_atoms), numbers.astype(np.uint8, copy=False), coords)
+    bad(
+        "frac_coords",
+        _rows_with(coords, 3 * offsets, lambda part: ~np.isfinite(part)),
+        "not a finite number",
+    )
+    return structure_arrays(lattices, offsets, numbers.astype(np.uint8, copy=False), coords)
 
 
 def structure_arrays(
@@ -277,10 +282,21 @@ def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return offsets
 
 
-def _rows_with(flags: NDArray[np.bool_], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return for every row whether one of its values is flagged."""
-    counts = np.concatenate([[0], np.cumsum(flags)])[_offsets(lengths)]
-    return np.diff(counts) > 0
+def _rows_with(
+    values: NDArray[Any], offsets: NDArray[np.int64], is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """Return for every row whether one of its values is bad, looking at _BLOCK rows at a time.
+
+    values: those of row k are offsets[k] to offsets[k + 1].
+    """
+    rows = np.zeros(len(offsets) - 1, bool)
+    for first in range(0, len(rows), _BLOCK):
+        bounds = offsets[first : first + _BLOCK + 1]
+        flags = is_bad(values[bounds[0] : bounds[-1]])
+        if flags.any():
+            counts = np.concatenate([[0], np.cumsum(flags)])[bounds - bounds[0]]
+            rows[first : first + _BLOCK] = np.diff(counts) > 0
+    return rows
 
 
 def _without_volume(lattices: NDArray[np.float64]) -> NDArray[np.bool_]:

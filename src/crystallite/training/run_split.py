@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
 from ..files.csv_tables import meant, write_csv
-from ..materials.groups import Seen, Signatures, are_known, groups_of
+from ..materials.groups import Seen, are_known, groups_of
+from ..materials.signatures import Signatures
 from ..materials.splits import Split, column_split, fold_split, parse_parts, random_split, without_repeats
 from ..runs.folder import SPLIT, DataConfig
 

@@ -117,12 +117,23 @@ def main() -> None:
     elif options.what == "stage":
         chosen = dict(stages(options.path, options.cache))[options.stage]
         seconds, own, total = peak_of(chosen)
-        print(f"{options.stage:8} {seconds:8.1f} s {own:8.0f} MB of its own {total:8.0f} MB with mapped files")
+        print(
+            f"{options.stage:8} {seconds:8.1f} s {own:8.0f} MB of its own {total:8.0f} MB with mapped files"
+        )
     else:
         with tempfile.TemporaryDirectory(dir=options.path.parent) as folder:
             environment = {**os.environ, "CRYSTALLITE_CACHE": folder}
             for name, _ in stages(options.path, Path(folder)):
-                command = [sys.executable, __file__, "stage", options.path, "--stage", name, "--cache", folder]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "stage",
+                    options.path,
+                    "--stage",
+                    name,
+                    "--cache",
+                    folder,
+                ]
                 subprocess.run(list(map(str, command)), check=True, env=environment)
 
 

@@ -158,7 +158,9 @@ for subcommand in (fetch.command, select.command, diff.command, audit.command, a
 def _kept_in(journal: Path) -> str:
     if not any(journal.glob("*.npz")):
         return ""
-    return f"\nWhat was read is kept in {journal}: the same command, with --skip-bad or not, goes on from there"
+    return (
+        f"\nWhat was read is kept in {journal}: the same command, with --skip-bad or not, goes on from there"
+    )
 
 
 def _units(pairs: Sequence[str]) -> dict[str, str]:

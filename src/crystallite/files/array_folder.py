@@ -18,7 +18,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -30,7 +30,7 @@ from .npy import read_header
 HEADER = 4096  # bytes in which the header of an .npy file ends
 IN_MEMORY = 64 << 20  # bytes of a folder
 SAVE_EVERY = 256 << 20  # bytes between places from which a writer goes on
-_PIECE = 16 << 20  # bytes read at once for a checksum
+_PIECE = 1 << 18  # bytes read at once for a checksum
 _MANIFEST, _PROGRESS = "manifest.json", "progress.json"
 
 Arrays = dict[str, NDArray[Any]]
@@ -47,7 +47,7 @@ class ArrayWriter:
         folder.mkdir(exist_ok=True)
         self._rows: dict[str, NDArray[Any]] = {}  # no rows of each array: what kind they are
         self.lengths: dict[str, int] = {}
-        self._files: dict[str, io.BufferedWriter] = {}
+        self._files: dict[str, BinaryIO] = {}
         self._unsaved = 0
         try:
             self._take_up()

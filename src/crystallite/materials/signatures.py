@@ -98,7 +98,7 @@ def _species(batch: GraphBatch) -> _Species:
     n_crystals = len(batch.node_offsets) - 1
     crystals = np.repeat(np.arange(n_crystals), np.diff(batch.node_offsets))
     keys, species = np.unique(crystals * 128 + batch.numbers, return_inverse=True)
-    atoms = np.bincount(species, batch.multiplicities)
+    atoms = np.bincount(species, batch.multiplicities).astype(np.float64)
     sources = np.repeat(np.arange(len(batch.numbers)), np.diff(batch.edge_offsets))
     sorted_lengths = _sorted_lengths(batch)
     fractions = batch.multiplicities / atoms[species]
@@ -163,7 +163,10 @@ def _formulas(species: _Species) -> list[bytes]:
 def _sorted_lengths(batch: GraphBatch) -> NDArray[np.float64]:
     """Return (nodes, 12): the distance in Å of each node's first, second, ... twelfth neighbour."""
     keys = np.ascontiguousarray(batch.distances).view(np.uint32).astype(np.uint64)
-    return _lengths(*read_only(batch.edge_offsets, keys, batch.distances, batch.weights), N_NEIGHBORS)
+    lengths: NDArray[np.float64] = _lengths(
+        *read_only(batch.edge_offsets, keys, batch.distances, batch.weights), N_NEIGHBORS
+    )
+    return lengths
 
 
 @compiled
@@ -204,5 +207,3 @@ def _depths(
     cells = firsts[of_edges] + row * n_elements[of_edges] + column
     amounts = batch.weights * fractions[sources] * np.maximum(last[sources] - batch.distances, 0)
     return np.bincount(cells, amounts, minlength=firsts[-1]).astype(np.float64)
-
-

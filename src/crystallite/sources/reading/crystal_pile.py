@@ -80,9 +80,10 @@ class CrystalPile:
 
 def _temporary_file() -> SpooledTemporaryFile[bytes]:
     """Return a file without a name, so that it is gone when the process is, however it ends."""
+    folder: str | None
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
-        folder = cache_folder()
+        folder = str(cache_folder())
     except OSError:
         folder = None  # the system's
     return SpooledTemporaryFile(IN_MEMORY, dir=folder)

@@ -111,7 +111,7 @@ def _twins(lengths: NDArray[np.float64], depths: NDArray[np.float64]) -> Iterato
 
 @compiled
 def _near_pairs(lengths, ends, first, last, most):  # type: ignore[no-untyped-def]
-    """The pairs of a row, from first to last, and one before its end whose lengths differ by `most` in sum."""
+    """The pairs of a row (first to last) and one before its end whose lengths differ by `most` in sum."""
     pairs, n_pairs = np.empty((64, 2), np.int64), 0
     for one in range(first, last):
         for other in range(one + 1, ends[one]):

@@ -1,4 +1,4 @@
-"""Crystals that come one at a time, of any number: packed, and in a file that is mapped where there are many."""
+"""Crystals that come one at a time, of any number: packed, and in a mapped file where there are many."""
 
 from __future__ import annotations
 

@@ -56,11 +56,23 @@ def iter_tables(path: Path, rows: int) -> Iterator[pa.Table]:
     for part in parts(path):
         with open_parquet(part) as file:
             first_row = 0
-            for batch in file.iter_batches(batch_size=rows):
+            for batch in _batches(file, rows):
                 table = _without_checksum(pa.Table.from_batches([batch], file.schema_arrow), part)
                 table = _with_partition(table, part, path)
                 yield checked_table(table, str(part), first_row)
                 first_row += len(batch)
+
+
+def _batches(file: pa.parquet.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield batches of at most `rows`, a few row groups at a time: Arrow keeps what it has read of a call."""
+    groups: list[int] = []
+    n_rows = 0
+    for group in range(file.num_row_groups):
+        groups.append(group)
+        n_rows += file.metadata.row_group(group).num_rows
+        if n_rows >= rows or group == file.num_row_groups - 1:
+            yield from file.iter_batches(batch_size=rows, row_groups=groups)
+            groups, n_rows = [], 0
 
 
 def write_parquet(table: pa.Table, path: Path, level: int = COMPRESSION_LEVEL) -> None:

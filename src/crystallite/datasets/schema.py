@@ -113,7 +113,9 @@ def as_numpy(array: pa.Array) -> NDArray[Any]:
     kind = array.type.to_pandas_dtype()
     if pa.types.is_boolean(array.type):
         return np.asarray(array.to_numpy(zero_copy_only=False))
-    values = np.frombuffer(array.buffers()[1] or b"", kind)[array.offset : array.offset + len(array)]
+    if not len(array):
+        return np.empty(0, kind)  # its buffer may be of any size
+    values = np.frombuffer(array.buffers()[1], kind)[array.offset : array.offset + len(array)]
     if array.null_count:
         missing = np.unpackbits(np.frombuffer(array.buffers()[0], np.uint8), bitorder="little") == 0
         values = np.where(missing[array.offset : array.offset + len(array)], np.nan, values)
@@ -252,7 +254,7 @@ def as_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 def _flat(table: pa.Table, name: str, source: str, bad: Bad) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return a list column's values in one array and the number of values in every row."""
-    column = table[name].combine_chunks()
+    column = _whole(table[name])
     kinds = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
     if not (isinstance(column.type, kinds) and is_number(column.type.value_type)):
         raise CrystalliteError(

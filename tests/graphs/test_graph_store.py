@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +17,11 @@ from strategies import made, rock_salt
 from crystallite.crystals.crystal import pack_crystals
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError
+from crystallite.files import array_folder
+from crystallite.files.caching import cache_folder
 from crystallite.graphs import store as graph_store
-from crystallite.graphs.packed import PackedGraphs, build_graphs
-from crystallite.graphs.store import cache_folder, dataset_graphs, store_key
+from crystallite.graphs.packed import PackedGraphs, build_graphs, graph_parts
+from crystallite.graphs.store import dataset_graphs, store_key
 from crystallite.settings.config import GraphConfig
 
 CONFIG = GraphConfig()
@@ -40,9 +44,9 @@ def builds(monkeypatch) -> list[int]:
 
     def counted(*arguments, **options):
         calls.append(1)
-        return build_graphs(*arguments, **options)
+        return graph_parts(*arguments, **options)
 
-    monkeypatch.setattr(graph_store, "build_graphs", counted)
+    monkeypatch.setattr(graph_store, "graph_parts", counted)
     return calls
 
 
@@ -75,7 +79,7 @@ def is_mapped(array: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("limit", [0, 1 << 30], ids=["mapped", "in memory"])
 def test_second_call_reads_the_files(limit, dataset, expected, builds, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(graph_store, "IN_MEMORY", limit)
+    monkeypatch.setattr(array_folder, "IN_MEMORY", limit)
     assert_same(dataset_graphs(dataset, CONFIG, folder=tmp_path), expected)
     again = dataset_graphs(dataset, CONFIG, folder=tmp_path)
     assert_same(again, expected)
@@ -173,7 +177,7 @@ from pathlib import Path
 from crystallite.graphs import store as graph_store
 from crystallite.settings.config import GraphConfig
 from crystallite.datasets.dataset import Dataset
-from crystallite.graphs.packed import build_graphs
+from crystallite.graphs.packed import graph_parts
 
 folder = Path(sys.argv[1])
 
@@ -181,9 +185,9 @@ def slow(*arguments, **options):
     with (folder / "builds").open("a") as file:
         file.write("built\\n")
     time.sleep(1)
-    return build_graphs(*arguments, **options)
+    return graph_parts(*arguments, **options)
 
-graph_store.build_graphs = slow
+graph_store.graph_parts = slow
 dataset = Dataset.read("elastic").select(range(150))
 (folder / f"ready-{sys.argv[2]}").touch()
 while len(list(folder.glob("ready-*"))) < 2:
@@ -254,3 +258,73 @@ def test_nothing_is_left_when_a_crystal_is_bad(tmp_path) -> None:
     with pytest.raises(CrystalError, match=r"bad: two atoms are 0\.050 Å apart"):
         dataset_graphs(dataset, CONFIG, folder=tmp_path)
     assert not [path for path in (tmp_path / "graphs").iterdir() if path.is_dir()]
+
+
+# ---- built in parts
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from crystallite.datasets.dataset import Dataset
+from crystallite.files import array_folder
+from crystallite.graphs import store as graph_store
+from crystallite.graphs.packed import graph_parts
+from crystallite.settings.config import GraphConfig
+
+def killed(*arguments, **options):
+    for number, part in enumerate(graph_parts(*arguments, **options)):
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield part
+
+array_folder.SAVE_EVERY = 50_000
+graph_store.graph_parts = killed
+graph_store.dataset_graphs(Dataset.read("elastic"), GraphConfig(), folder=Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="nothing kills like that here")
+def test_building_goes_on_after_a_kill(elastic, tmp_path, monkeypatch) -> None:
+    for _ in range(2):
+        killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=120, check=False)
+        assert killed.returncode == -signal.SIGKILL
+    built = []
+
+    def counted(crystals, *arguments, **options):
+        built.append(crystals.n_crystals)
+        return graph_parts(crystals, *arguments, **options)
+
+    monkeypatch.setattr(graph_store, "graph_parts", counted)
+    graphs = dataset_graphs(elastic, CONFIG, folder=tmp_path)
+    assert_same(graphs, build_graphs(elastic.arrays, CONFIG))
+    assert len(elastic) // 3 < built[0] < len(elastic) - 300
+
+
+def test_memory_does_not_grow_with_the_crystals(formation, tmp_path, monkeypatch) -> None:
+    """What NumPy takes at most while graphs are built: on disk that of some parts, else that of all."""
+    monkeypatch.setattr(array_folder, "IN_MEMORY", 0)
+
+    def peak(build: Callable[[], PackedGraphs]) -> int:
+        tracemalloc.start()
+        build()
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    few, many = formation.select(range(1000)), formation.select(range(3938))
+    build_graphs(few.arrays, CONFIG)  # compiles
+    on_disk = [peak(lambda data=data: dataset_graphs(data, CONFIG, folder=tmp_path)) for data in (few, many)]
+    in_memory = [peak(lambda data=data: build_graphs(data.arrays, CONFIG)) for data in (few, many)]
+    assert on_disk[1] < 1.4 * on_disk[0]
+    assert in_memory[1] > 2 * in_memory[0]
+
+
+def test_a_name_for_the_crystal_of_a_later_part(formation, tmp_path) -> None:
+    overlapping = made([5, 5, 5], [1, 8], [[0, 0, 0], [0, 0, 0.01]])
+    crystals = [*formation.select(range(500)), overlapping]
+    dataset = Dataset.from_crystals(crystals[:-1], [f"c{k}" for k in range(500)])
+    arrays = pack_crystals(crystals)
+    dataset = Dataset.from_arrays(arrays, [*dataset.ids, "bad"])
+    with pytest.raises(CrystalError, match=r"bad: two atoms are 0\.050 Å apart"):
+        dataset_graphs(dataset, CONFIG, folder=tmp_path)

@@ -23,14 +23,11 @@ from strategies import (
 )
 
 from crystallite.crystals.crystal import Crystal, CrystalArrays
-from crystallite.graphs.packed import build_graphs
-from crystallite.materials.groups import (
-    SAME_DISTANCE,
-    are_known,
-    material_groups,
-    material_hashes,
-    material_signatures,
-)
+from crystallite.graphs.packed import build_graph, build_graphs
+from crystallite.materials import groups as groups_module
+from crystallite.materials import signatures as signatures_module
+from crystallite.materials.groups import are_known, material_groups, material_hashes
+from crystallite.materials.signatures import N_NEIGHBORS, SAME_DISTANCE, material_signatures
 from crystallite.settings.config import GraphConfig
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -61,6 +58,51 @@ def test_planted_duplicates_of_real_crystals(formation) -> None:
     together = groups_of([crystal for copy in copies for crystal in copy]).reshape(len(copies), -1)
     assert (together == together[0]).all()
     assert len(np.unique(together[0])) == len(np.unique(alone))
+
+
+def strained(crystals: list[Crystal], n_copies: int) -> list[Crystal]:
+    """Copies of crystals, each stretched or pressed by at most 2 % in all directions."""
+    rng = np.random.default_rng(1)
+    stretched = [1 + 0.02 * rng.uniform(-1, 1) for _ in range(n_copies)]
+    return [Crystal(c.numbers, c.lattice * factor, c.frac_coords) for factor in stretched for c in crystals]
+
+
+def in_plain_words(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (elements, 12) sorted bond lengths and (elements, elements) depths, atom by atom."""
+    graph = build_graph(crystal, GraphConfig(), reduced=False)
+    elements = np.unique(graph.numbers)
+    lengths, depths = np.zeros((len(elements), N_NEIGHBORS)), np.zeros((len(elements), len(elements)))
+    for atom, number in enumerate(graph.numbers):
+        bonds = slice(graph.offsets[atom], graph.offsets[atom + 1])
+        order = np.argsort(graph.distances[bonds], kind="stable")
+        distances, weights = graph.distances[bonds][order], graph.weights[bonds][order].astype(float)
+        reached, row = np.cumsum(weights), np.searchsorted(elements, number)
+        mine = [distances[np.argmax(reached >= k + 0.5)] for k in range(N_NEIGHBORS)]
+        share = 1 / (graph.numbers == number).sum()
+        lengths[row] += share * np.array(mine)
+        others = np.searchsorted(elements, graph.numbers[graph.neighbors[bonds][order]])
+        np.add.at(depths[row], others, share * weights * np.maximum(mine[-1] - distances, 0))
+    return lengths, depths
+
+
+@pytest.mark.parametrize("chunk", [3, 4096])
+def test_groups_are_what_they_are_said_to_be(chunk, elastic, monkeypatch) -> None:
+    """Every pair of crystals compared in plain words; and chunks do not matter."""
+    monkeypatch.setattr(signatures_module, "_CHUNK", chunk)
+    monkeypatch.setattr(groups_module, "_CHUNK", chunk)
+    chosen = strained([crystal for crystal in elastic if len(crystal) < 12][::100], 12)
+    words = [in_plain_words(crystal) for crystal in chosen]
+    parents = list(range(len(chosen)))
+    for a, (lengths, depths) in enumerate(words):
+        for b in range(a):
+            if chosen[a].formula == chosen[b].formula:
+                near = np.abs(lengths - words[b][0]).mean() <= SAME_DISTANCE
+                if near and (np.abs(depths - words[b][1]) <= 2 * N_NEIGHBORS * SAME_DISTANCE).all():
+                    old, new = sorted((parents[a], parents[b]))
+                    parents = [old if parent == new else parent for parent in parents]
+    expected = np.unique(parents, return_inverse=True)[1]
+    assert 20 < len(set(expected.tolist())) < len(chosen) - 20
+    np.testing.assert_array_equal(groups_of(chosen), expected)
 
 
 def test_few_real_crystals_are_alike(formation) -> None:

@@ -13,7 +13,8 @@ from grouped_runs import TINY, Said, train_group
 import crystallite
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
-from crystallite.models import reference
+from crystallite.graphs.packed import build_graphs
+from crystallite.models import held_out, reference
 from crystallite.models.bundle import Bundle, read_bundle, write_bundle
 from crystallite.models.checkpoint import read_model, save_model
 from crystallite.models.loading import load_bundle, load_model
@@ -92,6 +93,22 @@ def test_of_many_crystals_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
     made = Reference.of(embedding, values, [str(k) for k in range(80)], np.array([1]))
     assert len(made.ids) == len(made.codes) == 50
     assert [float(name) for name in made.ids] == made.values[:, 0].tolist()
+
+
+def test_of_very_many_some_are_embedded_and_all_elements_are_known(
+    run: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_out, "MOST_EMBEDDED", 9)
+    graphs = build_graphs(data.arrays, crystallite.GraphConfig())
+    model, training = read_model(run / "best.safetensors"), np.arange(20, 150)
+    values = np.column_stack([data.values(MODULUS), data.values("poisson_ratio")])
+    found = held_out.measured_reliability([model], graphs, values, data.ids, training, np.arange(20))
+    assert found is not None
+    places = [data.ids.index(name) for name in found.reference.ids]
+    assert len(set(places)) == 9
+    assert set(places) <= set(training.tolist())
+    elements = np.unique(np.concatenate([data[row].numbers for row in training]))
+    np.testing.assert_array_equal(found.reference.elements, elements)
 
 
 def test_equal_crystals_are_no_distance_apart() -> None:

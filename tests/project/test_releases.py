@@ -70,7 +70,7 @@ def test_graphs_are_found_in_the_store(release: Path, monkeypatch: pytest.Monkey
     def build(*arguments, **options):
         raise AssertionError("the graphs are built anew")
 
-    monkeypatch.setattr("crystallite.graphs.store.build_graphs", build)
+    monkeypatch.setattr("crystallite.graphs.store.graph_parts", build)
     stored = dataset_graphs(dataset(release), crystallite.GraphConfig())
     built = build_graphs(dataset(release).arrays, crystallite.GraphConfig())
     assert stored.crystals is not None

@@ -146,14 +146,14 @@ def test_one_split_for_all_graph_settings(elastic):
 
 def test_graphs_are_built_once_for_each_setting(tmp_path, monkeypatch):
     built = []
-    build = graph_store.build_graphs
+    build = graph_store.graph_parts
 
     def spy(arrays: Any, config: GraphConfig, *rest: Any, **options: Any) -> Any:
         built.append(config.n_neighbors)
         return build(arrays, config, *rest, **options)
 
     monkeypatch.setenv("CRYSTALLITE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(graph_store, "build_graphs", spy)
+    monkeypatch.setattr(graph_store, "graph_parts", spy)
     search(tmp_path / "search", trials=6)
     assert sorted(built) == [8, 12]
 

@@ -106,11 +106,17 @@ def import_(
       crystallite data import cifs.msgpack.zstd --table props.msgpack.zstd -o data.parquet
     """
     from ..sources.formats import ImportSettings, import_dataset
+    from ..sources.importers.kept_reads import forget
 
     refuse_input(output, [source, *([table] if table else [])])
-    settings = ImportSettings(table, id_column, target, _units(units), skip_bad, workers)
-    imported = import_dataset(source, settings)
+    journal = output.with_suffix(".journal")
+    settings = ImportSettings(table, id_column, target, _units(units), skip_bad, workers, journal)
+    try:
+        imported = import_dataset(source, settings)
+    except CrystalliteError as error:
+        raise CrystalliteError(f"{error}{_kept_in(journal)}") from None
     imported.dataset.write(output)
+    forget(journal)
     _report(imported)
     click.echo(f"{output}: {len(imported.dataset):,} crystals; {_names(imported.dataset)}")
 
@@ -155,6 +161,14 @@ for subcommand in (
     audit.ids_command,
 ):
     command.add_command(subcommand)
+
+
+def _kept_in(journal: Path) -> str:
+    if not any(journal.glob("*.npz")):
+        return ""
+    return (
+        f"\nWhat was read is kept in {journal}: the same command, with --skip-bad or not, goes on from there"
+    )
 
 
 def _units(pairs: Sequence[str]) -> dict[str, str]:

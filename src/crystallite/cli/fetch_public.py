@@ -40,7 +40,7 @@ def _command(name: str, public: PublicSet) -> click.Command:
 
 
 def _fetch(name: str, output: Path) -> None:
-    from ..graphs.store import cache_folder
+    from ..files.caching import cache_folder
     from ..sources.web.public import fetch_public
 
     public = PUBLIC_SETS[name]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context, parent_process
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -52,3 +57,18 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], n_ahead: int
+) -> Iterator[Result]:
+    """Yield function(item) for each item, in order, as pool.map does, at most `n_ahead` of them at work.
+
+    pool.map takes all items at once and keeps all results that nobody has asked for yet.
+    """
+    items = iter(items)
+    at_work = deque(pool.submit(function, item) for item in islice(items, n_ahead))
+    while at_work:
+        result = at_work.popleft().result()
+        at_work.extend(pool.submit(function, item) for item in islice(items, 1))
+        yield result

@@ -10,6 +10,7 @@ below them.
 - schema: the columns of the table, and the check of a table read from anywhere
 - columns: what the cells of a column of text are
 - parquet: reading and writing the table, with checksums; parquet_paths: where there is one
+- mapped: a dataset larger than memory, its crystals in mapped files
 - selection: parts of a dataset by ids and values
 - overview: what `data info` tells
 """

@@ -20,7 +20,8 @@ from ..files.html_tables import html_table
 from .builtin import BUILTIN, builtin_name, builtin_path
 from .columns import is_number_text
 from .frames import crystal_table, ids_and_columns
-from .parquet import COMPRESSION_LEVEL, iter_tables, read_parquet, write_parquet
+from .mapped import read_table
+from .parquet import COMPRESSION_LEVEL, iter_tables, write_parquet
 from .parquet_paths import is_parquet_dataset
 from .rows import selected_rows
 from .schema import (
@@ -30,8 +31,8 @@ from .schema import (
     as_arrow,
     as_numpy,
     checked_table,
+    crystal_arrays,
     is_number,
-    list_values,
     property_column,
     structure_arrays,
 )
@@ -63,7 +64,7 @@ class Dataset:
         Args:
             source: A built-in name (`elastic`, `formation`, `dielectric`; `builtin:elastic` whatever the
                 folder holds), a .parquet file or a folder of Parquet parts; crystallite.read_dataset reads
-                more.
+                more. Crystals of large files stay on disk (docs/large_datasets.md).
 
         Returns:
             The crystals, their ids and their properties, each in the unit that the file states.
@@ -73,7 +74,7 @@ class Dataset:
                 named.
         """
         path = _path_of(source)
-        return cls(read_parquet(path), path.stem)
+        return cls(read_table(path), path.stem)
 
     @classmethod
     def from_crystals(
@@ -305,10 +306,7 @@ class Dataset:
     @cached_property
     def arrays(self) -> CrystalArrays:
         """All crystals as CrystalArrays, views of the table's memory: do not write to them."""
-        lattices, numbers, coords = (
-            list_values(self._table[name].combine_chunks()) for name in STRUCTURE.names[1:]
-        )
-        return CrystalArrays(lattices[0].reshape(-1, 3, 3), numbers[1], numbers[0], coords[0].reshape(-1, 3))
+        return crystal_arrays(self._table)
 
     def crystal(self, index: int) -> Crystal:
         """Return one crystal, sharing memory with the dataset.

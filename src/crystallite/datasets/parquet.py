@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..errors import CrystalliteError, first_line
 from ..files.writing import atomic_path, irregular
 from .parquet_paths import parts
-from .schema import checked_table
+from .schema import STRUCTURE, checked_properties, checked_table
 
 CHECKSUM = b"columns_crc32"  # key of the file's metadata
 _NOT_COUNTED = (CHECKSUM, b"PARQUET:", b"ARROW:")  # what Arrow adds
@@ -28,7 +28,23 @@ def read_parquet(path: Path) -> pa.Table:
     A folder named `column=value` on the way to a part becomes a text column, as Hive, DuckDB and Spark write
     it. Raises CrystalliteError naming file, column and row.
     """
-    tables = [checked_table(_read_part(part, path), str(part)) for part in parts(path)]
+    return _joined([checked_table(_read_part(part, path), str(part)) for part in parts(path)], path)
+
+
+def read_properties(path: Path) -> pa.Table:
+    """Read what read_parquet does, without the crystals: material_id and the properties."""
+    tables = []
+    for part in parts(path):
+        with open_parquet(part) as file:
+            schema = _without_checksum(file.schema_arrow.empty_table(), part).schema
+            structure = STRUCTURE.names[1:]
+            table = file.read(columns=[name for name in schema.names if name not in structure])
+        table = _with_partition(table.replace_schema_metadata(schema.metadata), part, path)
+        tables.append(checked_properties(table, str(part)))
+    return _joined(tables, path)
+
+
+def _joined(tables: list[pa.Table], path: Path) -> pa.Table:
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -40,7 +56,7 @@ def iter_tables(path: Path, rows: int) -> Iterator[pa.Table]:
     for part in parts(path):
         with open_parquet(part) as file:
             first_row = 0
-            for batch in file.iter_batches(batch_size=rows):
+            for batch in _batches(file, rows):
                 table = _without_checksum(pa.Table.from_batches([batch], file.schema_arrow), part)
                 table = _with_partition(table, part, path)
                 yield checked_table(table, str(part), first_row)
@@ -54,6 +70,18 @@ def n_rows(path: Path) -> int:
         with open_parquet(part) as file:
             count += file.metadata.num_rows
     return count
+
+
+def _batches(file: pa.parquet.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield batches of at most `rows`, a few row groups at a time: Arrow keeps what it has read of a call."""
+    groups: list[int] = []
+    n_rows = 0
+    for group in range(file.num_row_groups):
+        groups.append(group)
+        n_rows += file.metadata.row_group(group).num_rows
+        if n_rows >= rows or group == file.num_row_groups - 1:
+            yield from file.iter_batches(batch_size=rows, row_groups=groups)
+            groups, n_rows = [], 0
 
 
 def write_parquet(table: pa.Table, path: Path, level: int = COMPRESSION_LEVEL) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..crystals.crystal import MAX_ATOMIC_NUMBER
+from ..crystals.crystal import MAX_ATOMIC_NUMBER, CrystalArrays
 from ..errors import CrystalliteError
 
 FORMAT_VERSION = 1
 METADATA_PREFIX = "crystallite."
+_BLOCK = 1 << 16  # crystals looked at at once
 STRUCTURE = pa.schema(
     [
         pa.field("material_id", pa.string(), nullable=False),
@@ -42,6 +43,38 @@ def checked_table(table: pa.Table, source: str, first_row: int = 0) -> pa.Table:
         )
     _check_version(table, source)
     ids = _ids(table, source, first_row)
+    structures = _structure_columns(table, source, _rows_named(source, ids, first_row))
+    return with_structures(_with_properties(table, ids, source, first_row), structures)
+
+
+def checked_properties(table: pa.Table, source: str) -> pa.Table:
+    """Return what `checked_table` does of material_id and all columns that are not of the structure."""
+    _check_columns(table, source)
+    return _with_properties(table, _ids(table, source, 0), source, 0)
+
+
+def with_structures(table: pa.Table, structures: Sequence[pa.Array]) -> pa.Table:
+    """Put structure columns, as `structure_arrays` returns them, behind the ids of a table without them."""
+    ids, *properties = table.columns
+    fields = [*STRUCTURE, *(table.schema.field(k) for k in range(1, len(table.schema)))]
+    schema = pa.schema(fields, table.schema.metadata)
+    return pa.table([ids, *structures, *properties], schema=schema)
+
+
+def _with_properties(table: pa.Table, ids: pa.Array, source: str, first_row: int) -> pa.Table:
+    """Return a table of the ids and the checked columns that are not of the structure."""
+    bad = _rows_named(source, ids, first_row)
+    columns, schema = [ids], pa.schema([STRUCTURE.field("material_id")])
+    for field in table.schema:
+        if field.name not in STRUCTURE.names:
+            column = _property_column(table[field.name], field.name, bad)
+            schema = schema.append(pa.field(field.name, column.type, metadata=field.metadata))
+            columns.append(column)
+    return pa.table(columns, schema=schema.with_metadata(table.schema.metadata))
+
+
+def _rows_named(source: str, ids: pa.Array, first_row: int) -> Bad:
+    """Return what raises CrystalliteError for bad rows, naming the first of them."""
 
     def bad(column: str, rows: NDArray[np.bool_], why: str) -> None:
         if rows.any():
@@ -50,14 +83,7 @@ def checked_table(table: pa.Table, source: str, first_row: int = 0) -> pa.Table:
             place = f"column {column}, row {first_row + row + 1} ({ids[row]})"
             raise CrystalliteError(f"{source}: {place}: {why}{more}")
 
-    columns = [ids, *_structure_columns(table, source, bad)]
-    schema = STRUCTURE
-    for field in table.schema:
-        if field.name not in STRUCTURE.names:
-            column = _property_column(table[field.name], field.name, bad)
-            schema = schema.append(pa.field(field.name, column.type, metadata=field.metadata))
-            columns.append(column)
-    return pa.table(columns, schema=schema.with_metadata(table.schema.metadata))
+    return bad
 
 
 def property_column(values: Any, name: str) -> pa.Array:
@@ -87,7 +113,9 @@ def as_numpy(array: pa.Array) -> NDArray[Any]:
     kind = array.type.to_pandas_dtype()
     if pa.types.is_boolean(array.type):
         return np.asarray(array.to_numpy(zero_copy_only=False))
-    values = np.frombuffer(array.buffers()[1] or b"", kind)[array.offset : array.offset + len(array)]
+    if not len(array):
+        return np.empty(0, kind)  # its buffer may be of any size
+    values = np.frombuffer(array.buffers()[1], kind)[array.offset : array.offset + len(array)]
     if array.null_count:
         missing = np.unpackbits(np.frombuffer(array.buffers()[0], np.uint8), bitorder="little") == 0
         values = np.where(missing[array.offset : array.offset + len(array)], np.nan, values)
@@ -161,24 +189,28 @@ def _structure_columns(table: pa.Table, source: str, bad: Bad) -> list[pa.Array]
     bad("frac_coords", n_coords != 3 * n_atoms, "three coordinates are needed for every atom in numbers")
 
     lattices = lattice.astype(np.float64, copy=False).reshape(-1, 3, 3)
-    bad("lattice", np.asarray(~np.isfinite(lattices).all(axis=(1, 2))), "not a finite number")
-    bad("lattice", _without_volume(lattices), "the cell has no volume")
-    outside = np.isin(numbers, np.arange(1, MAX_ATOMIC_NUMBER + 1), invert=True)
-    bad(
-        "numbers",
-        _rows_with(outside, n_atoms),
-        f"not an atomic number from 1 to {MAX_ATOMIC_NUMBER}",
-    )
+    rows = np.arange(len(lattices) + 1)
+    infinite = _rows_with(lattices, rows, lambda part: ~np.isfinite(part).all(axis=(1, 2)))
+    bad("lattice", infinite, "not a finite number")
+    bad("lattice", _rows_with(lattices, rows, _without_volume), "the cell has no volume")
+    offsets = _offsets(n_atoms)
+    known = np.arange(1, MAX_ATOMIC_NUMBER + 1)
+    outside = _rows_with(numbers, offsets, lambda part: np.isin(part, known, invert=True))
+    bad("numbers", outside, f"not an atomic number from 1 to {MAX_ATOMIC_NUMBER}")
     coords = coords.astype(np.float64, copy=False)
-    bad("frac_coords", _rows_with(~np.isfinite(coords), n_coords), "not a finite number")
-    return structure_arrays(lattices, _offsets(n_atoms), numbers.astype(np.uint8, copy=False), coords)
+    bad(
+        "frac_coords",
+        _rows_with(coords, 3 * offsets, lambda part: ~np.isfinite(part)),
+        "not a finite number",
+    )
+    return structure_arrays(lattices, offsets, numbers.astype(np.uint8, copy=False), coords)
 
 
 def structure_arrays(
     lattices: NDArray[np.float64],
     offsets: NDArray[np.int64],
     numbers: NDArray[np.uint8],
-    coords: NDArray[np.float64],
+    frac_coords: NDArray[np.float64],
 ) -> list[pa.Array]:
     """Return lattice, numbers and frac_coords columns over the same memory as the arrays."""
     lattice, number, coord = (STRUCTURE.field(name).type for name in STRUCTURE.names[1:])
@@ -189,9 +221,20 @@ def structure_arrays(
         pa.FixedSizeListArray.from_arrays(as_arrow(lattices, pa.float64()), type=lattice),
         pa.ListArray.from_arrays(as_arrow(starts, pa.int32()), as_arrow(numbers, pa.uint8()), type=number),
         pa.ListArray.from_arrays(
-            as_arrow(3 * starts, pa.int32()), as_arrow(coords, pa.float64()), type=coord
+            as_arrow(3 * starts, pa.int32()), as_arrow(frac_coords, pa.float64()), type=coord
         ),
     ]
+
+
+def crystal_arrays(table: pa.Table) -> CrystalArrays:
+    """Return the crystals of a checked table as flat arrays, views of its memory."""
+    lattices, numbers, coords = (list_values(_whole(table[name])) for name in STRUCTURE.names[1:])
+    return CrystalArrays(lattices[0].reshape(-1, 3, 3), numbers[1], numbers[0], coords[0].reshape(-1, 3))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column in one piece; combine_chunks would copy also the only one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def list_values(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -211,7 +254,7 @@ def as_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 def _flat(table: pa.Table, name: str, source: str, bad: Bad) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return a list column's values in one array and the number of values in every row."""
-    column = table[name].combine_chunks()
+    column = _whole(table[name])
     kinds = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
     if not (isinstance(column.type, kinds) and is_number(column.type.value_type)):
         raise CrystalliteError(
@@ -241,10 +284,21 @@ def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return offsets
 
 
-def _rows_with(flags: NDArray[np.bool_], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return for every row whether one of its values is flagged."""
-    counts = np.concatenate([[0], np.cumsum(flags)])[_offsets(lengths)]
-    return np.diff(counts) > 0
+def _rows_with(
+    values: NDArray[Any], offsets: NDArray[np.int64], is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """Return for every row whether one of its values is bad, looking at _BLOCK rows at a time.
+
+    values: those of row k are offsets[k] to offsets[k + 1].
+    """
+    rows = np.zeros(len(offsets) - 1, bool)
+    for first in range(0, len(rows), _BLOCK):
+        bounds = offsets[first : first + _BLOCK + 1]
+        flags = is_bad(values[bounds[0] : bounds[-1]])
+        if flags.any():
+            counts = np.concatenate([[0], np.cumsum(flags)])[bounds - bounds[0]]
+            rows[first : first + _BLOCK] = np.diff(counts) > 0
+    return rows
 
 
 def _without_volume(lattices: NDArray[np.float64]) -> NDArray[np.bool_]:

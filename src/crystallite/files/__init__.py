@@ -8,5 +8,7 @@ It knows nothing of crystals. Imports errors and extras.
 - csv_tables: `write_csv`, `row_writer`; tables that spreadsheets open without running what is in them
 - typed_tables: `Column`, `table_writer`; tables with units, written row by row
 - html_tables: `html_table`; what notebooks show
+- array_folder: `written_once`, `ArrayWriter`, `read_arrays`; arrays larger than memory
+- caching: `cache_folder`; where what can be made again is kept
 - npy: `read_header` of a .npy file, without making its array
 """

@@ -10,11 +10,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
-from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
-from .writing import write_text
+from .writing import atomic_path
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](nan|inf)")
@@ -28,11 +27,10 @@ def row_writer(file: IO[str]) -> Callable[[Sequence[Any]], object]:
 
 def write_csv(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
     """Write rows, the header first, to `path` in one step."""
-    text = StringIO()
-    write = row_writer(text)
-    for row in rows:
-        write(row)
-    write_text(path, text.getvalue())
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        write = row_writer(file)
+        for row in rows:
+            write(row)
 
 
 def shown(text: str) -> str:

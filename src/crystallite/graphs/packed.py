@@ -6,7 +6,7 @@ A bond is one float32 length and an atom one byte; features are expanded inside 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..computing.compiled import compiled, read_only
+from ..computing.processes import map_ahead
 from ..computing.progress import progress_bar
 from ..crystals.crystal import MAX_ATOMS, MIN_DISTANCE, Crystal, CrystalArrays, pack_crystals
 from ..crystals.neighbors import Bonds, find_bonds, find_bonds_of_all
@@ -24,6 +25,7 @@ from .reduction import Graph, full_graph, nodes_of_atoms, reduce_graph, reduce_g
 
 ALGORITHM_VERSION = 1  # raise it when the same crystal gives another graph: stored graphs are built anew
 CHUNK = 1_500  # atoms a worker takes at once, or one crystal
+AHEAD = 3  # parts that each worker has at most before it, at work and done
 BLOCK_EDGES = 512  # edges the compiled convolution works on at once
 _BIN_SHARE = 0.1000037  # of the tie tolerance: how far apart distances may lie and still be merged
 
@@ -131,20 +133,35 @@ def build_graphs(
     65,535 atoms.
     """
     arrays = crystals if isinstance(crystals, CrystalArrays) else pack_crystals(crystals)
-    atom_counts = np.diff(arrays.offsets)
-    if atom_counts.max(initial=0) > MAX_ATOMS:
-        raise CrystalError(_name(int(atom_counts.argmax()), ids), f"more than {MAX_ATOMS:,} atoms")
-    starts = np.searchsorted(arrays.offsets, np.arange(0, arrays.offsets[-1], CHUNK))
-    cuts = np.unique(np.append(starts, arrays.n_crystals))
     parts: list[PackedGraphs] = []
     bar = progress_bar(doing="building graphs", unit="crystals", total=arrays.n_crystals, shown=progress)
-    with bar, ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        for part in pool.map(lambda bounds: _build_part(arrays.part(*bounds), config), pairwise(cuts)):
+    with bar:
+        for part in graph_parts(arrays, config, lambda crystal: _name(crystal, ids), workers=workers):
             parts.append(part)
             bar.update(part.n_crystals)
-    packed = _concatenated(parts, arrays)
-    _check_graphs(packed, ids)
-    return packed
+    return _concatenated(parts, arrays)
+
+
+def graph_parts(
+    crystals: CrystalArrays, config: GraphConfig, name_of: Callable[[int], str], *, workers: int = 1
+) -> Iterator[PackedGraphs]:
+    """Yield the graphs that `build_graphs` returns, a few crystals at a time; memory holds a few parts.
+
+    name_of: what a crystal is called in errors, by its number.
+    """
+    atom_counts = np.diff(crystals.offsets)
+    if atom_counts.max(initial=0) > MAX_ATOMS:
+        raise CrystalError(name_of(int(atom_counts.argmax())), f"more than {MAX_ATOMS:,} atoms")
+    starts = np.searchsorted(crystals.offsets, np.arange(0, crystals.offsets[-1], CHUNK))
+    cuts = np.unique(np.append(starts, crystals.n_crystals)).tolist()
+    workers = max(1, workers)
+    first = 0
+    with ThreadPoolExecutor(workers) as pool:
+        parts = (crystals.part(*bounds) for bounds in pairwise(cuts))
+        for graphs in map_ahead(pool, lambda part: _build_part(part, config), parts, AHEAD * workers):
+            _check_graphs(graphs, first, name_of)
+            first += graphs.n_crystals
+            yield graphs
 
 
 def gather_batch(graphs: PackedGraphs, crystals: NDArray[np.integer]) -> GraphBatch:
@@ -219,14 +236,14 @@ def pack_graphs_of_nothing() -> PackedGraphs:
     return PackedGraphs(zero, zero, np.empty(0, np.uint8), halves, halves, floats, floats, crystals)
 
 
-def _check_graphs(graphs: PackedGraphs, ids: Sequence[str] | None) -> None:
-    """Raise CrystalError for the first crystal with overlapping atoms."""
+def _check_graphs(graphs: PackedGraphs, first: int, name_of: Callable[[int], str]) -> None:
+    """Raise CrystalError for the first crystal with overlapping atoms; first: number of the first of all."""
     overlapping = np.flatnonzero(graphs.distances < MIN_DISTANCE)
     if len(overlapping):
         node = np.searchsorted(graphs.edge_offsets, overlapping[0], side="right") - 1
         crystal = int(np.searchsorted(graphs.node_offsets, node, side="right")) - 1
         distance = graphs.distances[overlapping[0]]
-        raise CrystalError(_name(crystal, ids), f"two atoms are {distance:.3f} Å apart")
+        raise CrystalError(name_of(first + crystal), f"two atoms are {distance:.3f} Å apart")
 
 
 def _name(crystal: int, ids: Sequence[str] | None) -> str:

@@ -3,6 +3,7 @@ candidates for new ones.
 
 Imports graphs, datasets, evaluation and what is below them; nothing of networks.
 
+- signatures: what tells materials apart
 - groups: which crystals are the same material, however they are written down
 - keys: `material_keys`; numbers to look up materials by, among millions
 - splits: training, validation and test sets that never share a material

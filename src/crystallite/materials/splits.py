@@ -55,20 +55,19 @@ def random_split(groups: Indices, parts: Sequence[Any], seed: int) -> Split:
     """
     n_train, n_validation, n_test = _sizes(Parts(*parts), len(groups))
     order = np.random.default_rng(seed).permutation(len(groups))
-    sizes = np.bincount(groups)
     room = {"test": n_test, "validation": n_validation, "train": n_train}
+    names = [*room, "unused"]
     rest = "train" if sum(room.values()) == len(groups) else "unused"
-    part_of_group: dict[int, str] = {}
-    rows: dict[str, list[int]] = {"train": [], "validation": [], "test": [], "unused": []}
-    for row in order:
-        group = int(groups[row])
-        if group not in part_of_group:
-            part = next((name for name, left in room.items() if left >= sizes[group]), rest)
-            part_of_group[group] = part
-            if part in room:
-                room[part] -= int(sizes[group])
-        rows[part_of_group[group]].append(int(row))
-    return Split(*(np.array(rows[name], dtype=np.int64) for name in Split._fields))
+    in_order, firsts = np.unique(groups[order], return_index=True)
+    in_order = in_order[np.argsort(firsts)]
+    part_of_group = np.empty(len(groups), np.int8)  # its place among the names
+    for group, size in zip(in_order, np.bincount(groups)[in_order].tolist(), strict=True):
+        part = next((name for name, left in room.items() if left >= size), rest)
+        part_of_group[group] = names.index(part)
+        if part in room:
+            room[part] -= size
+    parts_of_rows = part_of_group[groups[order]]
+    return Split(*(order[parts_of_rows == names.index(name)] for name in Split._fields))
 
 
 def fold_split(groups: Indices, fold: int, n_folds: int, seed: int) -> Split:
@@ -99,16 +98,17 @@ def column_split(labels: Sequence[str | None]) -> Split:
 
     Raises CrystalliteError naming any other word.
     """
-    words = [(label or "").strip().lower() for label in labels]
-    unknown = Counter(label for label, word in zip(labels, words, strict=True) if word not in _PART_NAMES)
+    parts = {label: _PART_NAMES.get((label or "").strip().lower()) for label in set(labels)}
+    unknown = Counter(label for label in labels if parts[label] is None)
     if unknown:
         found = ", ".join(f"{label!r} ({count} rows)" for label, count in unknown.most_common(5))
         raise CrystalliteError(
             f"the split column has {found}; it takes train, validation, test, "
             "and nothing (or unused) for crystals to leave out"
         )
-    names = np.array([_PART_NAMES[word] for word in words])
-    split = Split(*(np.flatnonzero(names == part).astype(np.int64) for part in Split._fields))
+    places = {label: [*Split._fields, "unused"].index(str(part)) for label, part in parts.items()}
+    part_of_row = np.fromiter((places[label] for label in labels), np.int8, len(labels))
+    split = Split(*(np.flatnonzero(part_of_row == place) for place in range(len(Split._fields))))
     if not len(split.train):
         raise CrystalliteError("the split column has no row that says 'train'")
     return split

@@ -16,6 +16,7 @@ from .inference import predict_and_embed, predict_graphs
 from .reference import Reference
 from .reliability import Reliability, spreads_of
 
+MOST_EMBEDDED = 1 << 18  # training crystals that say where all lie; 340 MB of an embedding 64 wide
 Values = NDArray[np.float64]
 
 
@@ -37,14 +38,7 @@ def measured_reliability(
     targets = first.targets
     predicted, embedding = predict_and_embed(first, graphs, held_out)
     members = np.stack([predicted, *(predict_graphs(model, graphs, held_out) for model in others)])
-    _, of_training = predict_and_embed(first, graphs, training)
-    nodes = np.repeat(np.arange(graphs.n_crystals), np.diff(graphs.node_offsets))
-    reference = Reference.of(
-        of_training,
-        values[training],
-        [ids[row] for row in training],
-        graphs.numbers[np.isin(nodes, training)],
-    )
+    reference = _reference(first, graphs, values, ids, training)
     mean, logistic = members.mean(axis=0), UNCHANGED
     if targets.task == "classification":
         logistic = fit_logistic(values[held_out, 0], mean[:, 0])
@@ -53,6 +47,19 @@ def measured_reliability(
     distances = reference.distances(embedding)
     difficulty = _difficulty(errors, spreads, distances)
     return Reliability(errors, spreads, distances, difficulty, reference, logistic)
+
+
+def _reference(
+    model: TrainedModel, graphs: PackedGraphs, values: Values, ids: Sequence[str], training: Indices
+) -> Reference:
+    """Return the training data as a model sees them, MOST_EMBEDDED crystals at most; with all elements."""
+    is_training = np.zeros(graphs.n_crystals, bool)
+    is_training[training] = True
+    elements = np.unique(graphs.numbers[np.repeat(is_training, np.diff(graphs.node_offsets))])
+    if len(training) > MOST_EMBEDDED:
+        training = np.sort(np.random.default_rng(0).permutation(training)[:MOST_EMBEDDED])
+    _, embedding = predict_and_embed(model, graphs, training)
+    return Reference.of(embedding, values[training], [ids[row] for row in training], elements)
 
 
 def _difficulty(errors: Values, spreads: Values, distances: Values) -> Values:

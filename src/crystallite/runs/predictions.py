@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +33,11 @@ def write_predictions(
     )
     head = ["material_id", *(f"{name}{suffix}" for name in names for suffix, _ in parts)]
     cells = np.stack([values for _, values in parts], axis=2).reshape(len(ids), len(parts) * len(names))
-    pairs = zip(ids, cells.tolist(), strict=True)
-    write_csv(path, [head, *([name, *(None if math.isnan(x) else x for x in row)] for name, row in pairs)])
+    rows = (
+        [name, *(None if math.isnan(x) else x for x in row.tolist())]
+        for name, row in zip(ids, cells, strict=True)
+    )
+    write_csv(path, chain([head], rows))
 
 
 class PredictionTable(NamedTuple):

@@ -78,9 +78,8 @@ def read_dataset(word: str | Path) -> Dataset:
             f"they lack properties: crystallite data import {word} --table TABLE.csv -o DATA.parquet"
         )
     from ..datasets.dataset import Dataset
-    from ..datasets.parquet import read_parquet
 
-    return Dataset(read_parquet(path), path.stem)
+    return Dataset.read(path)
 
 
 def stored(name: str) -> str:

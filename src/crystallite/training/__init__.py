@@ -12,6 +12,7 @@ Imports models, tracking, runs and what is below them.
 - fine_tuning: starting from a trained model
 - learner: `Learner`; what the next two share
 - kernel_learner: `KernelLearner`; support vector machines on descriptors, the recipe small
+- epoch_order: the order of the training crystals; shards where there are many
 - trainer: `Trainer`; a step, an epoch, validation, and a state that can be saved
 - recorded: `RecordedGradients`; a step's gradients on a GPU, by kernels launched all at once
 - optimization: learning-rate schedule, loss, averaging

@@ -14,7 +14,8 @@ from ..computing.devices import usable_device
 from ..datasets.dataset import Dataset
 from ..graphs.packed import PackedGraphs
 from ..graphs.store import dataset_graphs
-from ..materials.groups import Seen, Signatures, groups_of, material_hashes, material_signatures
+from ..materials.groups import Seen, groups_of, material_hashes
+from ..materials.signatures import Signatures, material_signatures
 from ..materials.splits import Split
 from ..models.checkpoint import TrainedModel
 from ..models.loading import read_any_model

@@ -18,6 +18,7 @@ from ..network.targets import Targets, parse_target
 from ..runs.folder import DataConfig, RunConfig
 from ..sources.resolver import read_dataset, stored
 
+_PIECE = 1 << 16  # ids turned into text at once
 FEW = 3  # values below which an error says next to nothing
 
 
@@ -42,13 +43,22 @@ def data_fingerprint(dataset: Dataset, data: DataConfig, *, ids: bool = True) ->
     """
     digest = hashlib.sha256(dataset.fingerprint.encode())
     if ids:
-        digest.update(json.dumps(dataset.ids).encode())
+        _add_list(digest, dataset.ids)
     columns = [parse_target(text)[0] for text in data.targets]
     for name in columns + [data.weight_column] * bool(data.weight_column):
         digest.update(dataset.values(name).tobytes())
     if data.split_column:
-        digest.update(json.dumps(dataset.labels(data.split_column)).encode())
+        _add_list(digest, dataset.labels(data.split_column))
     return digest.hexdigest()
+
+
+def _add_list(digest: hashlib._Hash, texts: Sequence[str | None]) -> None:
+    """Add the JSON of a list to the digest, a piece at a time."""
+    digest.update(b"[")
+    for first in range(0, len(texts), _PIECE):
+        piece = json.dumps(texts[first : first + _PIECE])[1:-1]
+        digest.update(f"{', ' if first else ''}{piece}".encode())
+    digest.update(b"]")
 
 
 def target_values(dataset: Dataset, config: DataConfig) -> NDArray[np.float64]:

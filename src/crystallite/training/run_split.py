@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+import sys
 import warnings
-from collections.abc import Sequence
-from io import StringIO
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +19,8 @@ from numpy.typing import NDArray
 from ..datasets.dataset import Dataset
 from ..errors import CrystalliteError
 from ..files.csv_tables import meant, write_csv
-from ..materials.groups import Seen, Signatures, are_known, groups_of
+from ..materials.groups import Seen, are_known, groups_of
+from ..materials.signatures import Signatures
 from ..materials.splits import Split, column_split, fold_split, parse_parts, random_split, without_repeats
 from ..runs.folder import SPLIT, DataConfig
 
@@ -68,19 +72,21 @@ def draw_split(
     return Split(*map(np.sort, split))
 
 
-def split_rows(ids: Sequence[str], split: Split) -> list[tuple[str, str]]:
-    """Return the rows of split.csv: material_id and part of every crystal; no part: not used."""
+def split_rows(ids: Sequence[str], split: Split) -> Iterator[tuple[str, str]]:
+    """Yield the rows of split.csv: material_id and part of every crystal; no part: not used."""
     parts = np.full(len(ids), "", dtype=object)
     for name, rows in split._asdict().items():
         parts[rows] = name
-    return [("material_id", "split"), *zip(ids, parts, strict=True)]
+    yield "material_id", "split"
+    yield from zip(ids, parts, strict=True)
 
 
 def split_fingerprint(ids: Sequence[str], split: Split) -> str:
     """Return SHA-256 (hexadecimal) of the rows of split.csv as plain CSV."""
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows(split_rows(ids, split))
-    return hashlib.sha256(text.getvalue().encode()).hexdigest()
+    digest = hashlib.sha256()
+    file: Any = SimpleNamespace(write=lambda text: digest.update(text.encode()))
+    csv.writer(file, lineterminator="\n").writerows(split_rows(ids, split))
+    return digest.hexdigest()
 
 
 def write_split(folder: Path, ids: Sequence[str], split: Split) -> None:
@@ -94,13 +100,18 @@ def read_split(folder: Path, ids: Sequence[str], config: DataConfig) -> Split:
     Raises CrystalliteError if it is not the one the run was started with, or of other crystals.
     """
     path = folder / SPLIT
+    parts: list[str] = []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        stored, parts = zip(*rows, strict=True)
+            rows = csv.reader(file)
+            is_ours = next(rows, None) == ["material_id", "split"]
+            for name, row in zip_longest(ids, rows, fillvalue=None):
+                stored, part = row or (None, "")
+                is_ours &= stored is not None and meant(stored) == name
+                parts.append(sys.intern(part))
     except (OSError, ValueError, csv.Error) as error:
         raise CrystalliteError(f"{path}: not a readable split: {error}; start a new run") from error
-    if header != ["material_id", "split"] or list(map(meant, stored)) != list(ids):
+    if not is_ours:
         raise CrystalliteError(
             f"{path}: the split is of other crystals than the dataset holds; start a new run"
         )

@@ -25,6 +25,7 @@ from ..models.torch_networks import arrays_of
 from ..network.batches import batch_inputs, over_processes
 from ..network.model import CrystalNetwork
 from ..settings.config import GraphConfig
+from .epoch_order import epoch_order
 from .learner import Learner
 from .optimization import MovingAverage, learning_rate, loss_of
 from .optimizers import make_optimizer
@@ -60,7 +61,7 @@ class Trainer(Learner):
 
         `after_step` is called with each step's loss; an exception from it leaves a state that can be saved.
         """
-        order = np.random.default_rng([self.config.seed, self.epoch]).permutation(self.split.train)
+        order = epoch_order(self.split.train, self.graphs.n_bytes, self.config.seed, self.epoch)
         batches = equal_batches(order, self.config.batch_size)
         for rows in batches[self.step - self.epoch * self.steps_per_epoch :]:
             after_step(self.train_step(rows))

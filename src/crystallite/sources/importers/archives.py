@@ -84,8 +84,9 @@ def _with_rows(path: Path, collector: Collector, settings: ImportSettings) -> Im
         rows, _ = collector.table(path)
         return assemble(collector.crystals, rows, settings, name=name)
     rows = read_table(Path(table), settings.id_column)
-    by_id = dict(zip(collector.ids, collector.crystals, strict=True))
-    crystals, notices = joined(by_id, rows, str(table), lambda _: f"{path.name} has no crystal of this id")
+    why = f"{path.name} has no crystal of this id"
+    places = {name: place for place, name in enumerate(collector.ids)}
+    crystals, notices = joined(collector.crystals, places, rows, str(table), lambda _: why)
     return assemble(crystals, rows, settings, name=name, notices=notices)
 
 

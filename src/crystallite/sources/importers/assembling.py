@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from ...crystals.crystal import Crystal, pack_crystals
 from ...datasets.dataset import Dataset
 from ...datasets.schema import as_arrow
-from ...errors import CrystalError, CrystalliteError, listing
+from ...errors import CrystalliteError, listing
+from ..reading.crystal_pile import CrystalPile
 from ..reading.known_properties import energy_notices
 from ..reading.table_rows import NOTICES
 from .import_settings import DEFAULTS, ImportSettings
@@ -30,7 +30,7 @@ class Imported:
 
 
 def assemble(
-    crystals: Sequence[Crystal | CrystalError],
+    crystals: CrystalPile,
     table: pa.Table,
     settings: ImportSettings = DEFAULTS,
     *,
@@ -40,7 +40,7 @@ def assemble(
     """Join crystals with the rows of a table at the same places.
 
     Args:
-        crystals: A CrystalError stands for one that cannot be used; with `skip_bad` it is left out.
+        crystals: Those that cannot be used are left out with `skip_bad`.
         table: Column material_id and the properties, units in the metadata of its fields.
         settings: Of these `skip_bad` and `units` count.
         name: What the dataset is called.
@@ -52,21 +52,21 @@ def assemble(
     Raises:
         CrystalliteError: There are no crystals, or some cannot be used; it lists the first and their number.
     """
-    bad = [(c.source, c.reason) for c in crystals if isinstance(c, CrystalError)]
-    good = [c for c in crystals if isinstance(c, Crystal)]
-    if bad and not (settings.skip_bad and good):
+    bad = [(error.source, error.reason) for error in crystals.bad.values()]
+    n_good = len(crystals) - len(bad)
+    if bad and not (settings.skip_bad and n_good):
         raise CrystalliteError(_report(bad, len(crystals)))
-    if not good:
+    if not n_good:
         raise CrystalliteError(f"{name}: no crystals")
     if bad:
-        kept = [row for row, crystal in enumerate(crystals) if isinstance(crystal, Crystal)]
-        table = table.take(as_arrow(np.array(kept), pa.int64()))
+        kept = np.delete(np.arange(len(crystals)), list(crystals.bad))
+        table = table.take(as_arrow(kept, pa.int64()))
     properties = {column: table[column] for column in table.column_names if column != "material_id"}
     ids = table["material_id"].to_pylist()
     told = (table.schema.metadata or {}).get(NOTICES, b"").decode().splitlines()
     units = {**_field_units(table), **settings.units}
     metadata = {"source": f"imported from {name}"}
-    dataset = Dataset.from_arrays(pack_crystals(good), ids, properties, units, name=name, metadata=metadata)
+    dataset = Dataset.from_arrays(crystals.arrays, ids, properties, units, name=name, metadata=metadata)
     return Imported(dataset, bad, [*told, *notices, *energy_notices(dataset.properties)])
 
 

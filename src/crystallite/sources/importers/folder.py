@@ -6,25 +6,29 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from ...computing.processes import worker_processes
+from ...computing.processes import map_ahead, worker_processes
 from ...computing.progress import progress_bar
 from ...crystals.notices import CrystalNotice, gathered, notify, summary
 from ...errors import CrystalError, CrystalliteError, shortened
 from ..reading.archive_stream import COMPRESSIONS
 from ..reading.bundles import members_of, read_members
 from ..reading.collecting import Collector, joined, unlisted
+from ..reading.crystal_pile import CrystalPile
 from ..reading.input_file import is_file
-from ..reading.record import CrystalResult, Record
+from ..reading.record import Record
 from ..reading.structure_files import StructureFile, TakenIds, cifs_in, found_files, with_ids
 from ..reading.structures import read_structures
 from ..reading.tables import read_id_values, read_table
 from .assembling import Imported, assemble
 from .import_settings import DEFAULTS, ImportSettings
+from .kept_reads import PART, Read, read_part
 
 
 def import_published(folder: str | Path, settings: ImportSettings = DEFAULTS) -> Imported:
@@ -47,16 +51,16 @@ def import_published(folder: str | Path, settings: ImportSettings = DEFAULTS) ->
     files = with_ids(cifs_in(folder))
     names = _NamesOfFiles([*files, *_below(folder, read.ids)])
     ids = [names.id_of(given) for given in read.ids]
-    found, odd = _read(_records(names.files_of(ids), "material_id", settings.workers), ids)
-    crystals: list[CrystalResult] = []
+    pile, places, odd = _read(_records(names.files_of(ids), replace(settings, id_column="material_id")), ids)
+    found: list[int | CrystalError] = []
     for row, name in enumerate(ids):
-        problem = read.problems.get(row) or (names.missing(name) if name not in found else "")
-        crystals.append(CrystalError(f"{read.places[row]} ({name})", problem) if problem else found[name])
+        problem = read.problems.get(row) or (names.missing(name) if name not in places else "")
+        found.append(CrystalError(f"{read.places[row]} ({name})", problem) if problem else places[name])
     values = pa.array(read.values, pa.float64())
     table = pa.table({"material_id": pa.array(ids, pa.string()), settings.target: values})
     extra = unlisted((file.id for file in files), ids, listing.name, "CIFs")
     notices = [*read.notices, *odd, *extra, *_element_notice(folder / "atom_init.json")]
-    return assemble(crystals, table, settings, name=folder.name, notices=notices)
+    return assemble(pile.arranged(found), table, settings, name=folder.name, notices=notices)
 
 
 def import_files(source: str | Path, settings: ImportSettings = DEFAULTS) -> Imported:
@@ -97,10 +101,13 @@ def import_files(source: str | Path, settings: ImportSettings = DEFAULTS) -> Imp
     ids = [names.id_of(given) for given in rows["material_id"].to_pylist()]
     rows = rows.set_column(0, "material_id", pa.array(ids, pa.string()))
     wanted = names.files_of(ids)
-    found, odd = _read(
-        read_members(bundle, wanted) if bundle else _records(wanted, "material_id", settings.workers), ids
+    records = (
+        read_members(bundle, wanted)
+        if bundle
+        else _records(wanted, replace(settings, id_column="material_id"))
     )
-    crystals, _ = joined(found, rows, str(table), names.missing)
+    pile, places, odd = _read(records, ids)
+    crystals, _ = joined(pile, places, rows, str(table), names.missing)
     notices = [*notices, *odd, *unlisted((file.id for file in files), ids, Path(table).name, _plural(files))]
     return assemble(crystals, rows, settings, name=name, notices=notices)
 
@@ -111,7 +118,7 @@ def _without_table(
     """Import what the files have."""
     collector, taken = Collector(), TakenIds()
     with gathered() as odd:
-        for file, record in _records(files, settings.id_column, settings.workers):
+        for file, record in _records(files, settings):
             collector.add(taken.of(record.id, file.id), record.crystal, record.properties)
     rows, more = collector.table(name)
     notices = [*notices, *summary(odd), *more]
@@ -123,16 +130,21 @@ class _NamesOfFiles:
 
     def __init__(self, files: Iterable[StructureFile]) -> None:
         self._files = {file.id: file for file in files}
-        self._ids: dict[str, list[str]] = {}
+
+    @cached_property
+    def _ids(self) -> dict[str, list[str]]:
+        """Another name of a file -> the ids of those that it may mean."""
+        ids: dict[str, list[str]] = {}
         for file in self._files.values():
             path = file.path.with_suffix("") if file.path.suffix.lower() in COMPRESSIONS else file.path
             for other in {file.path.name, path.name, path.stem, f"{file.id}{path.suffix}"}:
-                self._ids.setdefault(other, []).append(file.id)
+                ids.setdefault(other, []).append(file.id)
+        return ids
 
     def id_of(self, given: str) -> str:
         """Return the id of the only file that is meant, else what is given."""
-        ids = self._ids.get(given, [])
-        return ids[0] if given not in self._files and len(ids) == 1 else given
+        ids = [given] if given in self._files else self._ids.get(given, [])
+        return ids[0] if len(ids) == 1 else given
 
     def files_of(self, ids: Iterable[str]) -> list[StructureFile]:
         """Return the files of ids such as x, or x:block for one of several structures, each once."""
@@ -161,49 +173,65 @@ def _plural(files: Sequence[StructureFile]) -> str:
 
 def _read(
     records: Iterator[tuple[StructureFile, Record]], ids: Sequence[str]
-) -> tuple[dict[str, CrystalResult], list[str]]:
-    """Return the crystals that ids mean, and what is odd about them; an id of a file is its first crystal."""
-    wanted = set(ids)
-    found: dict[str, CrystalResult] = {}
+) -> tuple[CrystalPile, dict[str, int], list[str]]:
+    """Return the crystals that ids mean, the places of ids, and what is odd about them.
+
+    An id of a file is its first crystal.
+    """
+    wanted, pile = set(ids), CrystalPile()
+    places: dict[str, int] = {}
     with gathered() as notices:
         for file, record in records:
-            found[record.id] = record.crystal
-            if record.id != file.id and file.id in wanted and file.id not in found:
-                found[file.id] = record.crystal
+            places[record.id] = len(pile)
+            pile.add(record.crystal)
+            if record.id != file.id and file.id in wanted and file.id not in places:
+                places[file.id] = places[record.id]
                 notify(
                     [CrystalNotice(str(file.path), "several structures, only the first is read", record.id)]
                 )
-    return found, summary(notices)
+    return pile, places, summary(notices)
 
 
 def _records(
-    files: Sequence[StructureFile], id_column: str, workers: int
+    files: Sequence[StructureFile], settings: ImportSettings
 ) -> Iterator[tuple[StructureFile, Record]]:
-    """Read the files in order, in `workers` processes; a progress bar appears if it takes long."""
-    bar = progress_bar(files, doing="reading", unit="files", total=len(files))
-    if workers <= 1 or len(files) < 2 * workers:
-        for file in bar:
-            for record in read_structures(file, id_column):
-                yield file, record
-        return
-    with worker_processes(workers) as pool:
-        chunk = min(200, math.ceil(len(files) / workers))
-        tasks = [(file, id_column) for file in files]
-        found = pool.map(_all_of, tasks, chunksize=chunk)
-        try:
-            for file, (records, notices) in zip(bar, found, strict=True):
+    """Read the files in order, in several processes if told so; a progress bar appears if it takes long."""
+    workers = settings.workers if len(files) >= 2 * settings.workers else 1
+    with progress_bar(doing="reading", unit="files", total=len(files)) as bar:
+        if workers == 1 and not all(file.single for file in files):
+            for file in files:  # of any number of crystals
+                for record in read_structures(file, settings.id_column):
+                    yield file, record
+                bar.update()
+            return
+        for part, reads in _parts(files, settings, workers):
+            for file, (records, notices) in zip(part, reads, strict=True):
                 notify(notices)
                 for record in records:
                     yield file, record
+                bar.update()
+
+
+def _parts(
+    files: Sequence[StructureFile], settings: ImportSettings, workers: int
+) -> Iterator[tuple[Sequence[StructureFile], list[Read]]]:
+    """Read the files part by part, keeping in the journal what was read of many."""
+    size = min(PART, math.ceil(len(files) / workers) or 1)
+    parts = [files[first : first + size] for first in range(0, len(files), size)]
+    is_kept = len(files) > PART and all(file.single for file in files)
+    folder = settings.journal if is_kept else None
+    if workers == 1:
+        for part in parts:
+            yield part, read_part(part, settings.id_column, folder)
+        return
+    read = partial(read_part, id_column=settings.id_column, folder=folder)
+    with worker_processes(workers) as pool:
+        try:
+            yield from zip(parts, map_ahead(pool, read, parts, 2 * workers), strict=True)
         except BrokenProcessPool:
             raise CrystalliteError(
                 f"one of {workers} processes that read files was killed; fewer workers need less memory"
             ) from None
-
-
-def _all_of(task: tuple[StructureFile, str]) -> tuple[list[Record], list[CrystalNotice]]:
-    with gathered() as notices:
-        return list(read_structures(*task)), notices
 
 
 def _element_notice(path: Path) -> list[str]:

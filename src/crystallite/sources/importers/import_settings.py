@@ -19,6 +19,8 @@ class ImportSettings:
         skip_bad: Leave out crystals that cannot be used instead of raising CrystalliteError with a list of
             them.
         workers: Processes that read files.
+        journal: A folder for what has been read of many CIFs or POSCARs, so that an interrupted import
+            resumes; `kept_reads.forget` removes it.
     """
 
     table: str | Path | None = None
@@ -27,6 +29,7 @@ class ImportSettings:
     units: Mapping[str, str] = field(default_factory=dict)
     skip_bad: bool = False
     workers: int = 1
+    journal: Path | None = None
 
 
 DEFAULTS = ImportSettings()

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ...errors import CrystalliteError
 from ..reading.collecting import joined
+from ..reading.crystal_pile import CrystalPile
 from ..reading.numpy_archive import read_crystals
 from ..reading.tables import read_table
 from .assembling import Imported, assemble
@@ -34,14 +35,14 @@ def import_archive(source: str | Path, settings: ImportSettings = DEFAULTS) -> I
         table = table or _table_beside(path)
         path = path / "structures.npz"
     found = dict(read_crystals(path))
-    notices: list[str] = []
+    crystals, notices = CrystalPile(found.values()), list[str]()
     if table is None:
         rows = pa.table({"material_id": pa.array(list(found), pa.string())})
-        crystals = list(found.values())
     else:
         rows = read_table(Path(table), settings.id_column)
         why = f"{path.name} has no crystal of this id"
-        crystals, notices = joined(found, rows, str(table), lambda _: why)
+        places = {name: place for place, name in enumerate(found)}
+        crystals, notices = joined(crystals, places, rows, str(table), lambda _: why)
     name = path.parent.name if path.stem == "structures" else path.stem
     return assemble(crystals, rows, settings, name=name, notices=notices)
 

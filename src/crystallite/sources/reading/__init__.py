@@ -11,7 +11,7 @@ Imports no other room of sources.
 - archive_stream: JSON and MessagePack piece by piece, bounded; archive_records, archive_table,
   archive_properties: what is in them
 - tables, text_table, table_rows: tables of properties, their dialects and the places of their rows
-- record: a crystal as it comes from a file; collecting: many of them, gathered; known_properties: their usual
-  names and units
+- record: a crystal as it comes from a file; crystal_pile: `CrystalPile`, any number of them; collecting: them
+  and their properties, gathered; known_properties: usual names and units
 - input_file: what speaks against reading a file
 """

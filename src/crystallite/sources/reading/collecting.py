@@ -11,8 +11,9 @@ import pyarrow as pa
 from ...datasets.columns import is_missing
 from ...datasets.schema import STRUCTURE, property_column
 from ...errors import CrystalError, CrystalliteError, shortened
+from .crystal_pile import CrystalPile
 from .record import CrystalResult
-from .table_rows import row_places
+from .table_rows import place_of_row
 
 MOST_BAD = 100_000  # crystals that cannot be used: more of them, and the file is something else
 MOST_CELLS = 100_000_000  # crystals times properties
@@ -24,20 +25,17 @@ class Collector:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
-        self.crystals: list[CrystalResult] = []
+        self.crystals = CrystalPile()
         self.columns: dict[str, list[Any]] = {}
-        self._n_bad = 0
 
     def add(self, name: str, crystal: CrystalResult, properties: Mapping[str, Any]) -> None:
         """Add a crystal, or why there is none, and its properties.
 
         Raises CrystalliteError for more than a file of crystals has: MOST_BAD of those, MOST_CELLS values.
         """
-        if isinstance(crystal, CrystalError):
-            self._n_bad += 1
-            if self._n_bad > MOST_BAD:
-                raise CrystalliteError(f"{crystal}; and {MOST_BAD:,} before it cannot be used")
-        self.crystals.append(crystal)
+        self.crystals.add(crystal)
+        if len(self.crystals.bad) > MOST_BAD:
+            raise CrystalliteError(f"{crystal}; and {MOST_BAD:,} before it cannot be used")
         self.add_properties(name, properties)
 
     def add_properties(self, name: str, properties: Mapping[str, Any]) -> None:
@@ -95,18 +93,24 @@ def _column(values: list[Any], name: str, source: str | Path) -> pa.Array:
 
 
 def joined(
-    crystals: Mapping[str, CrystalResult], rows: pa.Table, listing: str, missing: Callable[[str], str]
-) -> tuple[list[CrystalResult], list[str]]:
-    """Return for every row of the table its crystal, and a notice of crystals that have no row.
+    crystals: CrystalPile,
+    places: Mapping[str, int],
+    rows: pa.Table,
+    listing: str,
+    missing: Callable[[str], str],
+) -> tuple[CrystalPile, list[str]]:
+    """Return the crystals in the order of the table's rows, and a notice of crystals that have no row.
 
-    A row without a crystal gets a CrystalError, for the reason missing(id). listing: the table, in messages.
+    places: id -> place of its crystal. A row without a crystal gets a CrystalError, for the reason
+    missing(id). listing: the table, in messages.
     """
     names: Sequence[str] = rows["material_id"].to_pylist()
-    results: list[CrystalResult] = []
-    for place, name in zip(row_places(rows, listing), names, strict=True):
-        found = crystals.get(name)
-        results.append(CrystalError(f"{place} ({name})", missing(name)) if found is None else found)
-    return results, unlisted(crystals, names, Path(listing).name)
+
+    def absent(row: int, name: str) -> CrystalError:
+        return CrystalError(f"{place_of_row(rows, listing, row)} ({name})", missing(name))
+
+    found = [places[name] if name in places else absent(row, name) for row, name in enumerate(names)]
+    return crystals.arranged(found), unlisted(places, names, Path(listing).name)
 
 
 def unlisted(ids: Iterable[str], listed: Iterable[str], listing: str, what: str = "crystals") -> list[str]:

@@ -9,9 +9,11 @@ NOTICES = b"notices"  # key in a table's metadata: what whoever imports it shoul
 LINES = b"lines"  # key in a table's metadata: the line of the file of every row, int64
 
 
-def row_places(table: pa.Table, listing: str) -> list[str]:
-    """Return where each row of a table of `read_table` is, for messages: the file and its line or row."""
+def place_of_row(table: pa.Table, listing: str, row: int) -> str:
+    """Return where a row (from 0) of a table of `read_table` is: the file and its line or row, from 1."""
     lines = (table.schema.metadata or {}).get(LINES)
-    if lines is None:
-        return [f"{listing}, row {row}" for row in range(1, len(table) + 1)]
-    return [f"{listing}, line {line}" for line in np.frombuffer(lines, np.int64).tolist()]
+    return (
+        f"{listing}, row {row + 1}"
+        if lines is None
+        else f"{listing}, line {np.frombuffer(lines, np.int64)[row]}"
+    )

@@ -163,17 +163,16 @@ def _formulas(species: _Species) -> list[bytes]:
 def _sorted_lengths(batch: GraphBatch) -> NDArray[np.float64]:
     """Return (nodes, 12): the distance in Å of each node's first, second, ... twelfth neighbour."""
     keys = np.ascontiguousarray(batch.distances).view(np.uint32).astype(np.uint64)
-    lengths: NDArray[np.float64] = _lengths(
-        *read_only(batch.edge_offsets, keys, batch.distances, batch.weights), N_NEIGHBORS
-    )
+    given = read_only(batch.edge_offsets, batch.distances, batch.weights)
+    lengths: NDArray[np.float64] = _lengths(*given, keys, N_NEIGHBORS)
     return lengths
 
 
 @compiled
-def _lengths(edge_offsets, keys, distances, weights, n_neighbors):  # type: ignore[no-untyped-def]
+def _lengths(edge_offsets, distances, weights, keys, n_neighbors):  # type: ignore[no-untyped-def]
     """`_sorted_lengths`; keys: bits of the distances, which order as they do."""
     lengths = np.empty((len(edge_offsets) - 1, n_neighbors))
-    order, scratch = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+    order, scratch = np.empty(len(keys), np.int32), np.empty(len(keys), np.int32)
     for node in range(len(edge_offsets) - 1):
         start, stop = edge_offsets[node], edge_offsets[node + 1]
         ascending(keys, start, stop, order, scratch)

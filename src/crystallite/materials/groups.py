@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..computing.compiled import compiled, read_only
-from ..datasets.schema import as_numpy
 from ..graphs.packed import Indices, PackedGraphs
 from .signatures import N_NEIGHBORS, SAME_DISTANCE, Signatures, in_full, material_signatures
 
@@ -43,6 +41,10 @@ def material_groups(ids: Sequence[str], graphs: PackedGraphs) -> Indices:
 
 def groups_of(ids: Sequence[str], signatures: Signatures) -> Indices:
     """Return what `material_groups` does, of signatures at hand."""
+    import pyarrow as pa  # models, which predict without it, have the names of this module
+
+    from ..datasets.schema import as_numpy
+
     codes = as_numpy(pa.array(ids, pa.string()).dictionary_encode().indices)
     parents = np.unique(codes, return_index=True)[1][codes]  # the first row of the same id
     for run, lengths, depths in in_full(signatures):

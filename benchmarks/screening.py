@@ -9,6 +9,7 @@ of them in batches; its time for all is extrapolated. Make the archive with `cry
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from pathlib import Path
 
 import gemmi
 import pyarrow.parquet as pq
+
+from crystallite.crystals.elements import feature_table
 
 HERE = Path(__file__).parent
 KINDS = ("predictions", "duplicates", "bad")
@@ -115,6 +118,8 @@ def cgcnn2(archive: Path, n: int) -> float:
                 (cifs / Path(name).name).write_bytes(content)
             listing = "".join(f"{path.stem},0\n" for path in sorted(cifs.glob("*.cif")))
             (cifs / "id_prop.csv").write_text(listing)
+            table = {number: row.tolist() for number, row in enumerate(feature_table()) if number}
+            (cifs / "atom_init.json").write_text(json.dumps(table))
             started = time.perf_counter()
             script = [sys.executable, str(HERE / "peer_process.py"), "predict-batched"]
             subprocess.run([*script, str(cifs), str(cifs / "out.csv")], check=True, capture_output=True)

@@ -87,6 +87,8 @@ def screened(archive: Path, models: str, options: list[str]) -> tuple[int, float
     while process.poll() is None:
         peak = max(peak, memory_of(process.pid))
         time.sleep(0.5)
+    if process.returncode:
+        raise SystemExit(f"{' '.join([*command, *options])} ended with status {process.returncode}")
     seconds, after = time.perf_counter() - started, os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     n_crystals = sum(

@@ -50,19 +50,20 @@ def test_every_real_crystal_is_found_in_another_cell(elastic):
 def test_different_materials_have_different_keys(name):
     """Only what `material_groups`, which is more tolerant and looks at other numbers, finds the same."""
     dataset = Dataset.read(name)
+    dataset = dataset.select([*range(len(dataset)), *range(0, len(dataset), 100)])
     graphs = build_graphs(dataset.arrays, CONFIG)
     groups = material_groups([str(row) for row in range(len(dataset))], graphs)
     for column in material_keys(graphs).T:
         order = np.argsort(column, kind="stable")
         same = column[order][1:] == column[order][:-1]
-        assert same.any()  # there are duplicates in these sets
+        assert same.sum() >= len(dataset) // 101
         assert (groups[order][1:][same] == groups[order][:-1][same]).all()
 
 
 def test_what_changes_a_crystal_changes_its_key():
     salt = rock_salt(5.64)
     assert are_same(salt, rock_salt(5.64))
-    assert not are_same(salt, rock_salt(5.66))  # bonds are 0.01 Å longer
+    assert not are_same(salt, rock_salt(5.641))  # bonds are 0.0005 Å longer
     assert not are_same(salt, rock_salt(5.64, cation=19))
     assert not are_same(salt, rock_salt(5.64, cation=17, anion=19))
     assert not are_same(face_centered(3.6, 29), face_centered(3.6, 28))
@@ -78,3 +79,16 @@ def test_full_and_reduced_graphs_have_the_same_keys(elastic):
 
 def test_no_crystals_have_no_keys():
     assert keys().shape == (0, 2)
+
+
+def test_one_atom_among_many_changes_the_key():
+    """A supercell of 216 atoms, one of them moved by 0.1 Å; and 60 orders of two elements on its sites."""
+    cell = in_cell(face_centered(3.8), np.diag([3, 3, 6]))
+    moved = Crystal(cell.numbers, cell.lattice, cell.frac_coords.copy())
+    moved.frac_coords[7] += np.linalg.solve(cell.lattice.T, [0.1, 0, 0])
+    rng = np.random.default_rng(0)
+    half = np.repeat(np.array([29, 79], np.uint8), len(cell) // 2)
+    orders = [Crystal(rng.permutation(half), cell.lattice, cell.frac_coords) for _ in range(60)]
+    assert not are_same(cell, moved)
+    for column in keys(*orders).T:
+        assert len(np.unique(column)) == len(orders)

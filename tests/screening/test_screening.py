@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,16 +17,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from screenings import GAP, Here, contents, counts, here, with_twins
+from strategies import face_centered, made
 
 import crystallite
 from crystallite.datasets.dataset import Dataset
-from crystallite.errors import CrystalliteError
+from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.graphs.packed import pack_graphs_of_nothing
 from crystallite.screening.engine import local_processes
 from crystallite.screening.screening import Share, screen_with
 from crystallite.screening.work import Question, Worker
 from crystallite.sources import pieces
 from crystallite.sources.formats import export_dataset
+from crystallite.sources.reading.pymatgen_json import structure_dict
 
 
 @pytest.fixture
@@ -184,18 +186,6 @@ def test_a_share_that_never_ran_is_done_at_the_end(twins_file, tmp_path, small_p
     assert contents(tmp_path / "shared") == contents(tmp_path / "whole")
 
 
-def test_a_part_that_was_moved_by_halves_is_moved_again(twins_file, tmp_path, small_pieces):
-    """Killed after the twins of a part were written, and before they were taken out of its predictions."""
-    screen_with(here, GAP, [twins_file], tmp_path / "whole")
-    shared = tmp_path / "shared"
-    for remainder in (0, 1):
-        screen_with(here, GAP, [twins_file], shared, share=Share(remainder, 2))
-    for path in (tmp_path / "whole" / "duplicates").iterdir():
-        shutil.copy(path, shared / "duplicates" / path.name)
-    screen_with(here, GAP, [twins_file], shared)
-    assert contents(shared) == contents(tmp_path / "whole")
-
-
 def test_bad_crystals_are_listed_with_their_reasons(elastic, tmp_path):
     folder = tmp_path / "cifs"
     export_dataset(elastic.select(range(6)), folder, "bulk_modulus")
@@ -316,3 +306,119 @@ def test_interrupted_it_says_so_and_goes_on(twins_file, tmp_path):
     assert "Traceback" not in told
     finished = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "of them before)" in finished.stderr
+
+
+def test_predictions_that_are_no_numbers_stay_bad(twins_file, tmp_path, monkeypatch, small_pieces):
+    """A second run, and a whole run after shares, leave the files as a run in one go does."""
+    predict = Worker.predict
+
+    def without_some(self, graphs, chosen):
+        predicted = predict(self, graphs, chosen)
+        gaps = predicted.table["band_gap"].to_numpy()
+        return predicted._replace(are_numbers=predicted.are_numbers & (gaps > 0.2))
+
+    monkeypatch.setattr(Worker, "predict", without_some)
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    summary = screen_with(here, GAP, [twins_file], whole)
+    before = contents(whole)
+    assert screen_with(here, GAP, [twins_file], whole).bad == summary.bad > 3
+    assert contents(whole) == before
+    for remainder in (1, 0):
+        screen_with(here, GAP, [twins_file], shared, share=Share(remainder, 2))
+    screen_with(here, GAP, [twins_file], shared)
+    assert contents(shared) == before
+
+
+def test_a_complete_folder_has_nothing_to_share(twins_file, tmp_path, small_pieces):
+    screen_with(here, GAP, [twins_file], tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(CrystalliteError, match="nothing left to share"):
+        screen_with(here, GAP, [twins_file], tmp_path, share=Share(1, 4))
+    assert contents(tmp_path) == before
+
+
+def test_a_share_and_the_whole_keep_each_other_out(twins_file, tmp_path, small_pieces):
+    def whole_meanwhile(question):
+        with pytest.raises(CrystalliteError, match="another run writes"):
+            screen_with(here, GAP, [twins_file], tmp_path)
+        with pytest.raises(CrystalliteError, match="another run writes"):
+            screen_with(here, GAP, [twins_file], tmp_path, share=Share(0, 2))
+        screen_with(here, GAP, [twins_file], tmp_path, share=Share(1, 3))
+        return here(question)
+
+    screen_with(whole_meanwhile, GAP, [twins_file], tmp_path, share=Share(0, 3))
+
+
+@pytest.mark.parametrize("kind", ["duplicates", "bad", "predictions"])
+def test_damaged_and_missing_files_are_told_and_made_again(twins_file, tmp_path, kind, small_pieces, elastic):
+    bad = tmp_path / "bad.cif"
+    bad.write_text("data_x\n")
+    inputs, folder = [twins_file, bad], tmp_path / "out"
+    screen_with(here, GAP, inputs, folder)
+    before = contents(folder)
+    path = sorted((folder / kind).iterdir())[-1]
+    for damage in (lambda: path.write_bytes(b""), path.unlink):
+        damage()
+        if kind != "predictions" or path.exists():
+            with pytest.raises(CrystalliteError, match=f"{path.name}: damaged or missing: .*; delete"):
+                screen_with(here, GAP, inputs, folder)
+            (folder / "predictions" / path.name).unlink()
+        screen_with(here, GAP, inputs, folder)
+        assert contents(folder) == before
+
+
+def test_a_file_that_is_cut_into_other_pieces_is_noticed(twins, tmp_path, small_pieces, monkeypatch):
+    """A disk that fails for a while must not shift the parts of what comes after."""
+    paths = []
+    for half in range(2):
+        paths.append(tmp_path / f"{half}.parquet")
+        twins.select(range(200 * half, 200 * half + 200)).write(paths[-1])
+    each = pieces.each_piece
+
+    def failing(source):
+        found = each(source)
+        if source.path == paths[0]:
+            yield next(found)
+            error = CrystalError(str(paths[0]), "not readable")
+            yield pieces.Piece("found", str(paths[0]), 0, [pieces.Found("", "", error)], 1.0)
+        else:
+            yield from found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("crystallite.screening.screening.each_piece", failing)
+        assert screen_with(here, GAP, paths, tmp_path / "out").bad == 1
+    with pytest.raises(CrystalliteError, match=r"was made of .* where there is .* now"):
+        screen_with(here, GAP, paths, tmp_path / "out")
+
+
+def test_half_a_character_in_an_id_is_a_question_mark(tmp_path, elastic):
+    structure = structure_dict(elastic.crystal(0))
+    path = tmp_path / "odd.jsonl"
+    path.write_text(json.dumps({"material_id": "\ud800", "structure": structure}) + "\n")
+    screen_with(here, GAP, [path], tmp_path / "out")
+    assert rows(tmp_path / "out", "predictions").material_id.to_list() == ["?"]
+
+
+def test_models_of_descriptors_see_what_graphs_do_not(tmp_path):
+    """Face-centred and hexagonal packing have one graph; a kernel machine tells them apart."""
+    run = tmp_path / "run"
+    data = Dataset.read("elastic").select(range(120))
+    crystallite.train(data, "log10_bulk_modulus", out=run, recipe="small", seed=0)
+    cubic = face_centered(3.6)
+    a = 3.6 / np.sqrt(2)
+    cell = [[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, a * np.sqrt(8 / 3)]]
+    hexagonal = made(cell, [29, 29], [(1 / 3, 2 / 3, 0.25), (2 / 3, 1 / 3, 0.75)])
+    both = tmp_path / "both.parquet"
+    Dataset.from_crystals([cubic, hexagonal, cubic], ["fcc", "hcp", "again"]).write(both)
+    assert screen_with(here, GAP, [both], tmp_path / "graphs").predictions == 1
+    summary = screen_with(here, Question((str(run), "band_gap")), [both], tmp_path / "out")
+    assert (summary.predictions, summary.duplicates) == (2, 1)
+
+
+def test_columns_of_one_name_are_refused_at_the_start(tmp_path, energies_file):
+    data = Dataset.read(energies_file)
+    renamed = Dataset.from_arrays(data.arrays, data.ids, {"Part": np.linspace(0, 1, len(data))})
+    run = tmp_path / "run"
+    crystallite.train(renamed, "Part", out=run, epochs=1, seed=0)
+    with pytest.raises(CrystalliteError, match="would be called part"):
+        screen_with(here, Question((str(run),)), [energies_file], tmp_path / "out")

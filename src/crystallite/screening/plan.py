@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..errors import CrystalliteError
 from ..files.writing import read_json, write_json
 from ..models.predictor import Predictor
@@ -26,7 +27,8 @@ def keep_to(folder: Path, asked: dict[str, Any]) -> None:
     """
     path = folder / ASKED
     if not path.exists():
-        if folder.is_dir() and any(entry.name[0] != "." for entry in folder.iterdir()):
+        others = [entry.name for entry in folder.iterdir() if entry.name[0] != "."]
+        if others and not path.exists():  # else another run has just begun it
             raise CrystalliteError(f"{folder} is not empty and holds no screening: choose another folder")
         write_json(path, asked)
         return
@@ -45,6 +47,7 @@ def asked(question: Question, worker: Worker, sources: Sequence[Source]) -> dict
     """Return what two runs must have in common to share a folder."""
     return {
         "format": FORMAT,
+        "version": __version__,
         "models": list(question.models),
         "weights": _digest([_weights(predictor) for predictor in worker.predictors]),
         "columns": {column.name: column.unit for column in worker.columns},

@@ -23,6 +23,7 @@ from .engine import Engine, Predicting, Reading
 from .work import Crystals, Predicted, Question, Worker
 
 PATIENCE = 10.0  # seconds
+RETRIES = 10  # of a task whose process or node dies; more often it is the task's own fault
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a task has one core
 
 
@@ -61,8 +62,8 @@ def _knock(address: str) -> None:
 class _Cluster:
     def __init__(self, ray: Any, question: Question) -> None:
         self.ray, self._question = ray, question
-        self._read = ray.remote(num_cpus=1, max_retries=-1, num_returns=2)(_read)
-        self.predict = ray.remote(num_cpus=1, max_retries=-1)(_predict)
+        self._read = ray.remote(num_cpus=1, max_retries=RETRIES, num_returns=2)(_read)
+        self.predict = ray.remote(num_cpus=1, max_retries=RETRIES)(_predict)
 
     @property
     def window(self) -> int:

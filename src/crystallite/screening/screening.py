@@ -10,9 +10,11 @@ Cost: 32 bytes of memory and one id for each distinct material, and some pieces 
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -25,13 +27,14 @@ from ..computing.progress import progress_bar
 from ..computing.threads import usable_cores
 from ..errors import CrystalliteError
 from ..files.writing import write_json
-from ..sources.pieces import Piece, each_piece, n_bytes
+from ..sources.pieces import Piece, each_piece, label, n_bytes
+from ..sources.reading.input_file import shown
 from ..sources.remote import is_remote, remote_source
 from ..sources.resolver import Source, located
 from .engine import Engine, Predicting, Reading, local_processes
 from .plan import asked, keep_to
 from .ray_cluster import ray_cluster
-from .results import KINDS, ODD, Results, keys_of
+from .results import KINDS, ODD, PREDICTIONS, UNFINISHED, Results, keys_of
 from .seen import FirstIds, Integers, Seen, places_of
 from .shortlist import NO_CHOICE, Choice, check_choice, write_shortlist
 from .work import Crystals, Question, Worker
@@ -131,10 +134,13 @@ def screen_with(
     """Do what `screen` does; engine: opens what does the work, such as `local_processes`."""
     sources = [remote_source(str(item)) if is_remote(item) else located(item) for item in inputs]
     worker = Worker(question)
+    notices = [notice for source in sources for notice in source.files.notices]
+    for notice in [*notices, *{predictor.notice for predictor in worker.predictors if predictor.notice}]:
+        warnings.warn(notice, stacklevel=2)
     if choice:
         check_choice(choice, worker.columns)
     for source in sources:
-        if folder.resolve().is_relative_to(Path(source.path).resolve()):
+        if source.kind != "remote" and folder.resolve().is_relative_to(source.path.resolve()):
             raise CrystalliteError(f"{folder}: lies in the input {source.path}; choose a folder elsewhere")
     with _alone_in(folder, share):
         keep_to(folder, asked(question, worker, sources))
@@ -154,19 +160,34 @@ def screen_with(
             write_json(folder / SUMMARY, loop.counts)
         if choice:
             pieces = (piece for piece, _ in _all_pieces(sources))
-            summary = summary._replace(listed=write_shortlist(folder, choice, worker.columns, pieces))
+            summary = summary._replace(listed=write_shortlist(results, choice, pieces))
     return summary
 
 
 @contextmanager
 def _alone_in(folder: Path, share: Share) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f".lock-{share.remainder}-of-{share.of}"
+    """Keep other runs out: the whole all shares, a share the whole, itself and shares of another number."""
+    mine = folder / f".lock-{share.remainder}-of-{share.of}"
     try:
-        with FileLock(folder / name, timeout=0):
+        str(folder).encode()
+        folder.mkdir(parents=True, exist_ok=True)
+        others = [path for path in folder.glob(".lock-*") if path != mine]
+        if share != WHOLE:
+            if (folder / SUMMARY).exists():
+                raise CrystalliteError(f"{folder} is complete: there is nothing left to share")
+            others = [path for path in others if not path.name.endswith(f"-of-{share.of}")]
+        with FileLock(mine, timeout=0), ExitStack() as checked:
+            for other in others:
+                checked.enter_context(FileLock(other, timeout=0))
+            if share == WHOLE:
+                shutil.rmtree(folder / UNFINISHED, ignore_errors=True)  # of runs that were killed
+            else:
+                checked.close()
             yield
     except Timeout:
         raise CrystalliteError(f"another run writes to {folder}: wait until it ends, or stop it") from None
+    except UnicodeEncodeError:
+        raise CrystalliteError(f"{shown(folder)}: the name is not valid text; choose another") from None
 
 
 def _all_pieces(sources: Sequence[Source]) -> Iterator[tuple[Piece, float]]:
@@ -190,6 +211,7 @@ class _Predicted(NamedTuple):
     """A piece that is being predicted."""
 
     part: int
+    piece: str
     done: float
     crystals: Crystals
     first: Integers
@@ -234,12 +256,14 @@ class _Loop:
         """Tell which crystals of the next piece are the first of their materials; let them be predicted."""
         part, piece, done, reading = self._reading.popleft()
         if reading is None:
-            earlier = self._results.read(part)
+            earlier = self._results.read(part, label(piece))
             first, ids = self._first(part, earlier.crystals)
-            is_same = np.array_equal(first, earlier.first)
-            if is_same or self._results.move(part, earlier, first, ids):
-                self._before += int((first == places_of(part, earlier.crystals["row"].to_numpy())).sum())
-                self._count(part)
+            counts: dict[str, int] | None = earlier.counts
+            if not np.array_equal(first, earlier.first) and self._share == WHOLE:
+                counts = self._results.move(part, label(piece), earlier, first, ids)
+            if counts is not None:
+                self._before += counts[PREDICTIONS]
+                self._count(counts)
                 yield done
                 return
             reading = self._engine.read(piece)
@@ -248,7 +272,9 @@ class _Loop:
             crystals = reading.crystals()
             first, ids = self._first(part, crystals.found)
         rows = np.flatnonzero(first == places_of(part, crystals.found["row"].to_numpy()))
-        self._predicting.append(_Predicted(part, done, crystals, first, ids, reading.predict(rows)))
+        self._predicting.append(
+            _Predicted(part, label(piece), done, crystals, first, ids, reading.predict(rows))
+        )
         while len(self._predicting) > self._engine.window:
             yield self._write()
 
@@ -263,11 +289,10 @@ class _Loop:
 
     def _write(self) -> float:
         """Write what became of the next piece; return what fraction of all is done with it."""
-        part, done, crystals, first, ids, predicting = self._predicting.popleft()
-        self._results.write(part, crystals, first, ids, predicting.result())
-        self._count(part)
+        part, piece, done, crystals, first, ids, predicting = self._predicting.popleft()
+        self._count(self._results.write(part, piece, crystals, first, ids, predicting.result()))
         return done
 
-    def _count(self, part: int) -> None:
-        for kind in self.counts:
-            self.counts[kind] += self._results.n_rows(kind, part)
+    def _count(self, counts: dict[str, int]) -> None:
+        for kind, count in counts.items():
+            self.counts[kind] += count

@@ -67,6 +67,8 @@ class SortedKeys:
 
     def add(self, keys: Integers, places: Integers) -> None:
         """Add keys with their places."""
+        if not len(keys):
+            return
         order = np.argsort(keys, kind="stable")
         run = keys[order], places[order]
         while self._runs and len(self._runs[-1][0]) < 2 * len(run[0]):

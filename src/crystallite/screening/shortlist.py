@@ -6,8 +6,8 @@ orders are its SQL.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..errors import CrystalliteError
 from ..extras import needed
 from ..files.typed_tables import Column, table_writer
 from ..sources.pieces import Piece, read_piece
-from .results import PREDICTIONS
+from .results import Results
 
 SHORTLIST = "shortlist"  # .csv and .parquet
 
@@ -44,24 +44,24 @@ def check_choice(choice: Choice, columns: Sequence[Column]) -> None:
     if choice.top is not None and not choice.by:
         raise CrystalliteError("--top needs --by: what to order the crystals by, the smallest first")
     types = ", ".join(
-        f'"{column.name}" {"VARCHAR" if column.is_text else "DOUBLE"}'
+        f'"{_doubled(column.name)}" {"VARCHAR" if column.is_text else "DOUBLE"}'
         for column in [Column("material_id", is_text=True), Column("source", is_text=True), *columns]
     )
     with _database() as database:
-        database.execute(f"CREATE TABLE predictions ({types}, part INTEGER, row INTEGER)")
+        places = "part INTEGER, row INTEGER, material_key BIGINT, material_key_shifted BIGINT"
+        database.execute(f"CREATE TABLE predictions ({types}, {places})")
         for option, text in (("--where", choice.where), ("--by", choice.by)):
             alone = Choice(where=text) if option == "--where" else Choice(by=text)
             if text:
                 _rows(database, alone, f"{option} {text!r}")
 
 
-def write_shortlist(folder: Path, choice: Choice, columns: Sequence[Column], pieces: Iterator[Piece]) -> int:
+def write_shortlist(results: Results, choice: Choice, pieces: Iterator[Piece]) -> int:
     """Write shortlist.csv, and shortlist.parquet, a dataset with the structures too.
 
     Args:
-        folder: of a screening that is done.
+        results: of a screening that is done.
         choice: which crystals are wanted.
-        columns: of the predictions.
         pieces: of the inputs, from which the structures are read again.
 
     Returns:
@@ -69,9 +69,10 @@ def write_shortlist(folder: Path, choice: Choice, columns: Sequence[Column], pie
     """
     from ..datasets.dataset import Dataset
 
-    rows = _chosen(folder, choice)
+    folder, columns = results.folder, results.columns
+    rows = _chosen(results, choice)
     shown = [Column("source", is_text=True), *columns]
-    ids = rows["material_id"].to_pylist()
+    ids = _different(rows["material_id"].to_pylist())
     table = {column.name: _values(rows[column.name]) for column in shown}
     with table_writer(folder / f"{SHORTLIST}.csv", shown) as write:
         write(ids, table)
@@ -88,12 +89,11 @@ def write_shortlist(folder: Path, choice: Choice, columns: Sequence[Column], pie
     return len(ids)
 
 
-def _chosen(folder: Path, choice: Choice) -> pa.Table:
-    """Return the rows of the predictions in a folder that are wanted, in order."""
-    files = str(folder / PREDICTIONS / "*.parquet").replace("'", "''")
+def _chosen(results: Results, choice: Choice) -> pa.Table:
+    """Return the rows of the predictions that are wanted, in order."""
     with _database() as database:
-        database.execute(f"CREATE VIEW predictions AS SELECT * FROM read_parquet('{files}')")
-        return _rows(database, choice, str(folder))
+        database.read_parquet(results.files(), hive_partitioning=False).create_view("predictions")
+        return _rows(database, choice, str(results.folder))
 
 
 def _structures(rows: pa.Table, pieces: Iterator[Piece]) -> dict[int, Crystal]:
@@ -112,6 +112,21 @@ def _structures(rows: pa.Table, pieces: Iterator[Piece]) -> dict[int, Crystal]:
                     found[wanted[part][row]] = one.crystal
         if part == max(wanted):
             break
+    return found
+
+
+def _doubled(name: str) -> str:
+    """Return a name as it stands between quotation marks in SQL."""
+    return name.replace('"', '""')
+
+
+def _different(ids: Sequence[str]) -> list[str]:
+    """Return ids, those that were there before with a number."""
+    taken: Counter[str] = Counter()
+    found = []
+    for name in ids:
+        taken[name] += 1
+        found.append(name if taken[name] == 1 else f"{name}-{taken[name]}")
     return found
 
 

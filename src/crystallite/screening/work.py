@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..crystals.crystal import CrystalArrays
 from ..crystals.notices import gathered
 from ..errors import CrystalError
 from ..files.typed_tables import Column, arrow_field
@@ -26,7 +28,7 @@ from ..sources.streaming import Wanted, graphs_of_chunk
 class Question(NamedTuple):
     """What is asked of every crystal: words for models, and the level of intervals in percent.
 
-    An interval is left out where a model knows none.
+    Intervals are left out unless all models know theirs.
     """
 
     models: tuple[str, ...]
@@ -42,7 +44,9 @@ CRYSTALS = pa.schema(
         ("material_key_shifted", pa.int64()),
     ]
 )
-_BAD = pa.schema([("source", pa.string()), ("reason", pa.string()), ("row", pa.int32())])
+_BAD = pa.schema(
+    [("material_id", pa.string()), ("source", pa.string()), ("reason", pa.string()), ("row", pa.int32())]
+)
 _ODD = pa.schema([("source", pa.string()), ("kind", pa.string()), ("detail", pa.string())])
 
 
@@ -86,18 +90,20 @@ class Worker:
         """Return the crystals of a piece, and their graphs by each of the models' graph settings."""
         with gathered() as notices:
             read = list(read_piece(piece))
-        sources = [one.source for one in read]
+        ids, sources = [_text(one.id) for one in read], [_text(one.source) for one in read]
         reasons = {
-            row: one.crystal.reason for row, one in enumerate(read) if isinstance(one.crystal, CrystalError)
+            row: _text(one.crystal.reason)
+            for row, one in enumerate(read)
+            if isinstance(one.crystal, CrystalError)
         }
         rows, graphs = self._graphs([one.crystal for one in read], reasons)
-        keys = material_keys(graphs[0])
-        columns = [[read[row].id for row in rows], [sources[row] for row in rows], rows, *keys.T]
+        keys = self._keys(graphs)
+        columns = [[ids[row] for row in rows], [sources[row] for row in rows], rows, *keys.T]
         bad = sorted(reasons)
         return Crystals(
             _table(columns, CRYSTALS),
-            _table([[sources[row] for row in bad], [reasons[row] for row in bad], bad], _BAD),
-            _table([[getattr(one, name) for one in notices] for name in _ODD.names], _ODD),
+            _table([*([column[row] for row in bad] for column in (ids, sources, reasons)), bad], _BAD),
+            _table([[_text(getattr(one, name)) for one in notices] for name in _ODD.names], _ODD),
         ), graphs
 
     def predict(self, graphs: Sequence[PackedGraphs], rows: Indices) -> Predicted:
@@ -110,6 +116,13 @@ class Worker:
         tables = [own_table(one, by_config[one.model.graph], self._extras) for one in self.predictors]
         table = joined(self.predictors, tables, self._extras)
         return Predicted(_table(list(table.values()), schema), are_numbers(self.predictors, table))
+
+    def _keys(self, graphs: Sequence[PackedGraphs]) -> NDArray[np.int64]:
+        """Return keys that are equal where all models see the same."""
+        keys = [material_keys(one) for one in graphs]
+        if self._needs_crystals and graphs[0].crystals is not None:
+            keys.append(_as_written(graphs[0].crystals))
+        return keys[0] if len(keys) == 1 else _combined(keys)
 
     def _graphs(
         self, crystals: Sequence[CrystalResult], reasons: dict[int, str]
@@ -136,6 +149,29 @@ class Worker:
         if len(rows) != len(kept):
             graphs = graphs_of(graphs, np.searchsorted(rows, kept))
         return graphs if self._needs_crystals else graphs._replace(crystals=None)
+
+
+def _combined(keys: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return (N, 2) keys made of several, whatever their order."""
+    factor = np.uint64(0x9E3779B97F4A7C15)
+    mixed = [(one.view(np.uint64) ^ (one.view(np.uint64) >> np.uint64(31))) * factor for one in keys]
+    return np.asarray(np.sum(mixed, axis=0, dtype=np.uint64)).view(np.int64)
+
+
+def _as_written(crystals: CrystalArrays) -> NDArray[np.int64]:
+    """Return (N, 2) keys of crystals that are equal where they are written alike, number by number."""
+    keys = np.empty((crystals.n_crystals, 2), np.int64)
+    for row in range(crystals.n_crystals):
+        crystal = crystals.crystal(row)
+        digest = hashlib.blake2b(crystal.numbers.tobytes(), digest_size=8)
+        digest.update(crystal.lattice.tobytes() + crystal.frac_coords.tobytes())
+        keys[row] = int.from_bytes(digest.digest(), "little", signed=True)
+    return keys
+
+
+def _text(text: str) -> str:
+    """Return text as a table may hold it: halves of characters become question marks."""
+    return text.encode(errors="replace").decode()
 
 
 def _table(columns: Sequence[Any], schema: pa.Schema) -> pa.Table:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ..crystals.crystal import Crystal, CrystalArrays
+from ..datasets.builtin import PREFIX
 from ..datasets.parquet_paths import parts
 from ..errors import CrystalError, CrystalliteError
 from ..files.writing import not_regular
@@ -25,7 +26,7 @@ from .reading.bundles import Member, each_member, place_of, read_member
 from .reading.frames import each_frame
 from .reading.input_file import as_crystal_error, problem_of, shown
 from .reading.record import CrystalResult
-from .reading.structure_files import SINGLE, StructureFile, kind_of, with_ids
+from .reading.structure_files import StructureFile, kind_of, with_ids
 from .reading.structures import read_structures
 from .resolver import Source
 
@@ -110,25 +111,33 @@ def n_bytes(source: Source) -> int:
     return sum(_SINGLE_BYTES if status is None else status.st_size for _, status in _statuses(source))
 
 
+def label(piece: Piece) -> str:
+    """Return what tells whether a piece is still the same part of the same file."""
+    n_items = len(piece.items[0]) if piece.kind == "arrays" else len(piece.items)
+    return f"{piece.kind} {piece.first} to {piece.first + n_items} of {piece.name or 'several files'}"
+
+
 def read_piece(piece: Piece) -> Iterator[Found]:
     """Yield the crystals of a piece; nothing is raised for those that cannot be read."""
     return _READERS[piece.kind](piece)
 
 
 def identity(source: Source) -> list[Any]:
-    """Return what tells whether an input is still the same: names, sizes and times of large files."""
+    """Return what tells whether an input is still the same: names, sizes and times of its files."""
+    if source.name.startswith(PREFIX):
+        return [source.name]
     return [
-        [shown(path), *((status.st_size, status.st_mtime_ns) if status else ())]
+        [shown(os.path.realpath(path)), *((status.st_size, status.st_mtime_ns) if status else ())]
         for path, status in _statuses(source)
     ]
 
 
 def _statuses(source: Source) -> Iterator[tuple[Path, os.stat_result | None]]:
-    """Yield the files of an input, and what the system knows of those that are not of one crystal."""
+    """Yield the files of an input, and what the system knows of them."""
     for path in parts(source.path) if source.kind == "dataset" else source.files.paths:
         try:
-            is_small = kind_of(path) in SINGLE or (source.kind != "remote" and not_regular(path))
-            yield path, None if is_small else path.stat()
+            is_there = source.kind == "remote" or not not_regular(path)
+            yield path, path.stat() if is_there else None
         except OSError:  # it has just gone
             yield path, None
 

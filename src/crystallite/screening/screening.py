@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from ..computing.progress import progress_bar
 from ..computing.threads import usable_cores
 from ..errors import CrystalliteError
+from ..extras import needed
 from ..files.writing import write_json
 from ..sources.pieces import Piece, each_piece, label, n_bytes
 from ..sources.reading.input_file import shown
@@ -109,6 +110,8 @@ def screen(
         CrystalliteError: if an input or a model is not there, a condition makes no sense, the folder was
             begun with others or another run works in it, when interrupted, and when a file cannot be written.
     """
+    if ray:
+        needed("ray", "--ray", "crystallite[ray]")  # before a folder is made
     words, files = ([one] if isinstance(one, str | Path) else list(one) for one in (models, inputs))
     engine = (
         partial(ray_cluster, address=ray)

@@ -370,13 +370,17 @@ def test_identity_changes_with_a_file(word, folder, tmp_path):
     assert identity(located(target)) != before
 
 
-def test_identity_of_a_folder_is_its_names(folder, tmp_path):
+def test_identity_of_a_folder_is_its_names_and_what_is_in_them(folder, tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.cif").write_text("x")
     before = identity(located(tmp_path))
     assert len(before) == 2
-    assert n_bytes(located(tmp_path)) == 4000
+    assert n_bytes(located(tmp_path)) == 2
     (tmp_path / "c.cif").write_text("x")
+    assert identity(located(tmp_path)) != before
+    (tmp_path / "c.cif").unlink()
+    assert identity(located(tmp_path)) == before
+    (tmp_path / "a.cif").write_text("xy")
     assert identity(located(tmp_path)) != before
 
 

@@ -170,9 +170,10 @@ def screen_with(
 @contextmanager
 def _alone_in(folder: Path, share: Share) -> Iterator[None]:
     """Keep other runs out: the whole all shares, a share the whole, itself and shares of another number."""
+    if shown(folder) != str(folder):
+        raise CrystalliteError(f"{shown(folder)}: the name is not valid text; choose another")
     mine = folder / f".lock-{share.remainder}-of-{share.of}"
     try:
-        str(folder).encode()
         folder.mkdir(parents=True, exist_ok=True)
         others = [path for path in folder.glob(".lock-*") if path != mine]
         if share != WHOLE:
@@ -189,8 +190,6 @@ def _alone_in(folder: Path, share: Share) -> Iterator[None]:
             yield
     except Timeout:
         raise CrystalliteError(f"another run writes to {folder}: wait until it ends, or stop it") from None
-    except UnicodeEncodeError:
-        raise CrystalliteError(f"{shown(folder)}: the name is not valid text; choose another") from None
 
 
 def _all_pieces(sources: Sequence[Source]) -> Iterator[tuple[Piece, float]]:

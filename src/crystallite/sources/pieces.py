@@ -127,7 +127,10 @@ def identity(source: Source) -> list[Any]:
     if source.name.startswith(PREFIX):
         return [source.name]
     return [
-        [shown(os.path.realpath(path)), *((status.st_size, status.st_mtime_ns) if status else ())]
+        [
+            shown(path if source.kind == "remote" else os.path.realpath(path)),
+            *((status.st_size, status.st_mtime_ns) if status else ()),
+        ]
         for path, status in _statuses(source)
     ]
 

@@ -122,10 +122,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = output_path(path)
     beginning, ending = f".{file_stem(target.stem)}-{_machine()}-", target.suffix[-20:]
     temporary = target.with_name(f"{beginning}{os.getpid()}-{threading.get_ident()}{ending}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target, temporary, path):
         _remove_abandoned(target.parent, beginning, ending)
         yield temporary
+
+
+@contextmanager
+def replacing(target: Path, temporary: Path, path: str | Path) -> Iterator[None]:
+    """Put the file `temporary`, which the block writes, in the place of `target` if it ends without an error.
+
+    The folders of both are made. Raises WriteError naming `path`; what is temporary is removed.
+    """
+    try:
+        for folder in {target.parent, temporary.parent}:
+            folder.mkdir(parents=True, exist_ok=True)
+        yield
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)

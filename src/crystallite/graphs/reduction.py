@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..computing.compiled import compiled
+from ..computing.hashing import mixed
 from ..computing.sorting import ascending
 from ..crystals.neighbors import Bonds
 
@@ -146,9 +147,9 @@ def _classify(  # type: ignore[no-untyped-def]
                 surroundings = np.uint64(0)
                 for bond in range(offsets[atom], offsets[atom + 1]):
                     weight_code = np.uint64(np.rint(weights[bond] * 1e9))
-                    bond_color = _mixed(_mixed(bins[bond]) + weight_code)
-                    surroundings += _mixed(bond_color ^ colors[first + neighbors[bond]])
-                refined[atom] = _mixed(colors[atom] + _mixed(surroundings))
+                    bond_color = mixed(mixed(bins[bond]) + weight_code)
+                    surroundings += mixed(bond_color ^ colors[first + neighbors[bond]])
+                refined[atom] = mixed(colors[atom] + mixed(surroundings))
             n_refined = _number_colors(refined, first, last, order, scratch, refined_node_of)
             if n_refined == count:
                 break
@@ -198,12 +199,3 @@ def _merge(  # type: ignore[no-untyped-def]
             edge_distances[n_edges - 1] = moment / weight
             edge_weights[n_edges - 1] = weight / multiplicities[node]
     return n_edges
-
-
-@compiled
-def _mixed(value):  # type: ignore[no-untyped-def]
-    """Scramble 64 bits (the finalizer of SplitMix64, Steele et al., OOPSLA 2014)."""
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))

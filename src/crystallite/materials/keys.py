@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..computing.compiled import compiled, read_only
+from ..computing.hashing import mixed
 from ..graphs.packed import PackedGraphs
 
 GRID = 1e-5  # of numbers between -1 and 1, means over the atoms: one bond of 0.01 Å more in 300 atoms counts
@@ -63,7 +64,7 @@ def _fill_keys(  # type: ignore[no-untyped-def]
         for shift in range(2):
             key = seed
             for value in described:
-                key = _mixed(key ^ np.uint64(np.int64(np.floor(value / GRID + 0.5 * shift))))
+                key = mixed(key ^ np.uint64(np.int64(np.floor(value / GRID + 0.5 * shift))))
             keys[crystal, shift] = key
 
 
@@ -109,20 +110,11 @@ def _composition(numbers, multiplicities, first, last):  # type: ignore[no-untyp
     code = np.uint64(0)
     for number in range(_N_ELEMENTS):
         if counts[number]:
-            code = _mixed(code ^ np.uint64(number * 1_000_003 + counts[number] // divisor))
+            code = mixed(code ^ np.uint64(number * 1_000_003 + counts[number] // divisor))
     return code
 
 
 @compiled
 def _parameter(number):  # type: ignore[no-untyped-def]
     """A fixed number between -1 and 1 for each whole number."""
-    return np.float64(_mixed(np.uint64(number)) >> np.uint64(11)) / 2.0**52 - 1.0
-
-
-@compiled
-def _mixed(value):  # type: ignore[no-untyped-def]
-    """Scramble 64 bits (the finalizer of SplitMix64, Steele et al., OOPSLA 2014)."""
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    return np.float64(mixed(np.uint64(number)) >> np.uint64(11)) / 2.0**52 - 1.0

@@ -19,7 +19,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +28,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..errors import CrystalliteError, WriteError, first_line
+from ..errors import CrystalliteError, first_line
 from ..files.typed_tables import Column, arrow_field
+from ..files.writing import replacing
 from ..models.predictor import NO_NUMBER
 from .seen import part_and_row, places_of
 from .work import CRYSTALS, Crystals, Predicted
@@ -67,9 +67,7 @@ class Results:
 
     def __init__(self, folder: Path, columns: Sequence[Column]) -> None:
         self.folder, self.columns = folder, list(columns)
-        names, keys = CRYSTALS.names[:2], CRYSTALS.names[2:]
-        fields = {kind: [CRYSTALS.field(name) for name in kind] for kind in (tuple(names), tuple(keys))}
-        of_crystal, of_place = fields.values()
+        of_crystal, of_place = list(CRYSTALS)[:2], list(CRYSTALS)[2:]
         self._schemas = {
             PREDICTIONS: pa.schema([*of_crystal, *map(arrow_field, columns), *_PART, *of_place]),
             DUPLICATES: pa.schema([*of_crystal, *_TWIN, *_PART, *of_place]),
@@ -181,24 +179,14 @@ class Results:
 
     def _replace(self, kind: str, part: int, table: Any, metadata: Mapping[bytes, str]) -> None:
         """Write a file whole or not at all; what is unfinished lies where nobody looks for tables."""
-        path, unfinished = self.path(kind, part), self.folder / UNFINISHED
-        temporary = unfinished / f"{kind}-{part}-{os.getpid()}"
+        path = self.path(kind, part)
+        temporary = self.folder / UNFINISHED / f"{kind}-{part}-{os.getpid()}"
         if "part" not in table.column_names:
             table = table.append_column(_PART[0], pa.array(np.full(len(table), part, np.int32)))
         schema = self._schemas.get(kind, table.schema)
         table = table.select(schema.names).cast(schema).replace_schema_metadata(metadata)
-        try:
-            unfinished.mkdir(parents=True, exist_ok=True)
-            path.parent.mkdir(exist_ok=True)
+        with replacing(path, temporary, path):
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def _read(self, kind: str, part: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of a part."""

@@ -102,7 +102,8 @@ def _structures(rows: pa.Table, pieces: Iterator[Piece]) -> dict[int, Crystal]:
     places = zip(rows["part"].to_pylist(), rows["row"].to_pylist(), strict=True)
     for number, (part, row) in enumerate(places):
         wanted.setdefault(part, {})[row] = number
-    found = {}
+    found: dict[int, Crystal] = {}
+    last = max(wanted, default=-1)
     for part, piece in enumerate(pieces) if wanted else ():
         if part not in wanted:
             continue
@@ -110,7 +111,7 @@ def _structures(rows: pa.Table, pieces: Iterator[Piece]) -> dict[int, Crystal]:
             for row, one in enumerate(read_piece(piece)):
                 if row in wanted[part] and isinstance(one.crystal, Crystal):
                     found[wanted[part][row]] = one.crystal
-        if part == max(wanted):
+        if part == last:
             break
     return found
 

@@ -12,7 +12,7 @@ from strategies import in_cell, reordered, rotated, shifted
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.screening.screening import SUMMARY
-from crystallite.screening.work import Question, Worker
+from crystallite.screening.work import Question, Worker, picked
 
 GAP = Question(("band_gap",))
 
@@ -31,6 +31,9 @@ class Here:
         self.read_pieces.append(piece.first)
         return _Read(self, *self.worker.read(piece))
 
+    def pick(self, piece, rows):
+        return _Made(picked(piece, rows))
+
 
 class _Read:
     def __init__(self, engine, crystals, graphs):
@@ -41,15 +44,15 @@ class _Read:
 
     def predict(self, rows):
         self.engine.n_predicted += len(rows)
-        return _Predicted(self.engine.worker.predict(self.graphs, rows))
+        return _Made(self.engine.worker.predict(self.graphs, rows))
 
 
-class _Predicted:
-    def __init__(self, predicted):
-        self.predicted = predicted
+class _Made:
+    def __init__(self, made):
+        self.made = made
 
     def result(self):
-        return self.predicted
+        return self.made
 
 
 @contextmanager

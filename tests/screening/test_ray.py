@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import threading
 import time
 from functools import partial
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 from screenings import GAP, contents, here, with_twins
 
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.screening.ray_cluster import ray_cluster
 from crystallite.screening.screening import screen_with
+from crystallite.screening.shortlist import Choice
 from crystallite.sources import pieces
+from crystallite.sources.formats import export_dataset
 
 ray = pytest.importorskip("ray")
 
@@ -52,6 +56,22 @@ def test_a_cluster_gives_the_same_files_even_if_a_node_dies(elastic, tmp_path, c
     killer.join()
     assert contents(folder) == contents(tmp_path / "here")
     assert killed[0] < 10  # of 20 parts: there was work left
+
+
+def test_names_may_begin_where_the_command_runs(elastic, tmp_path, cluster, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export_dataset(elastic.select(range(30)), tmp_path / "cifs", target="bulk_modulus")
+    with tarfile.open("some.tar", "w") as bundle:
+        bundle.add("cifs", "cifs")
+    at, _ = cluster
+    choice = Choice(by="band_gap DESC", top=7)
+    for engine, folder in ((here, "here"), (partial(ray_cluster, address=at.address), "ray")):
+        summary = screen_with(engine, GAP, ["cifs", "some.tar"], Path(folder), choice)
+        assert summary.predictions == 30
+        assert summary.listed == 7
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+    one, other = (Dataset.read(tmp_path / folder / "shortlist.parquet") for folder in ("here", "ray"))
+    assert one.fingerprint == other.fingerprint
 
 
 def test_without_a_cluster_one_line_says_so(tmp_path, elastic):

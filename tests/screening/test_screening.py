@@ -24,7 +24,8 @@ from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.graphs.packed import pack_graphs_of_nothing
 from crystallite.screening.engine import local_processes
-from crystallite.screening.screening import Share, screen_with
+from crystallite.screening.loop import Share
+from crystallite.screening.screening import screen_with
 from crystallite.screening.work import Question, Worker
 from crystallite.sources import pieces
 from crystallite.sources.formats import export_dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from strategies import rock_salt
 
 from crystallite.cli import cli
+from crystallite.crystals import cif
 from crystallite.crystals.crystal import pack_crystals
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
@@ -116,6 +118,20 @@ def test_what_was_read_is_not_read_again(workers, cifs, tmp_path, parts_of_three
     assert reads == []
     kept_reads.forget(tmp_path / "x.journal")
     assert not (tmp_path / "x.journal").exists()
+
+
+def test_what_a_failing_disk_did_is_not_kept(cifs, tmp_path, parts_of_three, monkeypatch):
+    settings = ImportSettings(journal=tmp_path / "x.journal", skip_bad=True)
+    read = cif._bytes
+
+    def fail_once(path):
+        monkeypatch.setattr(cif, "_bytes", read)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(cif, "_bytes", fail_once)
+    [(_, reason)] = import_published(cifs, settings).bad
+    assert "Input/output error" in reason
+    assert import_published(cifs, settings).bad == []
 
 
 def test_changed_files_and_damaged_parts_are_read_again(cifs, tmp_path, parts_of_three, reads):

@@ -20,7 +20,8 @@ from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.sources import pieces
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
-from crystallite.sources.pieces import each_piece, identity, n_bytes, read_piece
+from crystallite.sources.piece_reading import read_piece
+from crystallite.sources.pieces import each_piece, identity, n_bytes
 from crystallite.sources.reading.pymatgen_json import structure_dict
 from crystallite.sources.reading.structure_files import with_ids
 from crystallite.sources.reading.structures import read_structures

@@ -12,7 +12,8 @@ from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.sources import pieces
 from crystallite.sources.formats import export_dataset
-from crystallite.sources.pieces import each_piece, identity, n_bytes, read_piece
+from crystallite.sources.piece_reading import read_piece
+from crystallite.sources.pieces import each_piece, identity, n_bytes
 from crystallite.sources.remote import is_remote, remote_source
 from crystallite.sources.resolver import located
 

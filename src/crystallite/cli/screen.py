@@ -13,7 +13,7 @@ from .paths import MODEL, OutputFolder
 from .table_options import inputs_argument, skip_bad_option
 
 if TYPE_CHECKING:
-    from ..screening.screening import Share, Summary
+    from ..screening.loop import Share, Summary
 
 
 class ShareType(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
@@ -22,7 +22,7 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # no generic before
     name = "share"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Share:
-        from ..screening.screening import Share
+        from ..screening.loop import Share
 
         if isinstance(value, Share):
             return value
@@ -102,7 +102,8 @@ def command(
     Stopped at any moment, the same command goes on where it was; with other --where, --by and --top it
     writes another shortlist without predicting anything again.
     """
-    from ..screening.screening import WHOLE, screen
+    from ..screening.loop import WHOLE
+    from ..screening.screening import screen
 
     if ray and workers:
         raise click.UsageError("--workers is for this machine: a Ray cluster has as many as it has cores")

@@ -2,7 +2,8 @@
 
 Imports models, materials, sources and what is below them; no training.
 
-- screening: `screen`; the loop through the inputs
+- screening: `screen`; a screening as a whole
+- loop: `Loop`; what is done with the pieces of the inputs, in order
 - plan: what a screening is asked, written down in its folder
 - engine: `local_processes`; where the work is done
 - ray_cluster: `ray_cluster`; the same on the nodes of a cluster (the extra ray)

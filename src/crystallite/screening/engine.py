@@ -6,19 +6,20 @@ The same loop (`screening`) hands work to either, so that the results are the sa
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..computing.processes import worker_processes
 from ..errors import CrystalliteError
 from ..graphs.packed import Indices, PackedGraphs
 from ..sources.pieces import Piece
-from .work import Crystals, Predicted, Question, Worker
+from .work import Crystals, Picked, Predicted, Question, Worker, picked
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Reading(Protocol):
@@ -27,15 +28,15 @@ class Reading(Protocol):
     def crystals(self) -> Crystals:
         """Wait for them."""
 
-    def predict(self, rows: Indices) -> Predicting:
+    def predict(self, rows: Indices) -> Pending[Predicted]:
         """Let some of them be predicted; rows: counted in their table."""
 
 
-class Predicting(Protocol):
-    """Predictions, being made elsewhere."""
+class Pending(Protocol[T_co]):
+    """Something that is being made elsewhere."""
 
-    def result(self) -> Predicted:
-        """Wait for them."""
+    def result(self) -> T_co:
+        """Wait for it."""
 
 
 class Engine(Protocol):
@@ -47,6 +48,9 @@ class Engine(Protocol):
 
     def read(self, piece: Piece) -> Reading:
         """Let a piece be read."""
+
+    def pick(self, piece: Piece, rows: Sequence[int]) -> Pending[Picked]:
+        """Let the structures of some crystals of a piece be read again; rows: their numbers in it."""
 
 
 @contextmanager
@@ -76,6 +80,9 @@ class _Processes:
     def read(self, piece: Piece) -> Reading:
         return _Reading(self._pool, _submitted(self._pool, _read, piece))
 
+    def pick(self, piece: Piece, rows: Sequence[int]) -> Pending[Picked]:
+        return _Pending(_submitted(self._pool, picked, piece, rows))
+
 
 class _Reading:
     def __init__(
@@ -86,15 +93,15 @@ class _Reading:
     def crystals(self) -> Crystals:
         return _waited(self._future)[0]
 
-    def predict(self, rows: Indices) -> Predicting:
-        return _Predicting(_submitted(self._pool, _predict, _waited(self._future)[1], rows))
+    def predict(self, rows: Indices) -> Pending[Predicted]:
+        return _Pending(_submitted(self._pool, _predict, _waited(self._future)[1], rows))
 
 
-class _Predicting:
-    def __init__(self, future: Future[Predicted]) -> None:
+class _Pending(Generic[T]):
+    def __init__(self, future: Future[T]) -> None:
         self._future = future
 
-    def result(self) -> Predicted:
+    def result(self) -> T:
         return _waited(self._future)
 
 

@@ -9,18 +9,20 @@ keys alone.
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from ..errors import CrystalliteError, first_line
 from ..extras import needed
 from ..graphs.packed import Indices, PackedGraphs
 from ..sources.pieces import Piece
-from .engine import Engine, Predicting, Reading
-from .work import Crystals, Predicted, Question, Worker
+from .engine import Engine, Pending, Reading
+from .work import Crystals, Picked, Predicted, Question, Worker, picked
 
 PATIENCE = 10.0  # seconds
 RETRIES = 10  # of a task whose process or node dies; more often it is the task's own fault
@@ -61,9 +63,10 @@ def _knock(address: str) -> None:
 
 class _Cluster:
     def __init__(self, ray: Any, question: Question) -> None:
-        self.ray, self._question = ray, question
+        self.ray, self._asked = ray, _Asked(question, str(Path.cwd()))
         self._read = ray.remote(num_cpus=1, max_retries=RETRIES, num_returns=2)(_read)
-        self.predict = ray.remote(num_cpus=1, max_retries=RETRIES)(_predict)
+        self._predict = ray.remote(num_cpus=1, max_retries=RETRIES)(_predict)
+        self._pick = ray.remote(num_cpus=1, max_retries=RETRIES)(_pick)
 
     @property
     def window(self) -> int:
@@ -71,7 +74,14 @@ class _Cluster:
         return 2 * max(1, int(self.ray.cluster_resources().get("CPU", 1)))
 
     def read(self, piece: Piece) -> Reading:
-        return _Reading(self, self._question, self._read.remote(self._question, piece))
+        return _Reading(self, self._read.remote(self._asked, piece))
+
+    def pick(self, piece: Piece, rows: Sequence[int]) -> Pending[Picked]:
+        return _Pending(self, self._pick.remote(self._asked, piece, rows))
+
+    def predict(self, graphs: Any, rows: Indices) -> Pending[Predicted]:
+        """Let some of the crystals of graphs that are somewhere in the cluster be predicted."""
+        return _Pending(self, self._predict.remote(self._asked, graphs, rows))
 
     def get(self, reference: Any) -> Any:
         """Wait for what a task returns."""
@@ -84,36 +94,53 @@ class _Cluster:
 
 
 class _Reading:
-    def __init__(self, cluster: _Cluster, question: Question, references: list[Any]) -> None:
-        self._cluster, self._question = cluster, question
+    def __init__(self, cluster: _Cluster, references: list[Any]) -> None:
+        self._cluster = cluster
         self._crystals, self._graphs = references
 
     def crystals(self) -> Crystals:
         found: Crystals = self._cluster.get(self._crystals)
         return found
 
-    def predict(self, rows: Indices) -> Predicting:
-        return _Predicting(self._cluster, self._cluster.predict.remote(self._question, self._graphs, rows))
+    def predict(self, rows: Indices) -> Pending[Predicted]:
+        return self._cluster.predict(self._graphs, rows)
 
 
-class _Predicting:
+class _Pending:
     def __init__(self, cluster: _Cluster, reference: Any) -> None:
         self._cluster, self._reference = cluster, reference
 
-    def result(self) -> Predicted:
-        predicted: Predicted = self._cluster.get(self._reference)
-        return predicted
+    def result(self) -> Any:
+        return self._cluster.get(self._reference)
+
+
+class _Asked(NamedTuple):
+    """What is asked, and the folder it is asked in: names of models and inputs may begin there."""
+
+    question: Question
+    folder: str
 
 
 @cache
-def _worker(question: Question) -> Worker:
+def _worker(asked: _Asked) -> Worker:
     """Return the worker of this process."""
-    return Worker(question)
+    _go_to(asked.folder)
+    return Worker(asked.question)
 
 
-def _read(question: Question, piece: Piece) -> tuple[Crystals, list[PackedGraphs]]:
-    return _worker(question).read(piece)
+def _go_to(folder: str) -> None:
+    with suppress(OSError):  # not there: nothing that is there can be meant
+        os.chdir(folder)
 
 
-def _predict(question: Question, graphs: list[PackedGraphs], rows: Indices) -> Predicted:
-    return _worker(question).predict(graphs, rows)
+def _read(asked: _Asked, piece: Piece) -> tuple[Crystals, list[PackedGraphs]]:
+    return _worker(asked).read(piece)
+
+
+def _predict(asked: _Asked, graphs: list[PackedGraphs], rows: Indices) -> Predicted:
+    return _worker(asked).predict(graphs, rows)
+
+
+def _pick(asked: _Asked, piece: Piece, rows: Sequence[int]) -> Picked:
+    _go_to(asked.folder)
+    return picked(piece, rows)

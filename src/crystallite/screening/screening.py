@@ -1,26 +1,14 @@
-"""Screening: predictions for every distinct material among the crystals of inputs of any size.
-
-One loop goes through the pieces of the inputs in order. Each is read elsewhere to crystals, graphs and keys;
-here it is told which crystal is the first of its material; these alone are predicted, elsewhere; and what
-became of the piece is written. What depends on an order is done here, so that the results do not depend on
-how many workers there are and where, nor on when a run was stopped and begun again.
-
-Cost: 32 bytes of memory and one id for each distinct material, and some pieces that are under way.
-"""
+"""Screening: predictions for every distinct material among the crystals of inputs of any size."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from ..computing.progress import progress_bar
@@ -28,46 +16,19 @@ from ..computing.threads import usable_cores
 from ..errors import CrystalliteError
 from ..extras import needed
 from ..files.writing import write_json
-from ..sources.pieces import Piece, each_piece, label, n_bytes
+from ..sources.pieces import Piece, each_piece, n_bytes
 from ..sources.reading.input_file import shown
 from ..sources.remote import is_remote, remote_source
 from ..sources.resolver import Source, located
-from .engine import Engine, Predicting, Reading, local_processes
+from .engine import Engine, local_processes
+from .loop import WHOLE, Loop, Share, Summary
 from .plan import asked, keep_to
 from .ray_cluster import ray_cluster
-from .results import KINDS, ODD, PREDICTIONS, UNFINISHED, Results, keys_of
-from .seen import FirstIds, Integers, Seen, places_of
+from .results import UNFINISHED, Results
 from .shortlist import NO_CHOICE, Choice, check_choice, write_shortlist
-from .work import Crystals, Question, Worker
+from .work import Question, Worker
 
 SUMMARY = "summary.json"
-
-
-class Share(NamedTuple):
-    """Which pieces a run works on: those whose number leaves `remainder` when divided by `of`."""
-
-    remainder: int = 0
-    of: int = 1
-
-    def has(self, part: int) -> bool:
-        """Whether a piece is among them."""
-        return part % self.of == self.remainder
-
-
-WHOLE = Share()
-
-
-class Summary(NamedTuple):
-    """What became of the crystals: how many were predicted, are further ones of a material, are bad, are odd;
-    how many were predicted by earlier runs in the same folder, and how many are on the shortlist.
-    """
-
-    predictions: int
-    duplicates: int
-    bad: int
-    odd: int
-    predicted_before: int
-    listed: int | None = None
 
 
 def screen(
@@ -148,23 +109,29 @@ def screen_with(
     with _alone_in(folder, share):
         keep_to(folder, asked(question, worker, sources))
         results = Results(folder, worker.columns)
-        with progress_bar(doing="screening", unit="crystals", shown=progress) as bar, engine(question) as at:
-            loop = _Loop(results, at, share)
+        with engine(question) as at:
+            loop = Loop(results, at, share)
             try:
-                for done in loop.run(_all_pieces(sources)):
-                    bar.total = round(loop.n_crystals / max(done, 1e-9))
-                    bar.update(loop.n_crystals - bar.n)
+                _run(loop, sources, progress)
+                if share == WHOLE:
+                    write_json(folder / SUMMARY, loop.counts)
+                if not choice:
+                    return loop.summary()
+                pieces = (piece for piece, _ in _all_pieces(sources))
+                listed = write_shortlist(results, choice, at, pieces, progress=progress)
+                return loop.summary()._replace(listed=listed)
             except KeyboardInterrupt:
                 raise CrystalliteError(
                     f"interrupted; {loop.n_crystals:,} crystals are in {folder}, and the same command goes on"
                 ) from None
-        summary = loop.summary()
-        if share == WHOLE:
-            write_json(folder / SUMMARY, loop.counts)
-        if choice:
-            pieces = (piece for piece, _ in _all_pieces(sources))
-            summary = summary._replace(listed=write_shortlist(results, choice, pieces))
-    return summary
+
+
+def _run(loop: Loop, sources: Sequence[Source], progress: bool) -> None:
+    """Do all pieces under a bar."""
+    with progress_bar(doing="screening", unit="crystals", shown=progress) as bar:
+        for done in loop.run(_all_pieces(sources)):
+            bar.total = round(loop.n_crystals / max(done, 1e-9))
+            bar.update(loop.n_crystals - bar.n)
 
 
 @contextmanager
@@ -198,103 +165,3 @@ def _all_pieces(sources: Sequence[Source]) -> Iterator[tuple[Piece, float]]:
     for number, source in enumerate(sources):
         for piece in each_piece(source):
             yield piece, (sum(sizes[:number]) + piece.done * sizes[number]) / max(sum(sizes), 1)
-
-
-class _Read(NamedTuple):
-    """A piece that is being read; None where its part is done."""
-
-    part: int
-    piece: Piece
-    done: float
-    reading: Reading | None
-
-
-class _Predicted(NamedTuple):
-    """A piece that is being predicted."""
-
-    part: int
-    piece: str
-    done: float
-    crystals: Crystals
-    first: Integers
-    ids: dict[int, str]
-    predicting: Predicting
-
-
-class _Loop:
-    """The pieces that are under way, and what is known of the crystals so far."""
-
-    def __init__(self, results: Results, engine: Engine, share: Share) -> None:
-        self._results, self._engine, self._share = results, engine, share
-        self._seen, self._ids = Seen(), FirstIds()
-        self._reading: deque[_Read] = deque()
-        self._predicting: deque[_Predicted] = deque()
-        self.counts = dict.fromkeys(KINDS, 0)  # crystals of each kind that have been done
-        self._before = 0
-
-    @property
-    def n_crystals(self) -> int:
-        """How many crystals have been done."""
-        return sum(count for kind, count in self.counts.items() if kind != ODD)
-
-    def summary(self) -> Summary:
-        """Return what became of the crystals."""
-        return Summary(**self.counts, predicted_before=self._before)
-
-    def run(self, pieces: Iterator[tuple[Piece, float]]) -> Iterator[float]:
-        """Do all pieces; yield what fraction is done after each."""
-        for part, (piece, done) in enumerate(pieces):
-            if self._share.has(part):
-                reading = None if self._results.has(part) else self._engine.read(piece)
-                self._reading.append(_Read(part, piece, done, reading))
-            while len(self._reading) > self._engine.window:
-                yield from self._settle()
-        while self._reading:
-            yield from self._settle()
-        while self._predicting:
-            yield self._write()
-
-    def _settle(self) -> Iterator[float]:
-        """Tell which crystals of the next piece are the first of their materials; let them be predicted."""
-        part, piece, done, reading = self._reading.popleft()
-        if reading is None:
-            earlier = self._results.read(part, label(piece))
-            first, ids = self._first(part, earlier.crystals)
-            counts: dict[str, int] | None = earlier.counts
-            if not np.array_equal(first, earlier.first) and self._share == WHOLE:
-                counts = self._results.move(part, label(piece), earlier, first, ids)
-            if counts is not None:
-                self._before += counts[PREDICTIONS]
-                self._count(counts)
-                yield done
-                return
-            reading = self._engine.read(piece)
-            crystals = reading.crystals()
-        else:
-            crystals = reading.crystals()
-            first, ids = self._first(part, crystals.found)
-        rows = np.flatnonzero(first == places_of(part, crystals.found["row"].to_numpy()))
-        self._predicting.append(
-            _Predicted(part, label(piece), done, crystals, first, ids, reading.predict(rows))
-        )
-        while len(self._predicting) > self._engine.window:
-            yield self._write()
-
-    def _first(self, part: int, crystals: pa.Table) -> tuple[Integers, dict[int, str]]:
-        """Return the places of the first of each crystal's material, and the ids at places in other parts."""
-        rows = crystals["row"].to_numpy()
-        places = places_of(part, rows)
-        first = self._seen.first(keys_of(crystals), places)
-        is_first = first == places
-        self._ids.add(part, rows[is_first], crystals["material_id"].combine_chunks().filter(is_first))
-        return first, self._ids.of(first[~is_first])
-
-    def _write(self) -> float:
-        """Write what became of the next piece; return what fraction of all is done with it."""
-        part, piece, done, crystals, first, ids, predicting = self._predicting.popleft()
-        self._count(self._results.write(part, piece, crystals, first, ids, predicting.result()))
-        return done
-
-    def _count(self, counts: dict[str, int]) -> None:
-        for kind, count in counts.items():
-            self.counts[kind] += count

@@ -6,21 +6,24 @@ orders are its SQL.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
-from ..crystals.notices import gathered
 from ..errors import CrystalliteError
 from ..extras import needed
 from ..files.typed_tables import Column, table_writer
-from ..sources.pieces import Piece, read_piece
+from ..sources.pieces import Piece
+from .engine import Engine, Pending
 from .results import Results
+from .work import Picked
 
 SHORTLIST = "shortlist"  # .csv and .parquet
 
@@ -56,13 +59,17 @@ def check_choice(choice: Choice, columns: Sequence[Column]) -> None:
                 _rows(database, alone, f"{option} {text!r}")
 
 
-def write_shortlist(results: Results, choice: Choice, pieces: Iterator[Piece]) -> int:
+def write_shortlist(
+    results: Results, choice: Choice, engine: Engine, pieces: Iterator[Piece], *, progress: bool = True
+) -> int:
     """Write shortlist.csv, and shortlist.parquet, a dataset with the structures too.
 
     Args:
         results: of a screening that is done.
         choice: which crystals are wanted.
-        pieces: of the inputs, from which the structures are read again.
+        engine: reads the structures again.
+        pieces: of the inputs, in which they are.
+        progress: whether a bar is shown at a terminal.
 
     Returns:
         How many crystals are on the list.
@@ -76,7 +83,7 @@ def write_shortlist(results: Results, choice: Choice, pieces: Iterator[Piece]) -
     table = {column.name: _values(rows[column.name]) for column in shown}
     with table_writer(folder / f"{SHORTLIST}.csv", shown) as write:
         write(ids, table)
-    found = _structures(rows, pieces)
+    found = _structures(rows, engine, pieces, progress)
     order = sorted(found)
     properties = {name: _finite(values[order]) for name, values in table.items()}
     Dataset.from_crystals(
@@ -96,24 +103,35 @@ def _chosen(results: Results, choice: Choice) -> pa.Table:
         return _rows(database, choice, str(results.folder))
 
 
-def _structures(rows: pa.Table, pieces: Iterator[Piece]) -> dict[int, Crystal]:
+def _structures(
+    rows: pa.Table, engine: Engine, pieces: Iterator[Piece], progress: bool
+) -> dict[int, Crystal]:
     """Return the crystal of each row, read again from the pieces of the inputs."""
     wanted: dict[int, dict[int, int]] = {}
     places = zip(rows["part"].to_pylist(), rows["row"].to_pylist(), strict=True)
     for number, (part, row) in enumerate(places):
         wanted.setdefault(part, {})[row] = number
     found: dict[int, Crystal] = {}
-    last = max(wanted, default=-1)
-    for part, piece in enumerate(pieces) if wanted else ():
-        if part not in wanted:
-            continue
-        with gathered():  # what is odd has been told
-            for row, one in enumerate(read_piece(piece)):
-                if row in wanted[part] and isinstance(one.crystal, Crystal):
-                    found[wanted[part][row]] = one.crystal
-        if part == last:
-            break
+    with progress_bar(doing="reading", unit="structures", total=len(rows), shown=progress) as bar:
+        for part, crystals in _picked(wanted, engine, pieces):
+            found |= {wanted[part][row]: crystal for row, crystal in crystals.items()}
+            bar.update(len(crystals))
     return found
+
+
+def _picked(
+    wanted: Mapping[int, Collection[int]], engine: Engine, pieces: Iterator[Piece]
+) -> Iterator[tuple[int, Picked]]:
+    """Yield the structures that are wanted of each part, some parts being read at once."""
+    pending: deque[tuple[int, Pending[Picked]]] = deque()
+    for part, piece in islice(enumerate(pieces), max(wanted, default=-1) + 1):
+        if part in wanted:
+            pending.append((part, engine.pick(piece, sorted(wanted[part]))))
+        if len(pending) > engine.window:
+            number, at_work = pending.popleft()
+            yield number, at_work.result()
+    for number, at_work in pending:
+        yield number, at_work.result()
 
 
 def _doubled(name: str) -> str:

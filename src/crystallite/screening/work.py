@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..crystals.crystal import CrystalArrays
+from ..crystals.crystal import Crystal, CrystalArrays
 from ..crystals.notices import gathered
 from ..errors import CrystalError
 from ..files.typed_tables import Column, arrow_field
@@ -20,7 +21,8 @@ from ..models.loading import load_model, load_ready
 from ..models.predictor import Predictor
 from ..models.ready import ALL, ready_models, ready_name
 from ..models.tables import Extras, are_numbers, check_extras, joined, own_table, table_columns
-from ..sources.pieces import Piece, read_piece
+from ..sources.piece_reading import read_piece
+from ..sources.pieces import Piece
 from ..sources.reading.record import CrystalResult
 from ..sources.streaming import Wanted, graphs_of_chunk
 
@@ -68,6 +70,9 @@ class Predicted(NamedTuple):
 
     table: pa.Table
     are_numbers: NDArray[np.bool_]
+
+
+Picked = dict[int, Crystal]  # structures by the numbers of crystals in a piece
 
 
 class Worker:
@@ -149,6 +154,16 @@ class Worker:
         if len(rows) != len(kept):
             graphs = graphs_of(graphs, np.searchsorted(rows, kept))
         return graphs if self._needs_crystals else graphs._replace(crystals=None)
+
+
+def picked(piece: Piece, rows: Sequence[int]) -> Picked:
+    """Return the structures of some crystals of a piece; rows: their numbers in it."""
+    wanted = set(rows)
+    with gathered():  # what is odd has been told
+        numbered = islice(enumerate(read_piece(piece)), max(rows) + 1)
+        return {
+            row: one.crystal for row, one in numbered if row in wanted and isinstance(one.crystal, Crystal)
+        }
 
 
 def _combined(keys: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -8,21 +8,23 @@ always give the same pieces in the same order, whatever became of some of them b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from ..crystals.crystal import Crystal, CrystalArrays
+import numpy as np
+
+from ..crystals.crystal import Crystal
 from ..datasets.builtin import PREFIX
 from ..datasets.parquet_paths import parts
 from ..errors import CrystalError, CrystalliteError
+from ..files.failures import may_pass
 from ..files.writing import not_regular
-from .reading.archive_records import is_crystal_line, line_record
+from .reading.archive_records import is_crystal_line
 from .reading.archive_stream import each_line, split_name
-from .reading.ase_formats import ID_KEY, frame_record
-from .reading.bundles import Member, each_member, place_of, read_member
+from .reading.bundles import Member, Stretch, each_member
 from .reading.frames import each_frame
 from .reading.input_file import as_crystal_error, problem_of, shown
 from .reading.record import CrystalResult
@@ -30,8 +32,12 @@ from .reading.structure_files import StructureFile, kind_of, with_ids
 from .reading.structures import read_structures
 from .resolver import Source
 
+if TYPE_CHECKING:
+    from ..datasets.dataset import Dataset
+
 CRYSTALS = 4096  # of a piece, as a rule: some seconds of work
-MOST_BYTES = 64 << 20  # of texts in a piece
+MOST_BYTES = 16 << 20  # of texts in a piece: a process that reads them needs some twenty times as much
+_BYTES_OF_ATOM = 64  # in a text
 _SINGLE_BYTES = 2_000  # of a CIF or POSCAR, about
 SMALL_FILE = 1 << 20  # bytes; files up to here are read whole, elsewhere
 
@@ -69,14 +75,15 @@ def each_piece(source: Source) -> Iterator[Piece]:
                 yield piece._replace(done=(number + piece.done) / len(source.files.paths))
         return
     small: list[StructureFile] = []
-    files = with_ids(source.files.paths)
+    files, n_small = with_ids(source.files.paths), 0
     for number, file in enumerate(files):
         cut = _cutter(file)
         if cut is None:
             small.append(file)
-        if small and (cut is not None or len(small) == CRYSTALS):
+            n_small += _size(file.path)
+        if small and (cut is not None or len(small) == CRYSTALS or n_small > MOST_BYTES):
             yield Piece("files", "", 0, small, (number + (cut is None)) / len(files))
-            small = []
+            small, n_small = [], 0
         if cut is not None:
             for piece in _to_its_end(cut(file.path), shown(file.path)):
                 yield piece._replace(done=(number + piece.done) / len(files))
@@ -91,7 +98,9 @@ def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
             empty = False
             yield piece
     except (CrystalliteError, OSError) as error:
-        problem = as_crystal_error(_named(error, name), name)
+        if may_pass(error):
+            raise CrystalliteError(str(named(error, name))) from error
+        problem = as_crystal_error(named(error, name), name)
     else:
         problem = CrystalError(name, "no crystals")
         if not empty:
@@ -99,7 +108,7 @@ def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
     yield Piece("found", name, 0, [Found("", problem.source, problem)], 1.0)
 
 
-def _named(error: CrystalliteError | OSError, name: str) -> CrystalliteError:
+def named(error: CrystalliteError | OSError, name: str) -> CrystalliteError:
     """Return what the system says as an error of ours."""
     if isinstance(error, CrystalliteError):
         return error
@@ -115,11 +124,6 @@ def label(piece: Piece) -> str:
     """Return what tells whether a piece is still the same part of the same file."""
     n_items = len(piece.items[0]) if piece.kind == "arrays" else len(piece.items)
     return f"{piece.kind} {piece.first} to {piece.first + n_items} of {piece.name or 'several files'}"
-
-
-def read_piece(piece: Piece) -> Iterator[Found]:
-    """Yield the crystals of a piece; nothing is raised for those that cannot be read."""
-    return _READERS[piece.kind](piece)
 
 
 def identity(source: Source) -> list[Any]:
@@ -145,6 +149,13 @@ def _statuses(source: Source) -> Iterator[tuple[Path, os.stat_result | None]]:
             yield path, None
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # whoever reads it says why
+        return 0
+
+
 Cutter = Callable[[Path], Iterator[Piece]]
 
 
@@ -154,7 +165,7 @@ def _cutter(file: StructureFile) -> Cutter | None:
     if file.single or problem_of(path):
         return None
     if file.kind == "bundle":
-        return _of_bundle
+        return _of_local_bundle
     try:
         if file.kind != "database" and path.stat().st_size <= SMALL_FILE:
             return None
@@ -185,6 +196,16 @@ def _of_bundle(path: Path) -> Iterator[Piece]:
         yield from _pieces("members", path, each_member(file, shown(path)), file, _bytes_of_member)
 
 
+def _of_local_bundle(path: Path) -> Iterator[Piece]:
+    """Yield pieces that say where members lie, which are read elsewhere, where the bundle can be read so."""
+    if shown(path) != str(path):
+        yield from _of_bundle(path)
+        return
+    with path.open("rb") as file:
+        members = each_member(file, shown(path), in_place=True)
+        yield from _pieces("members", path, members, file, _bytes_of_member)
+
+
 def _of_lines(path: Path) -> Iterator[Piece]:
     with path.open("rb") as file:
         lines = each_line(path, file)
@@ -204,7 +225,7 @@ def _of_frames(path: Path) -> Iterator[Piece]:
 def _of_others(path: Path) -> Iterator[Piece]:
     [file] = with_ids([path])
     records = (Found(record.id, shown(path), record.crystal) for record in read_structures(file))
-    yield from _pieces("found", path, records, None, lambda found: 0)
+    yield from _pieces("found", path, records, None, _length_of_crystal)
 
 
 def _of_dataset(path: Path, name: str) -> Iterator[Piece]:
@@ -217,10 +238,20 @@ def _of_dataset(path: Path, name: str) -> Iterator[Piece]:
         total = 0  # it is met again after the crystals before it
     first = 0
     for table in iter_tables(path, CRYSTALS):
-        batch = Dataset(table)
-        done = (first + len(batch.ids)) / total if total else 0.0
-        yield Piece("arrays", name, first, (batch.ids, batch.arrays), done)
-        first += len(batch.ids)
+        for batch in _of_few_atoms(Dataset(table)):
+            done = (first + len(batch.ids)) / total if total else 0.0
+            yield Piece("arrays", name, first, (batch.ids, batch.arrays), done)
+            first += len(batch.ids)
+
+
+def _of_few_atoms(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield a dataset in parts that a process can hold the graphs of."""
+    offsets, first = dataset.arrays.offsets, 0
+    while first < len(dataset):
+        most = offsets[first] + MOST_BYTES // _BYTES_OF_ATOM
+        end = max(first + 1, int(np.searchsorted(offsets, most, side="right")) - 1)
+        yield dataset[first:end] if end - first < len(dataset) else dataset
+        first = end
 
 
 def _pieces(
@@ -246,64 +277,14 @@ def _pieces(
 
 
 def _bytes_of_member(member: Member) -> int:
+    if isinstance(member.content, Stretch):
+        return member.content.size
     return len(member.content) if isinstance(member.content, bytes) else 0
+
+
+def _length_of_crystal(found: Found) -> int:
+    return _BYTES_OF_ATOM * len(found.crystal) if isinstance(found.crystal, Crystal) else 0
 
 
 def _length_of_frame(frame: str | CrystalError) -> int:
     return len(frame) if isinstance(frame, str) else 0
-
-
-# ---- reading
-
-
-def _files(piece: Piece) -> Iterator[Found]:
-    file: StructureFile
-    for file in piece.items:
-        name, empty = shown(file.path), True
-        try:
-            for record in read_structures(file):
-                empty = False
-                yield Found(record.id, name, record.crystal)
-        except (CrystalliteError, OSError) as error:
-            yield Found(file.id, name, as_crystal_error(_named(error, name), name))
-        else:
-            if empty:
-                yield Found(file.id, name, CrystalError(name, "no crystals"))
-
-
-def _members(piece: Piece) -> Iterator[Found]:
-    for member in piece.items:
-        place = place_of(member, piece.name)
-        for record in read_member(member, piece.name):
-            yield Found(record.id, place, record.crystal)
-
-
-def _lines(piece: Piece) -> Iterator[Found]:
-    for row, line in enumerate(piece.items, piece.first):
-        record = line_record(line, Path(piece.name), ID_KEY, row)
-        yield Found(record.id, f"{piece.name}, element {row + 1}", record.crystal)
-
-
-def _frames(piece: Piece) -> Iterator[Found]:
-    for number, frame in enumerate(piece.items, piece.first):
-        record = frame_record(frame, Path(piece.name), ID_KEY, number)
-        yield Found(record.id, f"{piece.name}, crystal {number + 1}", record.crystal)
-
-
-def _arrays(piece: Piece) -> Iterator[Found]:
-    ids: Sequence[str]
-    arrays: CrystalArrays
-    ids, arrays = piece.items
-    for row, name in enumerate(ids):
-        crystal: Crystal = arrays.crystal(row)
-        yield Found(name, f"{piece.name}, row {piece.first + row + 1}", crystal)
-
-
-_READERS: dict[str, Callable[[Piece], Iterator[Found]]] = {
-    "files": _files,
-    "members": _members,
-    "lines": _lines,
-    "frames": _frames,
-    "arrays": _arrays,
-    "found": lambda piece: iter(piece.items),
-}

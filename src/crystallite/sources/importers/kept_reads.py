@@ -16,6 +16,7 @@ from ... import __version__
 from ...crystals.crystal import Crystal, CrystalArrays, pack_crystals
 from ...crystals.notices import CrystalNotice, gathered
 from ...errors import CrystalError
+from ...files.failures import may_pass
 from ...files.writing import atomic_path
 from ..reading.record import Record
 from ..reading.structure_files import StructureFile
@@ -36,7 +37,7 @@ def read_part(files: Sequence[StructureFile], id_column: str, folder: Path | Non
     for file in files:
         with gathered() as notices:
             reads.append((list(read_structures(file, id_column)), notices))
-    if path:
+    if path and not any(may_pass(record.crystal) for found, _ in reads for record in found):
         _keep(path, reads)
     return reads
 

@@ -35,6 +35,7 @@ _TAR_COMPRESSIONS: dict[bytes, Callable[[Any], Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\0": lzma.open,
 }
+_OCTAL = re.compile(rb"[0-7]+")
 _NAMES = {*b"xgLKX"}  # types of members of a tar file that hold the name of the next one
 _DAMAGES = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError,
@@ -42,14 +43,24 @@ _DAMAGES = (
 )  # fmt: skip  # what both modules raise for damage, unknown compressions and passwords
 
 
+class Stretch(NamedTuple):
+    """Where the bytes of a member lie in a tar file that is not compressed."""
+
+    offset: int
+    size: int
+
+    def __bool__(self) -> bool:
+        return self.size > 0
+
+
 class Member(NamedTuple):
-    """A file in a bundle: its name with the folders in it, and its bytes or why it has none."""
+    """A file in a bundle: its name with the folders in it; its bytes, where they lie or why it has none."""
 
     name: str
-    content: bytes | CrystalError
+    content: bytes | Stretch | CrystalError
 
 
-def each_member(file: IO[bytes], name: str) -> Iterator[Member]:
+def each_member(file: IO[bytes], name: str, *, in_place: bool = False) -> Iterator[Member]:
     """Yield the members of a bundle that hold structures; what lies beside them is passed over.
 
     Of POSCAR and CONTCAR that follow each other in one folder the CONTCAR, unless it is empty.
@@ -57,11 +68,24 @@ def each_member(file: IO[bytes], name: str) -> Iterator[Member]:
     Args:
         file: the bundle; a tar file is read once from its start, of a zip file its index first.
         name: of the bundle, whose ending says which of the two it is; it names it in errors.
+        in_place: of a tar file that is not compressed tell where the members lie instead of reading them;
+            `with_bytes` does.
 
     Raises:
         CrystalliteError: if it cannot be read further.
     """
-    return _relaxed(_members(file, name))
+    return _relaxed(_members(file, name, in_place))
+
+
+def with_bytes(member: Member, file: IO[bytes]) -> Member:
+    """Return a member of a tar file with its bytes. Raises CrystalliteError if the file ends before them."""
+    if not isinstance(member.content, Stretch):
+        return member
+    file.seek(member.content.offset)
+    content = file.read(member.content.size)
+    if len(content) < member.content.size:
+        raise CrystalliteError(f"{shown(file.name)}: has become shorter while it was read")
+    return member._replace(content=content)
 
 
 def read_bundle(path: Path, id_column: str = ID_KEY) -> Iterator[Record]:
@@ -108,15 +132,17 @@ def read_members(
 def read_member(
     member: Member, bundle: str, id_column: str = ID_KEY, name: str | None = None
 ) -> Iterator[Record]:
-    """Yield the structures of a member, whose place is BUNDLE/MEMBER in what is told of those that are bad.
+    """Yield the structures of a member that has its bytes.
 
-    name: the id of its only structure, else what the member alone says.
+    Its place is BUNDLE/MEMBER in what is told of those that are bad. name: the id of its only structure, else
+    what the member alone says.
     """
     name = _id_of(member.name, bundle) if name is None else name
     place = place_of(member, bundle)
     if isinstance(member.content, CrystalError):
         yield Record(name, member.content, {})
         return
+    assert isinstance(member.content, bytes)
     empty = True
     try:
         for record in _records(place, name, member.content, id_column):
@@ -210,16 +236,24 @@ def _worth(member: Member) -> int:
     return 1 if is_poscar else 2 if member.content else 0
 
 
-def _members(file: IO[bytes], name: str) -> Iterator[Member]:
+def _members(file: IO[bytes], name: str, in_place: bool) -> Iterator[Member]:
     with _readable(name):
-        yield from (_of_zip if _ZIP.fullmatch(name) else _of_tar)(file, name)
+        yield from _of_zip(file, name) if _ZIP.fullmatch(name) else _of_tar(file, name, in_place)
 
 
 class _Header(tarfile.TarInfo):
-    """What comes before a member of a tar file; tarfile takes a damaged one for the end of the file."""
+    """What comes before a member of a tar file; tarfile takes a damaged one for the end of the file.
+
+    Only name, type and size are read of the usual kind, a third of tarfile's time: a process that cuts for
+    many does little else.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        if _is_usual(buf):
+            header = cls(bytes(buf[:100]).partition(b"\0")[0].decode(encoding, errors))
+            header.size = int(buf[124:135], 8)
+            return header
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
@@ -232,19 +266,38 @@ class _Header(tarfile.TarInfo):
         return header
 
 
-def _of_tar(file: IO[bytes], name: str) -> Iterator[Member]:
-    most = max(ALWAYS_UNPACKED, MOST_EXPANSION * file.seek(0, 2))
+def _is_usual(buf: bytes | bytearray) -> bool:
+    """Whether the header is sound and of a regular file whose name and size stand in it (POSIX ustar)."""
+    if len(buf) < tarfile.BLOCKSIZE or buf[156] != ord("0") or buf[345]:
+        return False
+    size, checksum = _OCTAL.fullmatch(buf, 124, 135), _OCTAL.match(buf, 148, 156)
+    if size is None or checksum is None:
+        return False
+    return int(checksum[0], 8) == 8 * ord(" ") + sum(buf[:148]) + sum(buf[156:])
+
+
+def _of_tar(file: IO[bytes], name: str, in_place: bool) -> Iterator[Member]:
+    n_bytes = file.seek(0, 2)
+    most = max(ALWAYS_UNPACKED, MOST_EXPANSION * n_bytes)
     file.seek(0)
     begin = file.read(6)
     file.seek(0)
     opened = next((open_ for mark, open_ in _TAR_COMPRESSIONS.items() if begin.startswith(mark)), None)
     stream = opened(file) if opened else file
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as bundle:
+    in_place = in_place and not opened
+    with tarfile.open(fileobj=stream, mode="r:" if in_place else "r|", tarinfo=_Header) as bundle:
         for info in bundle:
             bundle.members = []  # type: ignore[attr-defined]  # else it remembers every one
-            if info.offset_data + info.size > most:
+            end = info.offset_data + info.size
+            if end > most:
                 raise tarfile.ReadError(f"it unpacks to more than {MOST_EXPANSION:,} times its size")
-            if info.isreg() and _holds_structures(info.name):
+            if not info.isreg() or not _holds_structures(info.name):
+                continue
+            if in_place and end > n_bytes:
+                raise tarfile.ReadError("unexpected end of data")
+            if in_place and not info.issparse() and info.size <= MAX_BYTES:
+                yield Member(shown(info.name), Stretch(info.offset_data, info.size))
+            else:
                 yield _member(name, info.name, info.size, bundle.extractfile(info))
 
 

@@ -41,7 +41,9 @@ def as_crystal_error(error: CrystalliteError, source: str) -> CrystalError:
     text = str(error)
     part, _, reason = text.removeprefix(source).partition(": ")
     is_named = text.startswith(source) and reason and (not part or part.startswith(", "))
-    return CrystalError(f"{source}{part}", reason) if is_named else CrystalError(source, text)
+    about = CrystalError(f"{source}{part}", reason) if is_named else CrystalError(source, text)
+    about.__cause__ = error
+    return about
 
 
 def text_of(data: bytes) -> tuple[str, str]:

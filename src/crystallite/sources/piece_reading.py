@@ -1,0 +1,96 @@
+"""Reading the crystals in pieces of inputs, wherever those that were cut by `pieces` have been handed to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from platform import node
+
+from ..crystals.crystal import Crystal, CrystalArrays
+from ..errors import CrystalError, CrystalliteError
+from ..files.failures import may_pass
+from .pieces import Found, Piece, named
+from .reading.archive_records import line_record
+from .reading.ase_formats import ID_KEY, frame_record
+from .reading.bundles import Member, Stretch, place_of, read_member, with_bytes
+from .reading.input_file import as_crystal_error, is_folder, shown
+from .reading.structure_files import StructureFile
+from .reading.structures import read_structures
+
+
+def read_piece(piece: Piece) -> Iterator[Found]:
+    """Yield the crystals of a piece; nothing is raised for those that cannot be read.
+
+    Raises CrystalliteError where it is not the crystals' fault: disks and networks that fail, files that are
+    not to be seen from here. Read again, the piece may be whole.
+    """
+    try:
+        for found in _READERS[piece.kind](piece):
+            if may_pass(found.crystal):
+                raise CrystalliteError(str(found.crystal))
+            yield found
+    except OSError as error:
+        raise CrystalliteError(str(named(error, piece.name))) from error
+
+
+def _files(piece: Piece) -> Iterator[Found]:
+    file: StructureFile
+    for folder in {file.path.parent for file in piece.items}:
+        if not is_folder(folder):
+            raise CrystalliteError(f"{shown(folder)}: cannot be seen from {node()}; workers need it there")
+    for file in piece.items:
+        name, empty = shown(file.path), True
+        try:
+            for record in read_structures(file):
+                empty = False
+                yield Found(record.id, name, record.crystal)
+        except (CrystalliteError, OSError) as error:
+            yield Found(file.id, name, as_crystal_error(named(error, name), name))
+        else:
+            if empty:
+                yield Found(file.id, name, CrystalError(name, "no crystals"))
+
+
+def _members(piece: Piece) -> Iterator[Found]:
+    with ExitStack() as opened:
+        file = None
+        member: Member
+        for member in piece.items:
+            if isinstance(member.content, Stretch):
+                file = file or opened.enter_context(Path(piece.name).open("rb"))
+                member = with_bytes(member, file)
+            place = place_of(member, piece.name)
+            for record in read_member(member, piece.name):
+                yield Found(record.id, place, record.crystal)
+
+
+def _lines(piece: Piece) -> Iterator[Found]:
+    for row, line in enumerate(piece.items, piece.first):
+        record = line_record(line, Path(piece.name), ID_KEY, row)
+        yield Found(record.id, f"{piece.name}, element {row + 1}", record.crystal)
+
+
+def _frames(piece: Piece) -> Iterator[Found]:
+    for number, frame in enumerate(piece.items, piece.first):
+        record = frame_record(frame, Path(piece.name), ID_KEY, number)
+        yield Found(record.id, f"{piece.name}, crystal {number + 1}", record.crystal)
+
+
+def _arrays(piece: Piece) -> Iterator[Found]:
+    ids: Sequence[str]
+    arrays: CrystalArrays
+    ids, arrays = piece.items
+    for row, name in enumerate(ids):
+        crystal: Crystal = arrays.crystal(row)
+        yield Found(name, f"{piece.name}, row {piece.first + row + 1}", crystal)
+
+
+_READERS: dict[str, Callable[[Piece], Iterator[Found]]] = {
+    "files": _files,
+    "members": _members,
+    "lines": _lines,
+    "frames": _frames,
+    "arrays": _arrays,
+    "found": lambda piece: iter(piece.items),
+}

@@ -25,6 +25,7 @@ from .engine import Engine, Pending, Reading
 from .work import Crystals, Picked, Predicted, Question, Worker, picked
 
 PATIENCE = 10.0  # seconds
+LEAST = 16  # pieces under way
 RETRIES = 10  # of a task whose process or node dies; more often it is the task's own fault
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a task has one core
 
@@ -70,8 +71,8 @@ class _Cluster:
 
     @property
     def window(self) -> int:
-        """Two pieces for each core that there is now."""
-        return 2 * max(1, int(self.ray.cluster_resources().get("CPU", 1)))
+        """Two pieces for each core that there is now, or more, so that a small cluster sees why to grow."""
+        return max(LEAST, 2 * int(self.ray.cluster_resources().get("CPU", 1)))
 
     def read(self, piece: Piece) -> Reading:
         return _Reading(self, self._read.remote(self._asked, piece))

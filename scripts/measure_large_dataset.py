@@ -53,10 +53,12 @@ def make(path: Path, n_crystals: int) -> None:
 def stages(path: Path, cache: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the stages, each with what it needs from those before it in the cache."""
     from crystallite import Dataset
+    from crystallite.datasets.overview import overview
     from crystallite.graphs.store import dataset_graphs
     from crystallite.settings.config import GraphConfig
 
     yield "read", lambda: Dataset.read(path).fingerprint
+    yield "info", lambda: overview(Dataset.read(path))
     yield "graphs", lambda: dataset_graphs(Dataset.read(path), GraphConfig())
 
     def split() -> None:

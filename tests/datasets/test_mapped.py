@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from crystallite.datasets import mapped
+from crystallite.crystals.elements import symbols
+from crystallite.datasets import mapped, overview
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.files import array_folder
@@ -56,6 +58,21 @@ def test_crystals_stay_on_disk(elastic, tmp_path, all_are_large):
     assert all(is_mapped(array) for array in (arrays.lattices, arrays.numbers, arrays.frac_coords))
     assert not is_mapped(elastic.arrays.frac_coords)
     assert not arrays.frac_coords.flags.writeable
+
+
+def test_what_info_tells_in_windows(elastic, tmp_path, all_are_large, monkeypatch):
+    rows = np.concatenate([np.arange(1181), [3, 700, 3]])
+    letters = [None if row % 5 == 0 else "abcdefghijk"[row % 11] for row in rows]
+    elastic.select(rows).with_property("letter", letters).write(tmp_path / "data.parquet")
+    data = Dataset.read(tmp_path / "data.parquet")
+    whole = overview.overview(data)
+    monkeypatch.setattr(overview, "_WINDOW", 100)
+    assert overview.overview(data) == whole
+    counts = Counter(symbols()[number] for crystal in data for number in set(crystal.numbers))
+    assert dict(whole.elements) == counts
+    assert whole.same_ids == whole.same_structures == [[3, 1181, 1183], [700, 1182]]
+    (text,) = whole.texts
+    assert (text.n_different, text.frequent) == (12, Counter(letters).most_common(8))
 
 
 def test_parts_in_folders_named_after_a_column(elastic, tmp_path, all_are_large, monkeypatch):

@@ -20,6 +20,7 @@ from materials_project_replay import (
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
+from crystallite.sources.reading import crystal_pile
 from crystallite.sources.web import materials_project
 from crystallite.sources.web.materials_project import article_ids
 from crystallite.sources.web.materials_project.ids import format_id, id_number
@@ -143,6 +144,35 @@ def test_an_unusable_crystal_is_left_out_and_reported(server: Replay, tmp_path: 
     assert "mp-2000007" not in fetched.dataset.ids
     reported = [item.problem for item in fetched.resolved if item.material_id == "mp-2000007"]
     assert set(reported) == {why}
+
+
+@pytest.mark.parametrize("limit", [0, crystal_pile.IN_MEMORY])
+def test_neither_the_order_of_replies_nor_the_disk_changes_the_file(
+    server: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    server.replies = {
+        request: {**kept, "text": with_half_occupied(kept["text"], "mp-aaaejvxh")}
+        for request, kept in server.replies.items()
+    }
+    fetched = fetch(server, tmp_path)
+    whole = (tmp_path / "mp.parquet").read_bytes()
+    deprecated = fetched.dataset.values("deprecated")
+    assert 0 < np.argmax(deprecated) < len(deprecated) - 1  # among the others, and came after them
+    assert fetched.problems.keys() == {"mp-2000889"}
+    server.replies = {
+        request: {**kept, "text": in_reverse(kept["text"])} for request, kept in server.replies.items()
+    }
+    monkeypatch.setattr(crystal_pile, "IN_MEMORY", limit)
+    again = fetch(server, tmp_path)
+    assert (tmp_path / "mp.parquet").read_bytes() == whole
+    assert (again.resolved, again.problems) == (fetched.resolved, fetched.problems)
+
+
+def in_reverse(text: str) -> str:
+    content = json.loads(text)
+    if "data" in content:
+        content["data"].reverse()
+    return json.dumps(content)
 
 
 def with_half_occupied(text: str, material_id: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..datasets.overview import Overview
     from ..sources.importers.assembling import Imported
 
-SHOWN = 8  # values of a text column, groups of duplicates
+SHOWN = 8  # groups of duplicates
 MOST_LABELS = 50  # a text column with more values, such as formulas, is only counted
 
 
@@ -203,7 +203,7 @@ def _description(dataset: Dataset, found: Overview) -> list[str]:
     lines += ["", f"Crystals: {found.n_crystals:,}, {found.n_atoms:,} atoms"]
     lines += [f"Atoms in a cell: median {median:g}, 99 % {near_all:g}, max {largest}"]
     lines += [f"Elements: {len(found.elements)} (crystals with each)", *_wrapped(found)]
-    lines += ["", *_property_lines(found), *_label_lines(found)]
+    lines += ["", *_property_lines(found), *_text_lines(found)]
     same_ids = _duplicates(dataset, "Same id", found.same_ids)
     return [*lines, "", same_ids, _duplicates(dataset, "Same structure", found.same_structures)]
 
@@ -226,23 +226,23 @@ def _property_lines(found: Overview) -> list[str]:
     return lines
 
 
-def _label_lines(found: Overview) -> list[str]:
+def _text_lines(found: Overview) -> list[str]:
     lines = []
-    for name, counts in found.labels.items():
-        if len(counts) > MOST_LABELS:
-            lines.append(f"Text {name}: {len(counts):,} different values")
+    for text in found.texts:
+        if text.n_different > MOST_LABELS:
+            lines.append(f"Text {text.name}: {text.n_different:,} different values")
             continue
-        shown = ", ".join(f"{'(missing)' if value is None else value} {n:,}" for value, n in counts[:SHOWN])
-        more = f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else ""
-        lines.append(f"Text {name}: {shown}{more}")
+        shown = ", ".join(f"{'(missing)' if value is None else value} {n:,}" for value, n in text.frequent)
+        others = text.n_different - len(text.frequent)
+        lines.append(f"Text {text.name}: {shown}{f' and {others:,} more' if others else ''}")
     return lines
 
 
 def _duplicates(dataset: Dataset, what: str, groups: list[list[int]]) -> str:
     if not groups:
         return f"{what}: none"
-    ids = dataset.ids
-    shown = "; ".join(" = ".join(ids[row] for row in group) for group in groups[:SHOWN])
+    ids = dataset.table["material_id"]
+    shown = "; ".join(" = ".join(ids[row].as_py() for row in group) for group in groups[:SHOWN])
     extra = sum(len(group) - 1 for group in groups)
     return (
         f"{what}: {extra:,} repetitions in {len(groups):,} groups: {shown}{'; ...' if groups[SHOWN:] else ''}"

@@ -18,7 +18,7 @@ from ..journal import Journal
 from . import queries
 from .ids import check_ids, format_id
 from .resolve import Resolved, resolve_ids
-from .rows import SUMMARY_FIELDS, THERMO_FIELDS, Row, build_dataset, read_energies, read_summary
+from .rows import SUMMARY_FIELDS, THERMO_FIELDS, Rows
 
 # Our name -> what the database calls it; the server stores R2SCAN as r2SCAN and may correct that some day.
 THERMO_TYPES = {
@@ -86,10 +86,11 @@ def fetch_materials(
             rows, problems = _fetch_rows(source, materials, thermo_type)
     except ServiceError as error:
         raise _with_advice(error, journal) from None
-    if not rows:
+    found = [number for number in materials if number in rows.places]
+    if not found:
         journal.remove()
         raise CrystalliteError(_nothing(requested, chemical_systems))
-    dataset = build_dataset(rows, thermo_type, source.facts, output.stem)
+    dataset = rows.dataset(found, thermo_type, source.facts, output.stem)
     dataset.write(output)
     resolved = [replace(item, problem=problems.get(item.number or 0, item.problem)) for item in resolved]
     if requested is not None:
@@ -158,10 +159,9 @@ def _listed(client: JsonClient, chemical_systems: Sequence[str]) -> dict[int, bo
 
 def _fetch_rows(
     source: _Source, materials: Mapping[int, bool], thermo_type: str
-) -> tuple[list[Row], dict[int, str]]:
-    """Return the rows of `materials` (number -> deprecated) in their order, and number -> problem."""
-    rows: dict[int, Row] = {}
-    problems: dict[int, str] = {}
+) -> tuple[Rows, dict[int, str]]:
+    """Return the rows of `materials` (number -> deprecated) as they came, and number -> problem."""
+    rows, problems = Rows(), dict[int, str]()
     client = source.client
     with progress_bar(doing="fetching", unit="crystals", total=len(materials), shown=source.progress) as bar:
         for deprecated in (False, True):
@@ -172,24 +172,26 @@ def _fetch_rows(
             client, "/materials/thermo/", "material_ids", list(materials), parameters, bar.update
         ):
             number = queries.document_number(document)
-            if number in rows:
-                rows[number].values.update(read_energies(document, number))
-    for number in materials.keys() - rows.keys() - problems.keys():
+            if number in rows.places:
+                rows.add_energies(document, number)
+    for number in materials.keys() - rows.places.keys() - problems.keys():
         problems[number] = "no summary"
-    return [rows[number] for number in materials if number in rows], problems
+    return rows, problems
 
 
 def _fetch_summaries(
     client: JsonClient,
     materials: Mapping[int, bool],
     deprecated: bool,
-    rows: dict[int, Row],
+    rows: Rows,
     problems: dict[int, str],
     after_each: Callable[[], object],
 ) -> None:
     """Add rows of what is deprecated or is not; in the second case also what the first did not have."""
     pending = [
-        n for n in materials if n not in rows and n not in problems and (deprecated or not materials[n])
+        n
+        for n in materials
+        if n not in rows.places and n not in problems and (deprecated or not materials[n])
     ]
     parameters = {"_fields": ",".join(SUMMARY_FIELDS), "deprecated": str(deprecated).lower()}
     for document, day in queries.iter_by_id(
@@ -197,7 +199,7 @@ def _fetch_summaries(
     ):
         number = queries.document_number(document)
         try:
-            rows[number] = read_summary(document, number, deprecated, day)
+            rows.add(document, number, deprecated, day)
         except CrystalError as error:
             problems[number] = error.reason
         after_each()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from ....crystals.crystal import Crystal, pack_crystals
 from ....datasets.dataset import Dataset
 from ....errors import CrystalliteError
+from ...reading.crystal_pile import CrystalPile
 from ...reading.known_properties import UNITS as ENERGY_UNITS
 from ...reading.pymatgen_json import crystal_of
 from .ids import format_id
@@ -52,67 +54,92 @@ METADATA = {
 }
 
 
-class Row(NamedTuple):
-    """A material: its crystal, its properties (None where missing), and where they come from."""
+class Rows:
+    """Materials in the order they come: crystals packed, on disk if they are many, and properties in columns.
 
-    number: int
-    crystal: Crystal
-    values: dict[str, float | bool | None]
-    deprecated: bool
-    raw_id: str
-    query_date: str
+    places: number of a material -> its place, the last one if it came twice.
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[int, int] = {}
+        self._crystals = CrystalPile()
+        self._numbers = {name: array("d") for name in NUMBERS}  # NaN where missing
+        self._is_metal: list[bool | None] = []
+        self._deprecated: list[bool] = []
+        self._days: list[str] = []
+        self._raw_ids: list[str] = []
+
+    def add(self, document: Document, number: int, deprecated: bool, day: str) -> None:
+        """Add a summary document, without energies; CrystalError if the crystal is unusable."""
+        name = format_id(number)
+        numbers = _summary_numbers(document, name)
+        is_metal = _truth(document.get("is_metal"), "is_metal", name)
+        crystal = crystal_of(document.get("structure"), name)
+        self.places[number] = len(self._crystals)
+        self._crystals.add(crystal)
+        for column, values in self._numbers.items():
+            values.append(numbers.get(column, math.nan))
+        self._is_metal.append(is_metal)
+        self._deprecated.append(deprecated)
+        self._days.append(day)
+        self._raw_ids.append(str(document["material_id"]))
+
+    def add_energies(self, document: Document, number: int) -> None:
+        """Set the energies of a material that is here to those of a thermo document, eV/atom."""
+        for name in ENERGIES:
+            self._numbers[name][self.places[number]] = _number(document.get(name), name, format_id(number))
+
+    def dataset(
+        self, numbers: Sequence[int], thermo_type: str, facts: Mapping[str, str], name: str
+    ) -> Dataset:
+        """Return the dataset of these materials, in this order. facts: database_version and source."""
+        places = [self.places[number] for number in numbers]
+
+        def taken(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+            return pa.array([values[place] for place in places], kind)
+
+        columns: dict[str, Any] = {
+            column: np.frombuffer(values)[places] for column, values in self._numbers.items()
+        }
+        no_energy = np.isnan(columns["energy_per_atom"])
+        columns |= {
+            "is_metal": taken(self._is_metal, pa.bool_()),
+            "deprecated": taken(self._deprecated, pa.bool_()),
+            "thermo_type": pa.array([None if none else thermo_type for none in no_energy], pa.string()),
+            "database_version": pa.array([facts["database_version"]] * len(places), pa.string()),
+            "query_date": taken(self._days, pa.string()),
+            "raw_id": taken(self._raw_ids, pa.string()),
+        }
+        crystals = self._crystals.arranged(places)
+        ids = [format_id(number) for number in numbers]
+        metadata = {**METADATA, **facts}
+        return Dataset.from_arrays(crystals.arrays, ids, columns, UNITS, name=name, metadata=metadata)
 
 
-def read_summary(document: Document, number: int, deprecated: bool, day: str) -> Row:
-    """Return the row of a summary document, without energies; CrystalError if the crystal is unusable."""
-    name = format_id(number)
-    values: dict[str, float | bool | None] = {
+def _summary_numbers(document: Document, name: str) -> dict[str, float]:
+    """Return the numbers of a summary document."""
+    numbers = {
         "band_gap": _number(document.get("band_gap"), "band_gap", name),
         "fermi_energy": _number(document.get("efermi"), "efermi", name),
         "poisson_ratio": _number(document.get("homogeneous_poisson"), "homogeneous_poisson", name),
-        "is_metal": _truth(document.get("is_metal"), "is_metal", name),
     }
     for modulus in MODULI:
         averages = document.get(modulus) or {}
         if not isinstance(averages, dict):
             raise _unexpected(name, modulus, averages)
         vrh, voigt, reuss = (_number(averages.get(key), modulus, name) for key in ("vrh", "voigt", "reuss"))
-        values |= {modulus: vrh, f"{modulus}_voigt": voigt, f"{modulus}_reuss": reuss}
-        values[f"log10_{modulus}"] = math.log10(vrh) if vrh is not None and vrh > 0 else None
-    crystal = crystal_of(document.get("structure"), name)
-    return Row(number, crystal, values, deprecated, str(document["material_id"]), day)
+        numbers |= {modulus: vrh, f"{modulus}_voigt": voigt, f"{modulus}_reuss": reuss}
+        numbers[f"log10_{modulus}"] = math.log10(vrh) if vrh > 0 else math.nan
+    return numbers
 
 
-def read_energies(document: Document, number: int) -> dict[str, float | None]:
-    """Return the energies of a thermo document, eV/atom."""
-    return {name: _number(document.get(name), name, format_id(number)) for name in ENERGIES}
-
-
-def build_dataset(rows: Sequence[Row], thermo_type: str, facts: Mapping[str, str], name: str) -> Dataset:
-    """Return the dataset of `rows`. facts: database_version and source."""
-    columns: dict[str, pa.Array] = {
-        column: pa.array([row.values.get(column) for row in rows], pa.float64()) for column in NUMBERS
-    }
-    has_energy = [row.values.get("energy_per_atom") is not None for row in rows]
-    columns |= {
-        "is_metal": pa.array([row.values["is_metal"] for row in rows], pa.bool_()),
-        "deprecated": pa.array([row.deprecated for row in rows], pa.bool_()),
-        "thermo_type": pa.array([thermo_type if known else None for known in has_energy], pa.string()),
-        "database_version": pa.array([facts["database_version"]] * len(rows), pa.string()),
-        "query_date": pa.array([row.query_date for row in rows], pa.string()),
-        "raw_id": pa.array([row.raw_id for row in rows], pa.string()),
-    }
-    arrays = pack_crystals(row.crystal for row in rows)
-    ids = [format_id(row.number) for row in rows]
-    return Dataset.from_arrays(arrays, ids, columns, UNITS, name=name, metadata={**METADATA, **facts})
-
-
-def _number(value: Any, field: str, name: str) -> float | None:
+def _number(value: Any, field: str, name: str) -> float:
+    """Return a value, NaN if it is missing or not finite."""
     if value is None:
-        return None
+        return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _unexpected(name, field, value)
-    return float(value) if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else math.nan
 
 
 def _truth(value: Any, field: str, name: str) -> bool | None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import time
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -58,14 +64,41 @@ def test_a_cluster_gives_the_same_files_even_if_a_node_dies(elastic, tmp_path, c
     assert killed[0] < 10  # of 20 parts: there was work left
 
 
-def test_names_may_begin_where_the_command_runs(elastic, tmp_path, cluster, monkeypatch):
+@pytest.fixture
+def started(tmp_path):
+    """The address of a cluster that `ray start` has started: a head without cores and a node of one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address, start = f"127.0.0.1:{port}", [Path(sys.executable).with_name("ray"), "start", "--block"]
+    head = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false"]
+    with ExitStack() as at_work:
+        for options in (head, [f"--address={address}", "--num-cpus=1"]):
+            process = at_work.enter_context(
+                subprocess.Popen([*start, *options], stdout=subprocess.DEVNULL, start_new_session=True)
+            )
+            at_work.callback(os.killpg, process.pid, signal.SIGTERM)
+            _wait_for(port)
+        yield address
+        ray.shutdown()
+
+
+def _wait_for(port: int) -> None:
+    """Wait until something listens at a port."""
+    for _ in range(600):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError("no head of a Ray cluster after a minute")
+
+
+def test_names_may_begin_where_the_command_runs(elastic, tmp_path, started, monkeypatch):
     monkeypatch.chdir(tmp_path)
     export_dataset(elastic.select(range(30)), tmp_path / "cifs", target="bulk_modulus")
     with tarfile.open("some.tar", "w") as bundle:
         bundle.add("cifs", "cifs")
-    at, _ = cluster
     choice = Choice(by="band_gap DESC", top=7)
-    for engine, folder in ((here, "here"), (partial(ray_cluster, address=at.address), "ray")):
+    for engine, folder in ((here, "here"), (partial(ray_cluster, address=started), "ray")):
         summary = screen_with(engine, GAP, ["cifs", "some.tar"], Path(folder), choice)
         assert summary.predictions == 30
         assert summary.listed == 7

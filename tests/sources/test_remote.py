@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from crystallite.sources.remote import is_remote, remote_source
 from crystallite.sources.resolver import located
 
 fsspec = pytest.importorskip("fsspec")
+pytest.importorskip("aiohttp")  # fsspec's client of web servers
 
 
 @pytest.fixture
@@ -51,6 +55,18 @@ def test_remote_files_are_read_like_others(name, storage, monkeypatch):
     assert crystals(remote) == crystals(located(storage / name))
     assert n_bytes(remote) == (storage / name).stat().st_size
     assert identity(remote)
+
+
+def test_files_of_a_web_server(storage):
+    serve = partial(SimpleHTTPRequestHandler, directory=str(storage))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("few.parquet", "few.tar.gz", "few.extxyz"):
+            address = f"http://127.0.0.1:{server.server_port}/{name}"
+            assert crystals(remote_source(address)) == crystals(located(storage / name))
+        with pytest.raises(CrystalliteError, match="no such file there"):
+            remote_source(f"http://127.0.0.1:{server.server_port}/other.tar")
+        server.shutdown()
 
 
 def test_patterns_find_files_in_order(storage):

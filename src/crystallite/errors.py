@@ -17,6 +17,10 @@ class DivergedError(CrystalliteError):
     """A training run has arrived at numbers that are not finite: nothing of it can be kept."""
 
 
+class StorageError(CrystalliteError):
+    """A disk, a network or a server failed: it says nothing about a file, and may not come again."""
+
+
 class WriteError(CrystalliteError):
     """A file cannot be written: the disk is full or read-only, or a permission is missing."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from screenings import GAP, Here, contents, counts, here, with_twins
 from strategies import face_centered, made
 
 import crystallite
+from crystallite.crystals import cif
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.graphs.packed import pack_graphs_of_nothing
@@ -423,3 +425,18 @@ def test_columns_of_one_name_are_refused_at_the_start(tmp_path, energies_file):
     crystallite.train(renamed, "Part", out=run, epochs=1, seed=0)
     with pytest.raises(CrystalliteError, match="would be called part"):
         screen_with(here, Question((str(run),)), [energies_file], tmp_path / "out")
+
+
+def test_a_disk_that_fails_stops_a_screening_in_one_line(tmp_path, elastic, monkeypatch):
+    export_dataset(elastic.select(range(3)), tmp_path / "cifs", target="bulk_modulus")
+
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(cif, "_bytes", fail)
+    with pytest.raises(CrystalliteError) as raised:
+        screen_with(here, GAP, [tmp_path / "cifs"], tmp_path / "out")
+    reason = ".cif: cannot read the file: Input/output error; 0 crystals are in "
+    assert str(raised.value).endswith(f"{reason}{tmp_path / 'out'}, and the same command goes on")
+    monkeypatch.undo()
+    assert screen_with(here, GAP, [tmp_path / "cifs"], tmp_path / "out") == (3, 0, 0, 0, 0, None)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
+import subprocess
 import tarfile
+import tracemalloc
 from io import BytesIO
 
 import numpy as np
@@ -20,7 +23,7 @@ from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.sources import pieces
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.piece_reading import read_piece
-from crystallite.sources.pieces import each_piece
+from crystallite.sources.pieces import each_piece, identity, label, n_bytes
 from crystallite.sources.resolver import located
 
 TEXT = cif_text(rock_salt(5.6), "NaCl")
@@ -56,6 +59,39 @@ def test_a_file_that_may_not_be_read_is_a_bad_crystal(cifs, monkeypatch):
     [piece] = each_piece(located(cifs))
     monkeypatch.setattr(cif, "_bytes", failing(errno.EACCES))
     assert [isinstance(one.crystal, CrystalError) for one in read_piece(piece)] == [True] * 3
+
+
+@pytest.mark.parametrize("name", ["cifs", "x.tar"])
+def test_a_disk_that_fails_when_files_are_looked_at(cifs, tmp_path, monkeypatch, name):
+    packed(tmp_path / "x.tar", {"a.cif": TEXT})
+    source, status = located(tmp_path / name), os.stat
+
+    def fail(path, *args, **options):
+        if str(path).endswith((".cif", ".tar")):
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        return status(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", fail)
+    for look in (identity, n_bytes, lambda source: [list(read_piece(one)) for one in each_piece(source)]):
+        with pytest.raises(CrystalliteError, match="Stale file handle"):
+            look(source)
+
+
+def test_bad_crystals_keep_nothing_of_their_files(tmp_path):
+    packed(tmp_path / "x.tar", {f"{k}.json": "[" + " " * 1_000_000 for k in range(10)})
+    [piece] = each_piece(located(tmp_path / "x.tar"))
+    tracemalloc.start()
+    found = list(read_piece(piece))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert all(isinstance(one.crystal, CrystalError) for one in found)
+    assert kept < 1_000_000  # of 10 MB
+
+
+def test_labels_tell_pieces_of_files_apart(cifs, monkeypatch):
+    monkeypatch.setattr(pieces, "CRYSTALS", 1)
+    labels = [label(piece) for piece in each_piece(located(cifs))]
+    assert labels == [f"files {k} to {k + 1} of several files" for k in range(3)]
 
 
 def test_a_folder_that_a_worker_does_not_see(cifs):
@@ -100,6 +136,52 @@ def test_names_of_all_styles_of_tar(tmp_path, style):
     found = [one for piece in each_piece(located(tmp_path / "x.tar")) for one in read_piece(piece)]
     assert [one.source for one in found] == [f"{tmp_path}/x.tar/{name}" for name in names]
     assert all(isinstance(one.crystal, Crystal) for one in found)
+
+
+def with_header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
+    """A header of a tar file with the size as it is given, 12 bytes."""
+    header = bytearray(tarfile.TarInfo(name).tobuf(tarfile.USTAR_FORMAT))
+    header[124:136], header[156:157] = size, kind
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % 512)
+
+
+def test_sizes_of_twelve_digits(tmp_path):
+    text = TEXT.encode()
+    parts = [with_header(name, b"%012o" % len(text)) + padded(text) for name in ("a.cif", "b.cif")]
+    (tmp_path / "x.tar").write_bytes(b"".join(parts) + bytes(1024))
+    found = [one for piece in each_piece(located(tmp_path / "x.tar")) for one in read_piece(piece)]
+    assert [one.id for one in found] == ["a", "b"]
+    assert all(isinstance(one.crystal, Crystal) for one in found)
+
+
+@pytest.mark.parametrize("name", ["b.txt", "b.cif"])
+def test_a_negative_size_ends_a_tar(tmp_path, name):
+    text, told = TEXT.encode(), b"14 size=-1536\n"
+    parts = [with_header("a.cif", b"%011o\0" % len(text)) + padded(text)]
+    parts += [with_header("x", b"%011o\0" % len(told), b"x") + padded(told)]
+    parts += [with_header(name, b"%011o\0" % len(text)) + padded(text)]
+    (tmp_path / "x.tar").write_bytes(b"".join(parts) + bytes(1024))
+    found = [one for piece in each_piece(located(tmp_path / "x.tar")) for one in read_piece(piece)]
+    assert [isinstance(one.crystal, Crystal) for one in found] == [True, False]
+    assert "a member of -1,536 bytes" in found[1].crystal.reason
+
+
+@pytest.mark.skipif(not shutil.which("tar"), reason="no tar")
+def test_files_with_holes_do_not_hide_what_follows(tmp_path):
+    with (tmp_path / "hole.cif").open("wb") as file:
+        file.truncate(300_000)
+    (tmp_path / "n.cif").write_text(TEXT)
+    pack = ["tar", "-S", "-b1", "--format=gnu", "-cf", "x.tar", "hole.cif", "n.cif"]
+    if subprocess.run(pack, cwd=tmp_path, capture_output=True).returncode:
+        pytest.skip("not GNU tar")
+    found = [one for piece in each_piece(located(tmp_path / "x.tar")) for one in read_piece(piece)]
+    assert {one.id: isinstance(one.crystal, Crystal) for one in found} == {"hole": False, "n": True}
 
 
 def test_a_tar_cut_off_within_its_last_member(tmp_path):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import socket
+
+from ..errors import StorageError
 
 _NAMES = (
     "EIO ESTALE ETIMEDOUT ENODEV ENXIO EMFILE ENFILE ENOMEM EREMOTEIO ECONNRESET ECONNABORTED ECONNREFUSED "
-    "EHOSTDOWN EHOSTUNREACH ENETDOWN ENETRESET ENETUNREACH ENOTCONN"
+    "EHOSTDOWN EHOSTUNREACH ENETDOWN ENETRESET ENETUNREACH ENOTCONN EAGAIN EBUSY ENOLCK ENOLINK ECOMM "
+    "EKEYEXPIRED"
 )
 _PASSING = {getattr(errno, name) for name in _NAMES.split() if hasattr(errno, name)}
 
@@ -14,7 +18,7 @@ _PASSING = {getattr(errno, name) for name in _NAMES.split() if hasattr(errno, na
 def may_pass(error: object) -> bool:
     """Whether this is an error of the system, not of the file, or raised for one: it may not come again."""
     while isinstance(error, BaseException):
-        if isinstance(error, TimeoutError | ConnectionError):
+        if isinstance(error, StorageError | TimeoutError | ConnectionError | socket.gaierror):
             return True
         if isinstance(error, OSError) and error.errno in _PASSING:
             return True

@@ -22,7 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import CrystalliteError, WriteError
+from ..errors import CrystalError, CrystalliteError, WriteError
+from .failures import may_pass
 
 LONGEST_STEM = 100  # bytes; file names end at 255
 
@@ -49,6 +50,8 @@ def not_regular(path: str | Path) -> str:
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 (runs for every CIF)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        if may_pass(error):
+            raise CrystalError(str(path), f"cannot read the file: {error}") from error
         return getattr(error, "strerror", None) or str(error)
     return "" if stat.S_ISREG(mode) else f"{_kind(mode)}, not a regular file"
 

@@ -16,7 +16,7 @@ from ..sources.pieces import identity
 from ..sources.resolver import Source
 from .work import Question, Worker
 
-FORMAT = 1
+FORMAT = 2
 ASKED = "screening.json"
 
 
@@ -34,7 +34,7 @@ def keep_to(folder: Path, asked: dict[str, Any]) -> None:
         return
     before = read_json(path)
     if not isinstance(before, dict) or before.get("format") != FORMAT:
-        raise CrystalliteError(f"{path}: damaged, or written by a later version of Crystallite")
+        raise CrystalliteError(f"{path}: damaged, or written by another version of Crystallite")
     for what, value in asked.items():
         if before.get(what) != value:
             raise CrystalliteError(

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import CrystalliteError, first_line
+from ..errors import CrystalliteError, StorageError, first_line
 from ..extras import needed
 from ..graphs.packed import Indices, PackedGraphs
 from ..sources.pieces import Piece
@@ -89,9 +89,11 @@ class _Cluster:
         try:
             return self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
-            raise CrystalliteError(
-                f"Ray: {first_line(error)}; what is done is kept, and the same command goes on"
-            ) from error
+            cause = getattr(error, "cause", None)  # what a task raised
+            if isinstance(cause, CrystalliteError):
+                raise cause from None
+            reason = first_line(cause) if isinstance(cause, Exception) else first_line(error)
+            raise StorageError(f"Ray: {reason}") from error
 
 
 class _Reading:

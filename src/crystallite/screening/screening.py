@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ..computing.progress import progress_bar
 from ..computing.threads import usable_cores
-from ..errors import CrystalliteError
+from ..errors import CrystalliteError, StorageError
 from ..extras import needed
 from ..files.writing import write_json
 from ..sources.pieces import Piece, each_piece, n_bytes
@@ -120,9 +120,10 @@ def screen_with(
                 pieces = (piece for piece, _ in _all_pieces(sources))
                 listed = write_shortlist(results, choice, at, pieces, progress=progress)
                 return loop.summary()._replace(listed=listed)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, StorageError) as error:
+                reason = str(error) or "interrupted"
                 raise CrystalliteError(
-                    f"interrupted; {loop.n_crystals:,} crystals are in {folder}, and the same command goes on"
+                    f"{reason}; {loop.n_crystals:,} crystals are in {folder}, and the same command goes on"
                 ) from None
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from platform import node
+from typing import IO
 
 from ..crystals.crystal import Crystal, CrystalArrays
-from ..errors import CrystalError, CrystalliteError
+from ..errors import CrystalError, CrystalliteError, StorageError
 from ..files.failures import may_pass
 from .pieces import Found, Piece, named
 from .reading.archive_records import line_record
@@ -22,23 +23,23 @@ from .reading.structures import read_structures
 def read_piece(piece: Piece) -> Iterator[Found]:
     """Yield the crystals of a piece; nothing is raised for those that cannot be read.
 
-    Raises CrystalliteError where it is not the crystals' fault: disks and networks that fail, files that are
-    not to be seen from here. Read again, the piece may be whole.
+    Raises StorageError where it is not the crystals' fault: a disk or a network fails, or files cannot be
+    seen from here. Read again, the piece may be whole.
     """
     try:
         for found in _READERS[piece.kind](piece):
             if may_pass(found.crystal):
-                raise CrystalliteError(str(found.crystal))
+                raise StorageError(str(found.crystal))
             yield found
     except OSError as error:
-        raise CrystalliteError(str(named(error, piece.name))) from error
+        raise StorageError(str(named(error, piece.name))) from error
 
 
 def _files(piece: Piece) -> Iterator[Found]:
     file: StructureFile
     for folder in {file.path.parent for file in piece.items}:
         if not is_folder(folder):
-            raise CrystalliteError(f"{shown(folder)}: cannot be seen from {node()}; workers need it there")
+            raise _unseen(folder)
     for file in piece.items:
         name, empty = shown(file.path), True
         try:
@@ -52,17 +53,28 @@ def _files(piece: Piece) -> Iterator[Found]:
                 yield Found(file.id, name, CrystalError(name, "no crystals"))
 
 
+def _unseen(path: Path) -> StorageError:
+    return StorageError(f"{shown(path)}: cannot be seen from {node()}; workers need it there")
+
+
 def _members(piece: Piece) -> Iterator[Found]:
     with ExitStack() as opened:
         file = None
         member: Member
         for member in piece.items:
             if isinstance(member.content, Stretch):
-                file = file or opened.enter_context(Path(piece.name).open("rb"))
+                file = file or opened.enter_context(_opened(Path(piece.name)))
                 member = with_bytes(member, file)
             place = place_of(member, piece.name)
             for record in read_member(member, piece.name):
                 yield Found(record.id, place, record.crystal)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise _unseen(path) from None
 
 
 def _lines(piece: Piece) -> Iterator[Found]:

@@ -19,7 +19,7 @@ import numpy as np
 from ..crystals.crystal import Crystal
 from ..datasets.builtin import PREFIX
 from ..datasets.parquet_paths import parts
-from ..errors import CrystalError, CrystalliteError
+from ..errors import CrystalError, CrystalliteError, StorageError, first_line
 from ..files.failures import may_pass
 from ..files.writing import not_regular
 from .reading.archive_records import is_crystal_line
@@ -75,20 +75,21 @@ def each_piece(source: Source) -> Iterator[Piece]:
                 yield piece._replace(done=(number + piece.done) / len(source.files.paths))
         return
     small: list[StructureFile] = []
-    files, n_small = with_ids(source.files.paths), 0
+    files, first, n_small = with_ids(source.files.paths), 0, 0
     for number, file in enumerate(files):
         cut = _cutter(file)
+        first = first if small else number
         if cut is None:
             small.append(file)
             n_small += _size(file.path)
         if small and (cut is not None or len(small) == CRYSTALS or n_small > MOST_BYTES):
-            yield Piece("files", "", 0, small, (number + (cut is None)) / len(files))
+            yield Piece("files", "", first, small, (number + (cut is None)) / len(files))
             small, n_small = [], 0
         if cut is not None:
             for piece in _to_its_end(cut(file.path), shown(file.path)):
                 yield piece._replace(done=(number + piece.done) / len(files))
     if small:
-        yield Piece("files", "", 0, small, 1.0)
+        yield Piece("files", "", first, small, 1.0)
 
 
 def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
@@ -99,7 +100,7 @@ def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
             yield piece
     except (CrystalliteError, OSError) as error:
         if may_pass(error):
-            raise CrystalliteError(str(named(error, name))) from error
+            raise StorageError(str(named(error, name))) from error
         problem = as_crystal_error(named(error, name), name)
     else:
         problem = CrystalError(name, "no crystals")
@@ -145,15 +146,19 @@ def _statuses(source: Source) -> Iterator[tuple[Path, os.stat_result | None]]:
         try:
             is_there = source.kind == "remote" or not not_regular(path)
             yield path, path.stat() if is_there else None
-        except OSError:  # it has just gone
-            yield path, None
+        except OSError as error:
+            if may_pass(error):
+                raise StorageError(str(named(error, shown(path)))) from error
+            yield path, None  # it has just gone
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # whoever reads it says why
-        return 0
+    except OSError as error:
+        if may_pass(error):
+            raise StorageError(str(named(error, shown(path)))) from error
+        return 0  # whoever reads it says why
 
 
 Cutter = Callable[[Path], Iterator[Piece]]
@@ -177,7 +182,16 @@ def _cutter(file: StructureFile) -> Cutter | None:
 
 
 def _of_remote(path: Path) -> Iterator[Piece]:
-    """Yield the pieces of a file that is not on this machine."""
+    """Yield the pieces of a file that is not on this machine; clients of storage have errors of their own."""
+    try:
+        yield from _cut_remote(path)
+    except (CrystalliteError, OSError):
+        raise
+    except Exception as error:
+        raise StorageError(f"{shown(path)}: {first_line(error)}") from error
+
+
+def _cut_remote(path: Path) -> Iterator[Piece]:
     if path.suffix.lower() == ".parquet":
         yield from _of_dataset(path, shown(path))
     elif kind_of(path) == "bundle":

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ...errors import CrystalError, CrystalliteError
+from ...files.failures import may_pass
 from ...files.writing import irregular
 
 
@@ -42,7 +43,8 @@ def as_crystal_error(error: CrystalliteError, source: str) -> CrystalError:
     part, _, reason = text.removeprefix(source).partition(": ")
     is_named = text.startswith(source) and reason and (not part or part.startswith(", "))
     about = CrystalError(f"{source}{part}", reason) if is_named else CrystalError(source, text)
-    about.__cause__ = error
+    if may_pass(error):
+        about.__cause__ = error
     return about
 
 

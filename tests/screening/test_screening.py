@@ -293,10 +293,21 @@ def test_results_do_not_lie_in_an_input(twins_file):
         screen_with(here, GAP, [twins_file.parent], twins_file.parent / "out")
 
 
+SLOWLY = """
+import time
+from crystallite.screening.results import Results
+write = Results.write
+def slowly(*arguments):
+    time.sleep(0.2)
+    return write(*arguments)
+Results.write = slowly
+"""
+
+
 def test_interrupted_it_says_so_and_goes_on(twins_file, tmp_path):
-    """Ctrl-C reaches the workers too, which share the terminal."""
+    """Ctrl-C reaches the workers too, which share the terminal; 20 parts take four seconds at least."""
     script = tmp_path / "command.py"
-    script.write_text(COMMAND)
+    script.write_text(SLOWLY + COMMAND)
     folder = tmp_path / "out"
     words = [sys.executable, str(script), "screen", "band_gap", str(twins_file), "-o", str(folder)]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)

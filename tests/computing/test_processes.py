@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_in_order_and_not_far_ahead():
         return number**2
 
     with ThreadPoolExecutor(3) as pool:
-        for taken, result in enumerate(map_ahead(pool, square, iter(range(20)), 4), start=1):
+        for taken, result in enumerate(map_ahead(partial(pool.submit, square), iter(range(20)), 4), start=1):
             assert result == (taken - 1) ** 2
             assert len(started) <= taken + 4
     assert sorted(started) == list(range(20))
@@ -30,7 +31,7 @@ def test_in_order_and_not_far_ahead():
 
 def test_an_error_comes_in_its_turn():
     with ThreadPoolExecutor(2) as pool:
-        results = map_ahead(pool, lambda number: 12 // number, [3, 2, 0, 1], 4)
+        results = map_ahead(partial(pool.submit, lambda number: 12 // number), [3, 2, 0, 1], 4)
         assert [next(results), next(results)] == [4, 6]
         with pytest.raises(ZeroDivisionError):
             next(results)

@@ -7,14 +7,15 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context, parent_process
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Made = TypeVar("Made", covariant=True)
 
 
 @contextmanager
@@ -59,16 +60,24 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def map_ahead(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], n_ahead: int
-) -> Iterator[Result]:
-    """Yield function(item) for each item, in order, as pool.map does, at most `n_ahead` of them at work.
+class Pending(Protocol[Made]):
+    """Something that is being made elsewhere, as a Future is."""
 
-    pool.map takes all items at once and keeps all results that nobody has asked for yet.
+    def result(self) -> Made:
+        """Wait for it."""
+
+
+def map_ahead(
+    submit: Callable[[Item], Pending[Result]], items: Iterable[Item], n_ahead: int
+) -> Iterator[Result]:
+    """Yield what is made of each item, in order, as a pool's map does, at most `n_ahead` of them at work.
+
+    submit: has it made elsewhere. A pool's map takes all items at once and keeps all results that nobody has
+    asked for yet.
     """
     items = iter(items)
-    at_work = deque(pool.submit(function, item) for item in islice(items, n_ahead))
+    at_work = deque(map(submit, islice(items, n_ahead)))
     while at_work:
         result = at_work.popleft().result()
-        at_work.extend(pool.submit(function, item) for item in islice(items, 1))
+        at_work.extend(map(submit, islice(items, 1)))
         yield result

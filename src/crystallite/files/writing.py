@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import CrystalError, CrystalliteError, WriteError
+from ..errors import CrystalliteError, StorageError, WriteError
 from .failures import may_pass
 
 LONGEST_STEM = 100  # bytes; file names end at 255
@@ -50,8 +50,8 @@ def not_regular(path: str | Path) -> str:
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 (runs for every CIF)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        if may_pass(error):
-            raise CrystalError(str(path), f"cannot read the file: {error}") from error
+        if isinstance(error, OSError) and may_pass(error):
+            raise StorageError(f"{path}: cannot read the file: {error.strerror}") from error
         return getattr(error, "strerror", None) or str(error)
     return "" if stat.S_ISREG(mode) else f"{_kind(mode)}, not a regular file"
 

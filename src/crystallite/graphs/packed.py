@@ -158,7 +158,7 @@ def graph_parts(
     first = 0
     with ThreadPoolExecutor(workers) as pool:
         parts = (crystals.part(*bounds) for bounds in pairwise(cuts))
-        for graphs in map_ahead(pool, lambda part: _build_part(part, config), parts, AHEAD * workers):
+        for graphs in map_ahead(lambda part: pool.submit(_build_part, part, config), parts, AHEAD * workers):
             _check_graphs(graphs, first, name_of)
             first += graphs.n_crystals
             yield graphs

@@ -12,14 +12,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..computing.processes import worker_processes
+from ..computing.processes import Pending, worker_processes
 from ..errors import CrystalliteError
 from ..graphs.packed import Indices, PackedGraphs
 from ..sources.pieces import Piece
 from .work import Crystals, Picked, Predicted, Question, Worker, picked
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Reading(Protocol):
@@ -30,13 +29,6 @@ class Reading(Protocol):
 
     def predict(self, rows: Indices) -> Pending[Predicted]:
         """Let some of them be predicted; rows: counted in their table."""
-
-
-class Pending(Protocol[T_co]):
-    """Something that is being made elsewhere."""
-
-    def result(self) -> T_co:
-        """Wait for it."""
 
 
 class Engine(Protocol):

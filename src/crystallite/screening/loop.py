@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ..computing.processes import Pending
 from ..sources.pieces import Piece, label
-from .engine import Engine, Pending, Reading
+from .engine import Engine, Reading
 from .results import KINDS, ODD, PREDICTIONS, Results, keys_of
 from .seen import FirstIds, Integers, Seen, places_of
 from .work import Crystals, Predicted

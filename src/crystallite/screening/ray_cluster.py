@@ -17,11 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..computing.processes import Pending
 from ..errors import CrystalliteError, StorageError, first_line
 from ..extras import needed
 from ..graphs.packed import Indices, PackedGraphs
 from ..sources.pieces import Piece
-from .engine import Engine, Pending, Reading
+from .engine import Engine, Reading
 from .work import Crystals, Picked, Predicted, Question, Worker, picked
 
 PATIENCE = 10.0  # seconds

@@ -6,7 +6,7 @@ orders are its SQL.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..computing.processes import Pending, map_ahead
 from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
 from ..errors import CrystalliteError
 from ..extras import needed
 from ..files.typed_tables import Column, table_writer
 from ..sources.pieces import Piece
-from .engine import Engine, Pending
+from .engine import Engine
 from .results import Results
 from .work import Picked
 
@@ -123,15 +124,14 @@ def _picked(
     wanted: Mapping[int, Collection[int]], engine: Engine, pieces: Iterator[Piece]
 ) -> Iterator[tuple[int, Picked]]:
     """Yield the structures that are wanted of each part, some parts being read at once."""
-    pending: deque[tuple[int, Pending[Picked]]] = deque()
-    for part, piece in islice(enumerate(pieces), max(wanted, default=-1) + 1):
-        if part in wanted:
-            pending.append((part, engine.pick(piece, sorted(wanted[part]))))
-        if len(pending) > engine.window:
-            number, at_work = pending.popleft()
-            yield number, at_work.result()
-    for number, at_work in pending:
-        yield number, at_work.result()
+
+    def pick(numbered: tuple[int, Piece]) -> Pending[Picked]:
+        part, piece = numbered
+        return engine.pick(piece, sorted(wanted[part]))
+
+    until_last = islice(enumerate(pieces), max(wanted, default=-1) + 1)
+    chosen = (numbered for numbered in until_last if numbered[0] in wanted)
+    yield from zip(sorted(wanted), map_ahead(pick, chosen, engine.window), strict=True)
 
 
 def _doubled(name: str) -> str:

@@ -14,7 +14,7 @@ from ..files.failures import may_pass
 from .pieces import Found, Piece, named
 from .reading.archive_records import line_record
 from .reading.ase_formats import ID_KEY, frame_record
-from .reading.bundles import Member, Stretch, place_of, read_member, with_bytes
+from .reading.bundles import Member, Stretch, bytes_at, place_of, read_member
 from .reading.input_file import as_crystal_error, is_folder, shown
 from .reading.structure_files import StructureFile
 from .reading.structures import read_structures
@@ -64,7 +64,7 @@ def _members(piece: Piece) -> Iterator[Found]:
         for member in piece.items:
             if isinstance(member.content, Stretch):
                 file = file or opened.enter_context(_opened(Path(piece.name)))
-                member = with_bytes(member, file)
+                member = member._replace(content=bytes_at(member.content, file))
             place = place_of(member, piece.name)
             for record in read_member(member, piece.name):
                 yield Found(record.id, place, record.crystal)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
@@ -81,7 +82,8 @@ def each_piece(source: Source) -> Iterator[Piece]:
         first = first if small else number
         if cut is None:
             small.append(file)
-            n_small += _size(file.path)
+            status = _status(file.path)
+            n_small += status.st_size if status else 0
         if small and (cut is not None or len(small) == CRYSTALS or n_small > MOST_BYTES):
             yield Piece("files", "", first, small, (number + (cut is None)) / len(files))
             small, n_small = [], 0
@@ -143,22 +145,18 @@ def identity(source: Source) -> list[Any]:
 def _statuses(source: Source) -> Iterator[tuple[Path, os.stat_result | None]]:
     """Yield the files of an input, and what the system knows of them."""
     for path in parts(source.path) if source.kind == "dataset" else source.files.paths:
-        try:
-            is_there = source.kind == "remote" or not not_regular(path)
-            yield path, path.stat() if is_there else None
-        except OSError as error:
-            if may_pass(error):
-                raise StorageError(str(named(error, shown(path)))) from error
-            yield path, None  # it has just gone
+        is_there = source.kind == "remote" or not not_regular(path)
+        yield path, _status(path) if is_there else None
 
 
-def _size(path: Path) -> int:
+def _status(path: Path) -> os.stat_result | None:
+    """Return what the system knows of a file, None of one that is not there: whoever reads it says why."""
     try:
-        return path.stat().st_size
+        return path.stat()
     except OSError as error:
         if may_pass(error):
             raise StorageError(str(named(error, shown(path)))) from error
-        return 0  # whoever reads it says why
+        return None
 
 
 Cutter = Callable[[Path], Iterator[Piece]]
@@ -170,7 +168,7 @@ def _cutter(file: StructureFile) -> Cutter | None:
     if file.single or problem_of(path):
         return None
     if file.kind == "bundle":
-        return _of_local_bundle
+        return partial(_of_bundle, in_place=True)
     try:
         if file.kind != "database" and path.stat().st_size <= SMALL_FILE:
             return None
@@ -205,18 +203,10 @@ def _cut_remote(path: Path) -> Iterator[Piece]:
         raise CrystalliteError(f"{shown(path)}: of files that are elsewhere {known} are read: copy it here")
 
 
-def _of_bundle(path: Path) -> Iterator[Piece]:
+def _of_bundle(path: Path, *, in_place: bool = False) -> Iterator[Piece]:
+    """Yield the pieces of a bundle; in_place: those of a plain tar file say where members lie."""
     with path.open("rb") as file:
-        yield from _pieces("members", path, each_member(file, shown(path)), file, _bytes_of_member)
-
-
-def _of_local_bundle(path: Path) -> Iterator[Piece]:
-    """Yield pieces that say where members lie, which are read elsewhere, where the bundle can be read so."""
-    if shown(path) != str(path):
-        yield from _of_bundle(path)
-        return
-    with path.open("rb") as file:
-        members = each_member(file, shown(path), in_place=True)
+        members = each_member(file, shown(path), in_place=in_place)
         yield from _pieces("members", path, members, file, _bytes_of_member)
 
 

@@ -227,7 +227,7 @@ def _parts(
     read = partial(read_part, id_column=settings.id_column, folder=folder)
     with worker_processes(workers) as pool:
         try:
-            yield from zip(parts, map_ahead(pool, read, parts, 2 * workers), strict=True)
+            yield from zip(parts, map_ahead(partial(pool.submit, read), parts, 2 * workers), strict=True)
         except BrokenProcessPool:
             raise CrystalliteError(
                 f"one of {workers} processes that read files was killed; fewer workers need less memory"

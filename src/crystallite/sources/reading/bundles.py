@@ -69,7 +69,7 @@ def each_member(file: IO[bytes], name: str, *, in_place: bool = False) -> Iterat
         file: the bundle; a tar file is read once from its start, of a zip file its index first.
         name: of the bundle, whose ending says which of the two it is; it names it in errors.
         in_place: of a tar file that is not compressed tell where the members lie instead of reading them;
-            `with_bytes` does.
+            `bytes_at` does.
 
     Raises:
         CrystalliteError: if it cannot be read further.
@@ -77,15 +77,13 @@ def each_member(file: IO[bytes], name: str, *, in_place: bool = False) -> Iterat
     return _relaxed(_members(file, name, in_place))
 
 
-def with_bytes(member: Member, file: IO[bytes]) -> Member:
-    """Return a member of a tar file with its bytes. Raises CrystalliteError if the file ends before them."""
-    if not isinstance(member.content, Stretch):
-        return member
-    file.seek(member.content.offset)
-    content = file.read(member.content.size)
-    if len(content) < member.content.size:
+def bytes_at(stretch: Stretch, file: IO[bytes]) -> bytes:
+    """Return the bytes of a member of a tar file. Raises CrystalliteError if the file ends before them."""
+    file.seek(stretch.offset)
+    content = file.read(stretch.size)
+    if len(content) < stretch.size:
         raise CrystalliteError(f"{shown(file.name)}: has become shorter while it was read")
-    return member._replace(content=content)
+    return content
 
 
 def read_bundle(path: Path, id_column: str = ID_KEY) -> Iterator[Record]:

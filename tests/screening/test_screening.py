@@ -294,8 +294,9 @@ def test_results_do_not_lie_in_an_input(twins_file):
 
 
 SLOWLY = """
-import time
+import signal, time
 from crystallite.screening.results import Results
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 write = Results.write
 def slowly(*arguments):
     time.sleep(0.2)

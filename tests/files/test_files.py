@@ -121,6 +121,7 @@ def test_stems_of_different_names_differ():
         "A-b-3",
         "a-to-b",
     ]
+    assert file_stems(["gap", "gap", "gap-2"]) == ["gap", "gap-2", "gap-2-2"]
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "\ud800"])

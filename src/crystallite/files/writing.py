@@ -15,7 +15,6 @@ import platform
 import shutil
 import stat
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CrystalliteError, StorageError, WriteError
+from .distinct_names import DistinctNames
 from .failures import may_pass
 
 LONGEST_STEM = 100  # bytes; file names end at 255
@@ -105,14 +105,9 @@ def file_stem(name: str) -> str:
 
 
 def file_stems(names: Sequence[str]) -> list[str]:
-    """Return a `file_stem` for each name, no two alike: the second of a kind ends in -2."""
-    stems: list[str] = []
-    taken: Counter[str] = Counter()
-    for stem in map(file_stem, names):
-        taken[stem.casefold()] += 1
-        number = taken[stem.casefold()]
-        stems.append(stem if number == 1 else f"{stem}-{number}")
-    return stems
+    """Return a `file_stem` for each name, no two alike even in other capitals: the second ends in -2."""
+    distinct = DistinctNames(ignore_case=True)
+    return [distinct.of(file_stem(name)) for name in names]
 
 
 @contextmanager

@@ -6,7 +6,6 @@ orders are its SQL.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
 from ..errors import CrystalliteError
 from ..extras import needed
+from ..files.distinct_names import DistinctNames
 from ..files.typed_tables import Column, table_writer
 from ..sources.pieces import Piece
 from .engine import Engine
@@ -80,7 +80,8 @@ def write_shortlist(
     folder, columns = results.folder, results.columns
     rows = _chosen(results, choice)
     shown = [Column("source", is_text=True), *columns]
-    ids = _different(rows["material_id"].to_pylist())
+    distinct = DistinctNames()
+    ids = [distinct.of(name) for name in rows["material_id"].to_pylist()]
     table = {column.name: _values(rows[column.name]) for column in shown}
     with table_writer(folder / f"{SHORTLIST}.csv", shown) as write:
         write(ids, table)
@@ -137,16 +138,6 @@ def _picked(
 def _doubled(name: str) -> str:
     """Return a name as it stands between quotation marks in SQL."""
     return name.replace('"', '""')
-
-
-def _different(ids: Sequence[str]) -> list[str]:
-    """Return ids, those that were there before with a number."""
-    taken: Counter[str] = Counter()
-    found = []
-    for name in ids:
-        taken[name] += 1
-        found.append(name if taken[name] == 1 else f"{name}-{taken[name]}")
-    return found
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
 from ..crystals.notices import gathered, summary
 from ..errors import CrystalError, CrystalliteError
+from ..files.distinct_names import DistinctNames
 from ..files.writing import file_stem, refuse_input
 from ..materials.substitution import Rules, candidates
 from .exporters.crystal_writers import Write, crystal_writer
@@ -57,7 +58,7 @@ def write_candidates(
         CrystalliteError: no candidate could be made, or the output cannot be written; it is left as it was.
     """
     refuse_input(output, inputs)
-    report, stems, without = CandidateReport(), _Stems(), 0
+    report, stems, without = CandidateReport(), DistinctNames(ignore_case=True), 0
 
     def bad(error: CrystalError) -> None:
         report.bad.append((error.source, error.reason))
@@ -69,7 +70,7 @@ def write_candidates(
         progress_bar(doing="substituting", unit="candidates", shown=progress) as bar,
     ):
         for name, parent in read_crystals(inputs, report.notices, bad):
-            made = _write_of(name, stems.of(name), parent, rules, seed, write)
+            made = _write_of(name, stems.of(file_stem(name)), parent, rules, seed, write)
             report.n_used += 1
             report.n_candidates += made
             without += not made
@@ -91,19 +92,3 @@ def _write_of(name: str, stem: str, parent: Crystal, rules: Rules, seed: int, wr
         write(f"{stem}_{substitutions}{ending}", crystal, (name, substitutions))
         made += 1
     return made
-
-
-class _Stems:
-    """Ids made fit for names of files, no two alike, in capitals or not."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def of(self, name: str) -> str:
-        stem = first = file_stem(name)
-        number = 1
-        while stem.casefold() in self._taken:
-            number += 1
-            stem = f"{first}-{number}"
-        self._taken.add(stem.casefold())
-        return stem

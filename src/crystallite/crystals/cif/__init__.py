@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CrystalError
+from ...files.distinct_names import DistinctNames
 from ...files.writing import not_regular
 from ..crystal import MAX_ATOMS, Crystal, OverlapError, check_crystal
 from ..notices import CrystalNotice, notify
@@ -106,14 +107,9 @@ def each_cif(text: str, source: str) -> Iterator[tuple[str, Crystal | CrystalErr
 
 
 def _each(blocks: list[Block], reason: str, source: str) -> Iterator[tuple[str, Crystal | CrystalError]]:
-    taken: set[str] = set()
-    counts: dict[str, int] = {}
+    distinct = DistinctNames()
     for block in blocks:
-        name = block.name
-        while name in taken:
-            counts[block.name] = counts.get(block.name, 1) + 1
-            name = f"{block.name}-{counts[block.name]}"
-        taken.add(name)
+        name = distinct.of(block.name)
         place = source if len(blocks) == 1 else f"{source}, block {name}"
         try:
             crystal, notices = _crystal(block, place, reason)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ...crystals.cif import each_cif
 from ...errors import CrystalError, CrystalliteError
+from ...files.distinct_names import DistinctNames
 from .archive_records import read_records
 from .archive_stream import COMPRESSIONS, open_json
 from .ase_formats import parse_extended_xyz
@@ -77,17 +78,9 @@ def file_name(name: str) -> str:
 
 def different_names(names: Iterable[str]) -> list[str]:
     """Return the names, those that were there before with a number: NaCl.cif, NaCl-2.cif."""
-    taken: set[str] = set()
-    counts: dict[str, int] = {}
-    found = []
-    for name in map(file_name, names):
-        path, candidate = PurePosixPath(name), name
-        while candidate in taken:
-            counts[name] = counts.get(name, 1) + 1
-            candidate = f"{path.stem}-{counts[name]}{path.suffix}"
-        taken.add(candidate)
-        found.append(candidate)
-    return found
+    distinct = DistinctNames()
+    paths = [PurePosixPath(file_name(name)) for name in names]
+    return [distinct.of(path.stem, path.suffix) for path in paths]
 
 
 def _records(path: Path, text: str) -> Iterator[Record]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_files import GOLDEN
 from hypothesis import settings
-
-GOLDEN = Path(__file__).parent / "golden"
 
 # Nothing of the user's is read or written: neither graphs nor settings of plots nor downloads. Compiled loops
 # stay in the checkout from run to run, as their cache knows when they change.

@@ -8,7 +8,7 @@ import sys
 import click
 import pytest
 from cli_commands import commands
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from training_runs import ENERGY, command, energies, one_thread, small_options, train  # noqa: F401
 
 from crystallite.cli import COMMANDS, main

@@ -114,7 +114,7 @@ def test_a_link_stays_in_a_command(place, capsys):
 
 
 def test_predictions_follow_a_link_and_spare_their_input(place, capsys, energy_model):
-    from conftest import GOLDEN
+    from golden_files import GOLDEN
 
     model, before = GOLDEN / "formation-energy-per-atom.pth.tar", Path("d.parquet").read_bytes()
     Path("link.csv").symlink_to("there.csv")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from networks import random_network, settled
 from safetensors import safe_open
 from safetensors.numpy import save_file

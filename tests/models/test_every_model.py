@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from grouped_runs import MODULUS, TINY, TINY_PER_ATOM, moduli, train_group
 from strategies import SUPERCELLS, in_cell, made, reordered, rotated, shifted
 from training_runs import one_thread  # noqa: F401

@@ -11,7 +11,7 @@ import weakref
 import numpy as np
 import pyarrow
 import pytest
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from training_runs import ENERGY, energies, one_thread, table, train  # noqa: F401
 
 from crystallite.cli import main

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from grouped_runs import Said, moduli, train_group
 from training_runs import energies, one_thread, table, train  # noqa: F401
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from numpy.typing import NDArray
 
 from crystallite.datasets.dataset import Dataset

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from networks import furthest, outputs, predictions, random_network, training_step
 from numba import njit
 

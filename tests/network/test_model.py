@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Step, furthest, outputs, predictions, random_network, settled, training_step

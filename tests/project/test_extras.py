@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import GOLDEN
+from golden_files import GOLDEN
 
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from grouped_runs import moduli, train_group
 
 import crystallite

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from strategies import in_cell, reordered, rotated, shifted
 
 from crystallite.datasets.dataset import Dataset
@@ -85,3 +86,16 @@ def counts(folder: Path) -> dict[str, int]:
     """How many crystals of each kind the folder's summary tells."""
     found: dict[str, int] = json.loads((folder / SUMMARY).read_text())
     return found
+
+
+def rows(folder: Path, kind: str):
+    """Return a table of a screening, None if it has none."""
+    return pq.read_table(folder / kind).to_pandas() if (folder / kind).is_dir() else None
+
+
+def remembering(begin, engines):
+    def remember(self, question):
+        begin(self, question)
+        engines.append(self)
+
+    return remember

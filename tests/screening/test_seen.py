@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystallite.screening.seen import NOWHERE, FirstIds, Seen, SortedKeys, part_and_row, places_of
+from crystallite.screening.seen import NOWHERE, FirstIds, FirstPlaces, SortedKeys, part_and_row, places_of
 
 key = st.integers(0, 6) | st.integers(-(2**63), 2**63 - 1)
 
@@ -28,7 +28,7 @@ def by_a_loop(keys: list[tuple[int, int]]) -> list[int]:
 
 @given(st.lists(st.tuples(key, key), max_size=60), st.integers(1, 20))
 def test_the_first_of_a_material_is_found(keys, batch):
-    seen, found = Seen(), []
+    seen, found = FirstPlaces(), []
     for start in range(0, len(keys), batch):
         part = np.array(keys[start : start + batch], np.int64).reshape(-1, 2)
         found += seen.first(part, np.arange(start, start + len(part))).tolist()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from grouped_runs import MODULUS, TINY_OPTIONS, Said
 from safetensors.torch import load_file, save_file
 from training_runs import one_thread  # noqa: F401

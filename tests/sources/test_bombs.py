@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_files import GOLDEN
 
 from crystallite.errors import CrystalliteError
 from crystallite.models.published import load_published

@@ -5,16 +5,13 @@ from __future__ import annotations
 import bz2
 import gc
 import gzip
-import io
 import lzma
-import random
 import stat
 import subprocess
 import sys
 import tarfile
 import tracemalloc
 import zipfile
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +19,7 @@ import ase.io
 import numpy as np
 import pytest
 from archive_files import read
+from bundle_files import CIF, OTHER, add, bad, good, packed, records_of
 from grouped_runs import Said
 from strategies import rock_salt
 
@@ -32,66 +30,10 @@ from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.formats import export_dataset
 from crystallite.sources.reading import bundles
 from crystallite.sources.reading.bundles import each_member
-from crystallite.sources.reading.structure_files import StructureFile, found_files, kind_of, with_ids
+from crystallite.sources.reading.structure_files import found_files, with_ids
 from crystallite.sources.reading.structures import read_crystal, read_structures
 
-CIF = cif_text(rock_salt(5.6), "NaCl")
-OTHER = cif_text(rock_salt(5.2, 3, 9), "LiF")
 ENDINGS = [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".TAR", ".zip"]
-
-
-def packed(path: Path, members: dict[str, str | bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    """Write members to a tar or zip file, which its name tells."""
-    if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path, "w", method) as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
-        return path
-    compression = {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
-    with tarfile.open(path, f"w:{compression}") as archive:
-        for name, content in members.items():
-            add(archive, name, content)
-    return path
-
-
-def add(archive: tarfile.TarFile, name: str, content: str | bytes = b"", **more) -> None:
-    data = content.encode() if isinstance(content, str) else content
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    for key, value in more.items():
-        setattr(info, key, value)
-    archive.addfile(info, io.BytesIO(data))
-
-
-def records_of(path: Path) -> tuple[list, str]:
-    """The records of a file, and why it cannot be read further."""
-    records: list = []
-    try:
-        for record in read_structures(*_one(path)):
-            records.append(record)
-    except CrystalliteError as error:
-        return records, str(error)
-    return records, ""
-
-
-def _one(path: Path) -> tuple[StructureFile]:
-    return (StructureFile(path, kind_of(path) or "", path.name),)
-
-
-def good(path: Path) -> list[str]:
-    records, error = records_of(path)
-    assert error == ""
-    assert all(isinstance(record.crystal, Crystal) for record in records)
-    return [record.id for record in records]
-
-
-def bad(path: Path) -> dict[str, str]:
-    """What is told of a file, by source; each names the bundle first."""
-    records, error = records_of(path)
-    told = {r.crystal.source: r.crystal.reason for r in records if isinstance(r.crystal, CrystalError)}
-    assert all(source.startswith(str(path)) for source in told)
-    assert "\n" not in error + "".join(told.values())
-    return told | ({"": error} if error else {})
 
 
 @pytest.fixture(scope="module")
@@ -250,36 +192,6 @@ def test_the_relaxed_structure_counts(ending, tmp_path):
         assert "damaged" in error
 
 
-@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
-def test_before_the_damage_all_is_kept(ending, tmp_path):
-    names = {f"{k}.cif": CIF + f"# {random.Random(k).randbytes(500).hex()}\n" for k in range(300)}
-    path = packed(tmp_path / f"x{ending}", names)
-    whole = path.read_bytes()
-    for cut in (len(whole) // 3, len(whole) // 2, len(whole) * 3 // 4):
-        path.write_bytes(whole[:cut])
-        records, error = records_of(path)
-        assert error.startswith(f"{path}: not a readable archive, or damaged: ")
-        assert [record.id for record in records] == [str(k) for k in range(len(records))]
-        assert len(records) < 300
-        assert records or ending in {".tar.bz2", ".tar.xz"}  # whose first block may be all
-    damaged = bytearray(whole)
-    damaged[len(whole) // 2 : len(whole) // 2 + 1024] = b"\xaa" * 1024
-    path.write_bytes(damaged)
-    records, error = records_of(path)
-    assert error
-    assert len(records) < 300
-
-
-def test_a_tar_file_cut_between_two_members(tmp_path):
-    path = packed(tmp_path / "x.tar", {"a.cif": CIF, "b.cif": CIF})
-    with tarfile.open(path) as archive:
-        second = archive.getmembers()[1].offset
-    path.write_bytes(path.read_bytes()[:second])
-    records, error = records_of(path)
-    assert [record.id for record in records] == ["a"]
-    assert "the mark of its end is missing" in error
-
-
 def test_several_streams_of_gzip_are_one(tmp_path):
     packed(tmp_path / "x.tar", {f"{k}.cif": CIF for k in range(9)})
     whole = (tmp_path / "x.tar").read_bytes()
@@ -287,75 +199,6 @@ def test_several_streams_of_gzip_are_one(tmp_path):
     for ending, compress in (("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)):
         (tmp_path / f"y.tar.{ending}").write_bytes(b"".join(map(compress, parts)))
         assert len(good(tmp_path / f"y.tar.{ending}")) == 9
-
-
-def test_damaged_encrypted_and_unknown_members_of_a_zip(tmp_path):
-    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        path = packed(tmp_path / f"{method}.zip", {"a.cif": CIF, "b.cif": CIF, "c.cif": CIF}, method)
-        assert good(path) == ["a", "b", "c"]
-        content = bytearray(path.read_bytes())
-        with zipfile.ZipFile(path) as archive:
-            start = archive.infolist()[1].header_offset + 30 + 5
-        content[start + 4 : start + 24] = b"\xff" * 20
-        path.write_bytes(content)
-        records, error = records_of(path)
-        assert [record.id for record in records] == ["a", "b", "c"]
-        assert error == ""
-        assert list(bad(path)) == [f"{path}/b.cif"]
-    for place, value, reason in ((6, 1, "password required"), (8, 99, "compression")):
-        path = packed(tmp_path / "odd.zip", {"a.cif": CIF, "b.cif": CIF})
-        content = bytearray(path.read_bytes())
-        content[place] = value
-        content[content.index(b"PK\1\2") + place + 2] = value
-        path.write_bytes(content)
-        assert reason in bad(path)[f"{path}/a.cif"]
-        assert records_of(path)[0][1].id == "b"
-    path.write_bytes(path.read_bytes()[:-40])
-    assert "not a readable archive" in bad(path)[""]
-
-
-def test_bombs(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundles, "MAX_BYTES", 1 << 20)
-    monkeypatch.setattr(bundles, "ALWAYS_UNPACKED", 3 << 20)
-    large = bytes(2 << 20)
-    for ending in (".tar.gz", ".zip"):
-        path = packed(tmp_path / f"x{ending}", {"a.cif": large, "b.cif": CIF})
-        assert bad(path) == {f"{path}/a.cif": f"more than {1 << 20:,} bytes"}
-        assert records_of(path)[0][1].id == "b"
-    path = packed(tmp_path / "y.tar.bz2", {"a.cif": CIF, "zeros": bytes(8 << 20), "b.cif": CIF})
-    assert path.stat().st_size < 4000
-    records, error = records_of(path)
-    assert [record.id for record in records] == ["a"]
-    assert "unpacks to more than 1,000 times its size" in error
-    path = packed(tmp_path / "z.zip", {"a.cif.gz": gzip.compress(bytes(65 << 20)), "b.cif": CIF})
-    assert "unpacks to more than" in bad(path)[f"{path}/a.cif.gz"]
-
-
-@pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"])
-def test_names_of_any_length_are_not_believed(kind, tmp_path):
-    header = tarfile.TarInfo("name")
-    header.type, header.size = kind, 1 << 30
-    with tarfile.open(tmp_path / "x.tar", "w") as archive:
-        add(archive, "a.cif", CIF)
-        end = archive.offset
-    whole = (tmp_path / "x.tar").read_bytes()
-    (tmp_path / "x.tar").write_bytes(whole[:end] + header.tobuf(tarfile.GNU_FORMAT) + bytes(10_000))
-    assert "damaged: a member of 1,073,741,824 bytes" in bad(tmp_path / "x.tar")[""]
-    assert records_of(tmp_path / "x.tar")[0][0].id == "a"
-
-
-def test_any_damage_ends_in_records_or_one_line(tmp_path):
-    random_ = random.Random(0)
-    for ending in (".tar", ".tar.gz", ".tar.xz", ".zip"):
-        path = packed(tmp_path / f"x{ending}", {"a.cif": CIF, f"{'n' * 150}.cif": CIF, "ü/b.cif": CIF})
-        whole = path.read_bytes()
-        for _ in range(120):
-            damaged = bytearray(whole)
-            for _ in range(random_.randint(1, 4)):
-                damaged[random_.randrange(len(whole))] = random_.randrange(256)
-            path.write_bytes(damaged)
-            with suppress(CrystalliteError):
-                assert len(list(read_structures(*_one(path)))) <= 4
 
 
 def test_memory_does_not_grow_with_the_members(tmp_path):

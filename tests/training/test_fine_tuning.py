@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from grouped_runs import MODULUS, Said, moduli, train_group
 from training_runs import ENERGY, after_step, assert_same_run, energies, one_thread, train  # noqa: F401
 

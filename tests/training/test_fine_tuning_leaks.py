@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from grouped_runs import runs_of, train_group
 from strategies import disguised
 from training_runs import ENERGY, SMALL, energies, one_thread, parts_of, train  # noqa: F401

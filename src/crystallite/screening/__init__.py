@@ -8,7 +8,7 @@ Imports models, materials, sources and what is below them; no training.
 - engine: `local_processes`; where the work is done
 - ray_cluster: `ray_cluster`; the same on the nodes of a cluster (the extra ray)
 - work: `Worker`; pieces of inputs to crystals, graphs and keys, graphs to rows
-- seen: `Seen`; which crystal was the first of its material
+- seen: `FirstPlaces`; which crystal was the first of its material
 - shortlist: `write_shortlist`; the best crystals, with their structures
 - results: `Results`; the folder with a row for every crystal
 """

@@ -21,7 +21,7 @@ from ..computing.processes import Pending
 from ..sources.pieces import Piece, label
 from .engine import Engine, Reading
 from .results import KINDS, ODD, PREDICTIONS, Results, keys_of
-from .seen import FirstIds, Integers, Seen, places_of
+from .seen import FirstIds, FirstPlaces, Integers, places_of
 from .work import Crystals, Predicted
 
 
@@ -78,7 +78,7 @@ class Loop:
 
     def __init__(self, results: Results, engine: Engine, share: Share) -> None:
         self._results, self._engine, self._share = results, engine, share
-        self._seen, self._ids = Seen(), FirstIds()
+        self._seen, self._ids = FirstPlaces(), FirstIds()
         self._reading: deque[_Read] = deque()
         self._predicting: deque[_Predicted] = deque()
         self.counts = dict.fromkeys(KINDS, 0)  # crystals of each kind that have been done

@@ -24,7 +24,7 @@ def part_and_row(places: Any) -> tuple[Any, Any]:
     return places >> ROW_BITS, places & ((1 << ROW_BITS) - 1)
 
 
-class Seen:
+class FirstPlaces:
     """The keys of all distinct materials so far, and where each was first: 32 bytes a material."""
 
     def __init__(self) -> None:

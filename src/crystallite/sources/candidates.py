@@ -12,7 +12,7 @@ import numpy as np
 from ..computing.progress import progress_bar
 from ..crystals.crystal import Crystal
 from ..crystals.notices import gathered, summary
-from ..errors import CrystalError, CrystalliteError
+from ..errors import CrystalliteError
 from ..files.distinct_names import DistinctNames
 from ..files.writing import file_stem, refuse_input
 from ..materials.substitution import Rules, candidates
@@ -59,11 +59,7 @@ def write_candidates(
     """
     refuse_input(output, inputs)
     report, stems, without = CandidateReport(), DistinctNames(ignore_case=True), 0
-
-    def bad(error: CrystalError) -> None:
-        report.bad.append((error.source, error.reason))
-        on_bad(error.source, error.reason)
-
+    bad = report.teller(on_bad)
     with (
         gathered() as odd,
         crystal_writer(output, LABELS) as write,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CRYSTALS = 4096  # of a piece, as a rule: some seconds of work
 MOST_BYTES = 16 << 20  # of texts in a piece: a process that reads them needs some twenty times as much
 _BYTES_OF_ATOM = 64  # in a text
-_SINGLE_BYTES = 2_000  # of a CIF or POSCAR, about
+_UNKNOWN_BYTES = 2_000  # what a file counts for whose size is not known
 SMALL_FILE = 1 << 20  # bytes; files up to here are read whole, elsewhere
 
 
@@ -120,7 +120,7 @@ def named(error: CrystalliteError | OSError, name: str) -> CrystalliteError:
 
 def n_bytes(source: Source) -> int:
     """Return roughly how large an input is."""
-    return sum(_SINGLE_BYTES if status is None else status.st_size for _, status in _statuses(source))
+    return sum(_UNKNOWN_BYTES if status is None else status.st_size for _, status in _statuses(source))
 
 
 def label(piece: Piece) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import CrystalliteError, first_line
 from ..extras import needed
-from .reading.structure_files import Found
+from .reading.structure_files import FoundFiles
 from .resolver import Source
 
 MARK = "://"
@@ -31,4 +31,4 @@ def remote_source(word: str) -> Source:
         raise CrystalliteError(f"{word}: {first_line(error)}") from None
     if not is_there:
         raise CrystalliteError(f"{word}: no such file there, and no pattern of files")
-    return Source("remote", path, word, Found(found, []))
+    return Source("remote", path, word, FoundFiles(found, []))

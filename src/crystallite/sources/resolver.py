@@ -11,7 +11,7 @@ from ..datasets.builtin import BUILTIN, PREFIX, builtin_name, builtin_path
 from ..datasets.parquet_paths import is_parquet_dataset
 from ..errors import CrystalliteError, suggestion
 from .reading.input_file import is_file, is_folder
-from .reading.structure_files import Found, cifs_in, found_files
+from .reading.structure_files import FoundFiles, cifs_in, found_files
 
 if TYPE_CHECKING:
     from ..datasets.dataset import Dataset
@@ -29,7 +29,7 @@ class Source(NamedTuple):
     kind: Literal["dataset", "published", "structures", "remote"]
     path: Path
     name: str
-    files: Found = Found([], [])
+    files: FoundFiles = FoundFiles([], [])
 
 
 def located(word: str | Path) -> Source:
@@ -87,10 +87,10 @@ def stored(name: str) -> str:
     return f"{PREFIX}{name}" if name in BUILTIN else name
 
 
-def _kind(path: Path) -> tuple[Literal["dataset", "published", "structures"], Found]:
+def _kind(path: Path) -> tuple[Literal["dataset", "published", "structures"], FoundFiles]:
     if is_folder(path):
         if is_file(path / "id_prop.csv"):
-            return "published", Found(cifs_in(path), [])
+            return "published", FoundFiles(cifs_in(path), [])
         found = found_files(path)
         if found.paths:
             return "structures", found
@@ -101,7 +101,7 @@ def _kind(path: Path) -> tuple[Literal["dataset", "published", "structures"], Fo
             f"named alone or by a pattern, such as '{path}/*.extxyz'"
         )
     if is_parquet_dataset(path):
-        return "dataset", Found([], [])
+        return "dataset", FoundFiles([], [])
     try:
         return "structures", found_files(path)
     except CrystalliteError as error:

@@ -38,6 +38,15 @@ class Report:
     bad: list[tuple[str, str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
+    def teller(self, on_bad: Callable[[str, str], None]) -> Bad:
+        """Return what lists a crystal that cannot be used, and tells it to `on_bad`."""
+
+        def bad(error: CrystalError) -> None:
+            self.bad.append((error.source, error.reason))
+            on_bad(error.source, error.reason)
+
+        return bad
+
 
 class Wanted(NamedTuple):
     """Which graphs are built: settings, number of threads, whether equivalent atoms share a node."""
@@ -66,11 +75,7 @@ def write_table(
     if output is not None:
         refuse_input(output, inputs)
     report = Report()
-
-    def bad(error: CrystalError) -> None:
-        report.bad.append((error.source, error.reason))
-        on_bad(error.source, error.reason)
-
+    bad = report.teller(on_bad)
     with (
         gathered() as odd,
         table_writer(output, columns) as write,

@@ -69,14 +69,14 @@ class StructureFile(NamedTuple):
         return self.kind in SINGLE
 
 
-class Found(NamedTuple):
+class FoundFiles(NamedTuple):
     """What a word means: files in order, and sentences about what was chosen and left out."""
 
     paths: list[Path]
     notices: list[str]
 
 
-def found_files(word: str | Path) -> Found:
+def found_files(word: str | Path) -> FoundFiles:
     """Return the files that a word means.
 
     Raises CrystalliteError for a file that has no structures, saying what reads it, for a word that means no
@@ -93,7 +93,7 @@ def found_files(word: str | Path) -> Found:
         raise CrystalliteError(f"{shown(path)}: {error.strerror or error}") from None
     if kind_of(path) is None and not problem_of(path):
         raise CrystalliteError(f"{shown(path)}: {advice_on(path)}")
-    return Found([path], [])
+    return FoundFiles([path], [])
 
 
 def with_ids(paths: Iterable[Path]) -> list[StructureFile]:
@@ -166,7 +166,7 @@ def cifs_in(folder: Path) -> list[Path]:
     return [path for path in names_in_folder(folder) if kind_of(path) == "cif"]
 
 
-def _matching(pattern: str) -> Found:
+def _matching(pattern: str) -> FoundFiles:
     names = sorted(glob.glob(pattern, recursive=True)) if "\0" not in pattern else []  # noqa: PTH207
     found = [path for path in map(Path, names) if kind_of(path) is not None and not is_folder(path)]
     others = [path for path in map(Path, names) if kind_of(path) is None and not is_folder(path)]
@@ -179,7 +179,7 @@ def _matching(pattern: str) -> Found:
         notices.append(
             f"{len(others):,} files of {pattern} have no structures and are left out: {shown(others[0])}, ..."
         )
-    return Found(chosen, notices)
+    return FoundFiles(chosen, notices)
 
 
 def find_archive(folder: Path, stem: str) -> Path | None:
@@ -197,18 +197,18 @@ def find_archive(folder: Path, stem: str) -> Path | None:
     return found[0] if found else None
 
 
-def _in_folder(folder: Path) -> Found:
+def _in_folder(folder: Path) -> FoundFiles:
     entries = names_in_folder(folder)
     if folder / "structures.npz" in entries:
-        return Found([folder / "structures.npz"], [])
+        return FoundFiles([folder / "structures.npz"], [])
     archive = find_archive(folder, "cifs")
     if archive is not None:
-        return Found([archive], [])
+        return FoundFiles([archive], [])
     kinds = {entry: kind_of(entry) for entry in entries}
     cifs = [entry for entry, kind in kinds.items() if kind == "cif"]
     poscars = [entry for entry, kind in kinds.items() if kind == "poscar" and not is_folder(entry)]
     if cifs:
-        return Found(cifs, _left_out(folder, poscars))
+        return FoundFiles(cifs, _left_out(folder, poscars))
     below = (entry / name for entry in entries if is_folder(entry) for name in POSCAR_NAMES)
     return _relaxed([*poscars, *(path for path in below if not _is_missing(path))])
 
@@ -228,7 +228,7 @@ def _left_out(folder: Path, poscars: Sequence[Path]) -> list[str]:
     return [f"{folder}: {len(poscars):,} POSCARs beside the CIFs are left out"] if poscars else []
 
 
-def _relaxed(paths: Sequence[Path]) -> Found:
+def _relaxed(paths: Sequence[Path]) -> FoundFiles:
     """Leave out the one of POSCAR and CONTCAR of a folder that does not count: the relaxed one does."""
     there, left_out, relaxed = set(paths), set(), 0
     for path in paths:
@@ -238,7 +238,7 @@ def _relaxed(paths: Sequence[Path]) -> Found:
         relaxed += takes_it
         left_out.add(path.with_name("POSCAR") if takes_it else path)
     notice = f"{relaxed:,} folders have POSCAR and CONTCAR: CONTCAR, the relaxed structure, is taken"
-    return Found([path for path in paths if path not in left_out], [notice] if relaxed else [])
+    return FoundFiles([path for path in paths if path not in left_out], [notice] if relaxed else [])
 
 
 def _id_parts(path: Path) -> list[str]:

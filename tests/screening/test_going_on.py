@@ -15,9 +15,11 @@ import pytest
 from screenings import GAP, Here, contents, here, remembering, rows
 
 from crystallite.crystals import cif
+from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
 from crystallite.screening.loop import Share
 from crystallite.screening.screening import screen_with
+from crystallite.screening.shortlist import Choice
 from crystallite.screening.work import Question, Worker
 from crystallite.sources import pieces
 from crystallite.sources.formats import export_dataset
@@ -227,7 +229,7 @@ def test_a_file_that_is_cut_into_other_pieces_is_noticed(twins, tmp_path, small_
         twins.select(range(200 * half, 200 * half + 200)).write(paths[-1])
     each = pieces.each_piece
 
-    def failing(source):
+    def failing(source, **options):
         found = each(source)
         if source.path == paths[0]:
             yield next(found)
@@ -253,6 +255,45 @@ def test_a_disk_that_fails_stops_a_screening_in_one_line(tmp_path, elastic, monk
     with pytest.raises(CrystalliteError) as raised:
         screen_with(here, GAP, [tmp_path / "cifs"], tmp_path / "out")
     reason = ".cif: cannot read the file: Input/output error; 0 crystals are in "
-    assert str(raised.value).endswith(f"{reason}{tmp_path / 'out'}, and the same command goes on")
+    advice = "and the same command goes on; with --skip-unreadable it lists what stays unreadable"
+    assert str(raised.value).endswith(f"{reason}{tmp_path / 'out'}, {advice}")
     monkeypatch.undo()
     assert screen_with(here, GAP, [tmp_path / "cifs"], tmp_path / "out") == (3, 0, 0, 0, 0, None)
+
+
+def test_what_stays_unreadable_is_listed_when_asked(tmp_path, elastic, monkeypatch):
+    """In the folder that the screening had begun; the shortlist does without that file, too."""
+    export_dataset(elastic.select(range(16)), tmp_path / "cifs", target="bulk_modulus")
+    monkeypatch.setattr(pieces, "CRYSTALS", 2)
+    [*_, first, last] = sorted((tmp_path / "cifs").glob("*.cif"))
+    read, out = cif._bytes, tmp_path / "out"
+
+    def fail(path):
+        if str(path) == str(last):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(cif, "_bytes", fail)
+    with pytest.raises(CrystalliteError, match="Input/output error"):
+        screen_with(here, GAP, [tmp_path / "cifs"], out)
+    done = contents(out)
+    asked = GAP._replace(skip_unreadable=True)
+    assert screen_with(here, asked, [tmp_path / "cifs"], out, Choice(by="band_gap"))[:4] == (15, 0, 1, 0)
+    assert done.items() <= contents(out).items()
+    assert any(name.startswith("predictions") for name in done)
+    [bad] = rows(out, "bad").to_dict("records")
+    assert bad["source"] == str(last)
+    assert bad["reason"] == "cannot read the file: Input/output error"
+    assert len(Dataset.read(out / "shortlist.parquet")) == 15
+    assert first.stem in Dataset.read(out / "shortlist.parquet").ids
+
+
+def test_a_structure_that_is_gone_is_missed_on_the_shortlist(tmp_path, elastic):
+    export_dataset(elastic.select(range(3)), tmp_path / "cifs", target="bulk_modulus")
+    one = next((tmp_path / "cifs").glob("*.cif"))
+    status = one.stat()
+    screen_with(here, GAP, [tmp_path / "cifs"], tmp_path / "out")
+    one.write_bytes(b"#" * status.st_size)
+    os.utime(one, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(CrystalliteError, match=rf"{one.name}: no atoms"):
+        screen_with(here, GAP, [tmp_path / "cifs"], tmp_path / "out", Choice(by="band_gap"))

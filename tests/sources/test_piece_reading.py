@@ -14,14 +14,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from bundle_files import packed
 from strategies import rock_salt
-from test_bundles import packed
 
 from crystallite.crystals import cif
 from crystallite.crystals.crystal import Crystal
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalError, CrystalliteError
-from crystallite.sources import pieces
+from crystallite.sources import piece_reading, pieces
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.piece_reading import read_piece
 from crystallite.sources.pieces import each_piece, identity, label, n_bytes
@@ -54,6 +54,32 @@ def test_a_disk_that_fails_is_no_bad_crystal(cifs, monkeypatch, number):
         list(read_piece(piece))
     assert not isinstance(raised.value, CrystalError)
     assert str(raised.value) == f"{cifs / 'a.cif'}: cannot read the file: {os.strerror(number)}"
+
+
+def test_what_a_disk_does_not_give_is_a_bad_crystal_when_asked(cifs, tmp_path, monkeypatch):
+    [piece] = each_piece(located(cifs))
+    with monkeypatch.context() as patch:
+        patch.setattr(cif, "_bytes", failing(errno.EIO))
+        found = list(read_piece(piece, skip_unreadable=True))
+    assert [one.crystal.reason for one in found] == ["cannot read the file: Input/output error"] * 3
+    packed(tmp_path / "x.tar", {f"{k}.cif": TEXT for k in range(3)})
+    [piece] = each_piece(located(tmp_path / "x.tar"))
+    read, calls = piece_reading.bytes_at, iter(range(3))
+
+    def once(*arguments):
+        return failing(errno.EIO)(None) if next(calls) == 1 else read(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(piece_reading, "bytes_at", once)
+        found = list(read_piece(piece, skip_unreadable=True))
+    assert [isinstance(one.crystal, Crystal) for one in found] == [True, False, True]
+    assert found[1].id == "1"
+    assert str(found[1].crystal) == f"{tmp_path}/x.tar/1.cif: cannot read the file: Input/output error"
+    calls = iter([1])
+    with monkeypatch.context() as patch:
+        patch.setattr(piece_reading, "bytes_at", once)
+        with pytest.raises(CrystalliteError, match=r"x\.tar/0\.cif: .*Input/output error"):
+            next(read_piece(piece))
 
 
 def test_a_file_that_may_not_be_read_is_a_bad_crystal(cifs, monkeypatch):
@@ -112,6 +138,9 @@ def test_a_failing_disk_while_cutting_stops_too(cifs, tmp_path, monkeypatch):
     monkeypatch.setattr(tarfile, "open", fail)
     with pytest.raises(CrystalliteError, match=r"x\.tar.*Input/output error"):
         list(each_piece(located(tmp_path / "x.tar")))
+    [piece] = each_piece(located(tmp_path / "x.tar"), skip_unreadable=True)
+    [found] = read_piece(piece, skip_unreadable=True)
+    assert found.crystal.reason.endswith(": Input/output error")
 
 
 # ---- tar files stay where they are

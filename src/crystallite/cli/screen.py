@@ -66,6 +66,11 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # no generic before
 @click.option(
     "--ray", metavar="ADDRESS", help="Work on the Ray cluster at this address (auto: that of this machine)."
 )
+@click.option(
+    "--skip-unreadable",
+    is_flag=True,
+    help="List what a disk or a network does not give among the bad crystals, instead of stopping there.",
+)
 @skip_bad_option
 def command(
     models: str,
@@ -78,6 +83,7 @@ def command(
     workers: int | None,
     share: Share | None,
     ray: str | None,
+    skip_unreadable: bool,
     skip_bad: bool,
 ) -> None:
     """Predict every distinct material among millions of crystals, and list the best.
@@ -120,6 +126,7 @@ def command(
         workers=workers,
         ray=ray,
         share=share or WHOLE,
+        skip_unreadable=skip_unreadable,
     )
     _tell(summary, output, share)
     if summary.bad:

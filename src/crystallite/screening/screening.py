@@ -43,6 +43,7 @@ def screen(
     workers: int | None = None,
     ray: str | None = None,
     share: Share = WHOLE,
+    skip_unreadable: bool = False,
     progress: bool = True,
 ) -> Summary:
     """Predict every distinct material among the crystals of inputs of any size, and list the best.
@@ -62,6 +63,8 @@ def screen(
         ray: address of a Ray cluster that does the work instead.
         share: of several runs that share the folder, what this one does; a run without it then completes the
             folder, and finds the materials that several of them met.
+        skip_unreadable: whether what a disk or a network does not give is listed among the bad crystals,
+            instead of stopping there.
         progress: whether a bar is shown at a terminal.
 
     Returns:
@@ -79,7 +82,7 @@ def screen(
         if ray
         else partial(local_processes, workers=workers or usable_cores())
     )
-    question = Question(tuple(map(str, words)), interval)
+    question = Question(tuple(map(str, words)), interval, skip_unreadable)
     return screen_with(
         engine, question, files, Path(output), Choice(where, by, top), share, progress=progress
     )
@@ -112,25 +115,26 @@ def screen_with(
         with engine(question) as at:
             loop = Loop(results, at, share)
             try:
-                _run(loop, sources, progress)
+                _run(loop, _all_pieces(sources, question), progress)
                 if share == WHOLE:
                     write_json(folder / SUMMARY, loop.counts)
                 if not choice:
                     return loop.summary()
-                pieces = (piece for piece, _ in _all_pieces(sources))
+                pieces = (piece for piece, _ in _all_pieces(sources, question))
                 listed = write_shortlist(results, choice, at, pieces, progress=progress)
                 return loop.summary()._replace(listed=listed)
             except (KeyboardInterrupt, StorageError) as error:
-                reason = str(error) or "interrupted"
+                advice = "; with --skip-unreadable it lists what stays unreadable" if str(error) else ""
                 raise CrystalliteError(
-                    f"{reason}; {loop.n_crystals:,} crystals are in {folder}, and the same command goes on"
+                    f"{str(error) or 'interrupted'}; {loop.n_crystals:,} crystals are in {folder}, and the "
+                    f"same command goes on{advice}"
                 ) from None
 
 
-def _run(loop: Loop, sources: Sequence[Source], progress: bool) -> None:
+def _run(loop: Loop, pieces: Iterator[tuple[Piece, float]], progress: bool) -> None:
     """Do all pieces under a bar."""
     with progress_bar(doing="screening", unit="crystals", shown=progress) as bar:
-        for done in loop.run(_all_pieces(sources)):
+        for done in loop.run(pieces):
             bar.total = round(loop.n_crystals / max(done, 1e-9))
             bar.update(loop.n_crystals - bar.n)
 
@@ -160,9 +164,9 @@ def _alone_in(folder: Path, share: Share) -> Iterator[None]:
         raise CrystalliteError(f"another run writes to {folder}: wait until it ends, or stop it") from None
 
 
-def _all_pieces(sources: Sequence[Source]) -> Iterator[tuple[Piece, float]]:
+def _all_pieces(sources: Sequence[Source], question: Question) -> Iterator[tuple[Piece, float]]:
     """Yield the pieces of all inputs, and what fraction of all is done with each."""
     sizes = [n_bytes(source) for source in sources]
     for number, source in enumerate(sources):
-        for piece in each_piece(source):
+        for piece in each_piece(source, skip_unreadable=question.skip_unreadable):
             yield piece, (sum(sizes[:number]) + piece.done * sizes[number]) / max(sum(sizes), 1)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..crystals.crystal import Crystal, CrystalArrays
 from ..crystals.notices import gathered
-from ..errors import CrystalError
+from ..errors import CrystalError, StorageError
+from ..files.failures import may_pass
 from ..files.typed_tables import Column, arrow_field
 from ..graphs.packed import Indices, PackedGraphs, graphs_of
 from ..materials.keys import material_keys
@@ -30,11 +31,13 @@ from ..sources.streaming import Wanted, graphs_of_chunk
 class Question(NamedTuple):
     """What is asked of every crystal: words for models, and the level of intervals in percent.
 
-    Intervals are left out unless all models know theirs.
+    Intervals are left out unless all models know theirs. skip_unreadable: whether what a disk or a network
+    does not give counts among the bad crystals.
     """
 
     models: tuple[str, ...]
     interval: float = 90.0
+    skip_unreadable: bool = False
 
 
 CRYSTALS = pa.schema(
@@ -81,6 +84,7 @@ class Worker:
     def __init__(self, question: Question) -> None:
         self.predictors = loaded(question.models)
         self._extras = extras_of(question, self.predictors)
+        self._skip_unreadable = question.skip_unreadable
         self._configs = list(dict.fromkeys(predictor.model.graph for predictor in self.predictors))
         self._needs_crystals = any(
             model.config.method == "kernel" for predictor in self.predictors for model in predictor.models
@@ -94,7 +98,7 @@ class Worker:
     def read(self, piece: Piece) -> tuple[Crystals, list[PackedGraphs]]:
         """Return the crystals of a piece, and their graphs by each of the models' graph settings."""
         with gathered() as notices:
-            read = list(read_piece(piece))
+            read = list(read_piece(piece, skip_unreadable=self._skip_unreadable))
         ids, sources = [_text(one.id) for one in read], [_text(one.source) for one in read]
         reasons = {
             row: _text(one.crystal.reason)
@@ -157,13 +161,19 @@ class Worker:
 
 
 def picked(piece: Piece, rows: Sequence[int]) -> Picked:
-    """Return the structures of some crystals of a piece; rows: their numbers in it."""
-    wanted = set(rows)
+    """Return the structures of some crystals of a piece; rows: their numbers in it.
+
+    Raises CrystalliteError if one of them cannot be read any more.
+    """
+    wanted, found = set(rows), {}
     with gathered():  # what is odd has been told
-        numbered = islice(enumerate(read_piece(piece)), max(rows) + 1)
-        return {
-            row: one.crystal for row, one in numbered if row in wanted and isinstance(one.crystal, Crystal)
-        }
+        for row, one in islice(enumerate(read_piece(piece, skip_unreadable=True)), max(rows) + 1):
+            if row not in wanted:
+                continue
+            if isinstance(one.crystal, CrystalError):
+                raise StorageError(str(one.crystal)) if may_pass(one.crystal) else one.crystal
+            found[row] = one.crystal
+    return found
 
 
 def _combined(keys: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

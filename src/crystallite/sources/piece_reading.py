@@ -20,15 +20,17 @@ from .reading.structure_files import StructureFile
 from .reading.structures import read_structures
 
 
-def read_piece(piece: Piece) -> Iterator[Found]:
-    """Yield the crystals of a piece; nothing is raised for those that cannot be read.
+def read_piece(piece: Piece, *, skip_unreadable: bool = False) -> Iterator[Found]:
+    """Yield the crystals of a piece; nothing is raised for those that are not right.
+
+    skip_unreadable: what a disk or a network does not give is such a crystal, too.
 
     Raises StorageError where it is not the crystals' fault: a disk or a network fails, or files cannot be
     seen from here. Read again, the piece may be whole.
     """
     try:
         for found in _READERS[piece.kind](piece):
-            if may_pass(found.crystal):
+            if may_pass(found.crystal) and not skip_unreadable:
                 raise StorageError(str(found.crystal))
             yield found
     except OSError as error:
@@ -62,12 +64,19 @@ def _members(piece: Piece) -> Iterator[Found]:
         file = None
         member: Member
         for member in piece.items:
+            place = place_of(member, piece.name)
             if isinstance(member.content, Stretch):
                 file = file or opened.enter_context(_opened(Path(piece.name)))
-                member = member._replace(content=bytes_at(member.content, file))
-            place = place_of(member, piece.name)
+                member = member._replace(content=_content(member.content, file, place))
             for record in read_member(member, piece.name):
                 yield Found(record.id, place, record.crystal)
+
+
+def _content(stretch: Stretch, file: IO[bytes], place: str) -> bytes | CrystalError:
+    try:
+        return bytes_at(stretch, file)
+    except OSError as error:
+        return as_crystal_error(named(error, place), place)
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -65,14 +65,18 @@ class Piece(NamedTuple):
     done: float
 
 
-def each_piece(source: Source) -> Iterator[Piece]:
-    """Yield the pieces of what an input stands for; where a file cannot be read further, one that says so."""
+def each_piece(source: Source, *, skip_unreadable: bool = False) -> Iterator[Piece]:
+    """Yield the pieces of what an input stands for; where a file cannot be read further, one that says so.
+
+    skip_unreadable: also where that is the fault of a disk or a network, else StorageError is raised.
+    """
+    to_its_end = partial(_to_its_end, skip_unreadable=skip_unreadable)
     if source.kind == "dataset":
-        yield from _to_its_end(_of_dataset(source.path, shown(source.name)), shown(source.name))
+        yield from to_its_end(_of_dataset(source.path, shown(source.name)), shown(source.name))
         return
     if source.kind == "remote":
         for number, path in enumerate(source.files.paths):
-            for piece in _to_its_end(_of_remote(path), shown(path)):
+            for piece in to_its_end(_of_remote(path), shown(path)):
                 yield piece._replace(done=(number + piece.done) / len(source.files.paths))
         return
     small: list[StructureFile] = []
@@ -88,20 +92,20 @@ def each_piece(source: Source) -> Iterator[Piece]:
             yield Piece("files", "", first, small, (number + (cut is None)) / len(files))
             small, n_small = [], 0
         if cut is not None:
-            for piece in _to_its_end(cut(file.path), shown(file.path)):
+            for piece in to_its_end(cut(file.path), shown(file.path)):
                 yield piece._replace(done=(number + piece.done) / len(files))
     if small:
         yield Piece("files", "", first, small, 1.0)
 
 
-def _to_its_end(pieces: Iterator[Piece], name: str) -> Iterator[Piece]:
+def _to_its_end(pieces: Iterator[Piece], name: str, *, skip_unreadable: bool) -> Iterator[Piece]:
     empty = True
     try:
         for piece in pieces:
             empty = False
             yield piece
     except (CrystalliteError, OSError) as error:
-        if may_pass(error):
+        if may_pass(error) and not skip_unreadable:
             raise StorageError(str(named(error, name))) from error
         problem = as_crystal_error(named(error, name), name)
     else:
@@ -115,7 +119,10 @@ def named(error: CrystalliteError | OSError, name: str) -> CrystalliteError:
     """Return what the system says as an error of ours."""
     if isinstance(error, CrystalliteError):
         return error
-    return CrystalError(name, f"cannot read the file: {error.strerror or error}")
+    found = CrystalError(name, f"cannot read the file: {error.strerror or error}")
+    if may_pass(error):
+        found.__cause__ = error
+    return found
 
 
 def n_bytes(source: Source) -> int:

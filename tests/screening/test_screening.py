@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden_files import GOLDEN
 from screenings import GAP, Here, contents, counts, here, remembering, rows
 from strategies import face_centered, made
 
@@ -131,6 +132,17 @@ def test_models_of_other_graphs_are_predicted_together(elastic, tmp_path, energi
     expected = crystallite.predict(str(run), elastic.select(range(20))).loc[found.index]
     assert (found.formation_energy_per_atom == expected.formation_energy_per_atom).all()
     assert np.isfinite(found.band_gap).all()
+
+
+def test_a_model_gives_intervals_whatever_the_one_beside_it_knows(elastic, tmp_path):
+    """The published checkpoint does not know its errors."""
+    elastic.select(range(5)).write(tmp_path / "data.parquet")
+    question = Question((str(GOLDEN / "formation-energy-per-atom.pth.tar"), "band_gap"))
+    screen_with(here, question, [tmp_path / "data.parquet"], tmp_path / "out")
+    found = rows(tmp_path / "out", "predictions")
+    assert [column for column in found if column.endswith("lower")] == ["band_gap_lower"]
+    assert (found.band_gap_lower < found.band_gap).all()
+    assert (found.band_gap < found.band_gap_upper).all()
 
 
 def test_a_worker_of_no_crystals_has_no_rows():

@@ -52,7 +52,7 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # no generic before
     default=90.0,
     show_default=True,
     metavar="PERCENT",
-    help="Share of true values between NAME_lower and NAME_upper, where all models know their errors.",
+    help="Share of true values between NAME_lower and NAME_upper, where a model knows its errors.",
 )
 @click.option(
     "--workers", type=click.IntRange(1), help="Processes that read and predict.  [default: one for each core]"

@@ -50,6 +50,11 @@ def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
                 f"the model of {names} does not know its errors and training data: it was trained without a "
                 "validation set, or by an earlier version; train it again"
             )
+    check_names(predictors, extras)
+
+
+def check_names(predictors: Sequence[Predictor], extras: Extras) -> None:
+    """Raise CrystalliteError where two columns would have one name."""
     columns = Counter(column.name for column in table_columns(predictors, extras))
     if twice := [name for name, count in columns.items() if count > 1]:
         raise CrystalliteError(
@@ -70,7 +75,7 @@ def _columns(predictor: Predictor, extras: Extras, prefixed: bool) -> Iterator[C
         yield Column(name, unit)
         if predictor.is_ensemble:
             yield Column(f"{name}_std", unit)
-        if extras.interval is not None:
+        if extras.interval is not None and predictor.reliability is not None:
             yield from (Column(f"{name}_{end}", unit) for end in ("lower", "upper"))
         if prefixed and predictor.reliability is not None:
             yield from _of_crystal(f"{name}_", {name: unit}, extras)

@@ -21,7 +21,7 @@ from ..materials.keys import material_keys
 from ..models.loading import load_model, load_ready
 from ..models.predictor import Predictor
 from ..models.ready import ALL, ready_models, ready_name
-from ..models.tables import Extras, are_numbers, check_extras, joined, own_table, table_columns
+from ..models.tables import Extras, are_numbers, check_extras, check_names, joined, own_table, table_columns
 from ..sources.piece_reading import read_piece
 from ..sources.pieces import Piece
 from ..sources.reading.record import CrystalResult
@@ -31,7 +31,7 @@ from ..sources.streaming import Wanted, graphs_of_chunk
 class Question(NamedTuple):
     """What is asked of every crystal: words for models, and the level of intervals in percent.
 
-    Intervals are left out unless all models know theirs. skip_unreadable: whether what a disk or a network
+    Models that do not know their errors give no intervals. skip_unreadable: whether what a disk or a network
     does not give counts among the bad crystals.
     """
 
@@ -215,7 +215,7 @@ def loaded(words: Sequence[str]) -> list[Predictor]:
 
 def extras_of(question: Question, predictors: Sequence[Predictor]) -> Extras:
     """Return what is asked for beside the values; raises CrystalliteError where that makes no sense."""
-    knows = all(predictor.reliability is not None for predictor in predictors)
-    extras = Extras(question.interval if knows else None)
-    check_extras(predictors, extras)
+    extras = Extras(question.interval)
+    check_extras([predictor for predictor in predictors if predictor.reliability is not None], extras)
+    check_names(predictors, extras)
     return extras

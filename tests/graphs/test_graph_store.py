@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_arrays import assert_same
 from strategies import made, rock_salt
 
 from crystallite.crystals.crystal import pack_crystals
@@ -48,20 +49,6 @@ def builds(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(graph_store, "graph_parts", counted)
     return calls
-
-
-def assert_same(ours: PackedGraphs, theirs: PackedGraphs) -> None:
-    for name, a, b in zip(names_of(ours), arrays_of(ours), arrays_of(theirs), strict=True):
-        np.testing.assert_array_equal(a, b, err_msg=name)
-        assert a.dtype == b.dtype, name
-
-
-def names_of(graphs: PackedGraphs) -> list[str]:
-    return [*graphs._fields[:-1], *graphs.crystals._fields]
-
-
-def arrays_of(graphs: PackedGraphs) -> list[np.ndarray]:
-    return [*graphs[:-1], *graphs.crystals]
 
 
 def store_of(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graph_arrays import assert_same
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import crystals, made, rock_salt
@@ -30,20 +31,6 @@ CONFIG = GraphConfig()
 @pytest.fixture(scope="module")
 def graphs(elastic) -> PackedGraphs:
     return build_graphs(elastic.arrays, CONFIG, elastic.ids)
-
-
-def assert_same(ours: PackedGraphs, theirs: PackedGraphs) -> None:
-    for name, a, b in zip(names_of(ours), arrays_of(ours), arrays_of(theirs), strict=True):
-        np.testing.assert_array_equal(a, b, err_msg=name)
-        assert a.dtype == b.dtype, name
-
-
-def names_of(graphs: PackedGraphs) -> list[str]:
-    return [*graphs._fields[:-1], *graphs.crystals._fields]
-
-
-def arrays_of(graphs: PackedGraphs) -> list[np.ndarray]:
-    return [*graphs[:-1], *graphs.crystals]
 
 
 def packed_one_by_one(chosen: list[Crystal], config: GraphConfig) -> PackedGraphs:

@@ -48,7 +48,7 @@ LINES = [
     Line("formation energy, 300 epochs", "eV/atom", ("formation_energy-300",), NONE, *FORMATION),
     Line("formation energy, five members", "eV/atom", ("formation_energy-members",), NONE, *FORMATION),
     Line("absolute energy, see below", "eV/atom", ("energy",), NONE, "0.072", "28,046", "0.132"),
-    Line("band gap", "eV", ("band_gap",), NONE, "0.388", "16,458", "0.505"),
+    Line("band gap", "eV", ("band_gap",), "band_gap-search", "0.388", "16,458", "0.505"),
     Line("Fermi energy", "eV", ("fermi_energy",), NONE, "0.363", "28,046", "0.474"),
     Line(
         "bulk modulus, seeds 0, 1, 2", "log10(GPa)", _seeds("log10_bulk_modulus"),
@@ -63,7 +63,7 @@ LINES = [
         "poisson_ratio-search", "0.030", "2,041", "0.032",
     ),
     Line("metal or not", "AUC", ("metal",), NONE, "0.95", "a subset of 46,744", NONE),
-    Line("perovskites", CELL, ("perovskites",), NONE, "0.099", "15,000", NONE),
+    Line("perovskites", CELL, ("perovskites",), "perovskites-search", "0.099", "15,000", NONE),
     Line("perovskites, linear readout", CELL, ("perovskites-per-atom",), NONE, "0.130", "15,000", NONE),
 ]  # fmt: skip
 

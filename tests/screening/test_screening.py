@@ -8,17 +8,20 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from golden_files import GOLDEN
 from screenings import GAP, Here, contents, counts, here, remembering, rows
 from strategies import face_centered, made
 
 import crystallite
+from crystallite.datasets import parquet
 from crystallite.datasets.dataset import Dataset
 from crystallite.errors import CrystalliteError
 from crystallite.graphs.packed import pack_graphs_of_nothing
 from crystallite.screening.engine import local_processes
 from crystallite.screening.screening import screen_with
+from crystallite.screening.shortlist import Choice
 from crystallite.screening.work import Question, Worker
 from crystallite.sources.formats import export_dataset
 from crystallite.sources.reading.pymatgen_json import structure_dict
@@ -143,6 +146,20 @@ def test_a_model_gives_intervals_whatever_the_one_beside_it_knows(elastic, tmp_p
     assert [column for column in found if column.endswith("lower")] == ["band_gap_lower"]
     assert (found.band_gap_lower < found.band_gap).all()
     assert (found.band_gap < found.band_gap_upper).all()
+
+
+def test_a_long_shortlist_is_written_in_parts(twins, twins_file, tmp_path, small_pieces, monkeypatch):
+    """In its order, each crystal with its own structure."""
+    monkeypatch.setattr(parquet, "ROW_GROUP", 7)
+    assert (
+        screen_with(here, GAP, [twins_file], tmp_path, Choice(by="band_gap DESC, material_id")).listed == 300
+    )
+    listed = Dataset.read(tmp_path / "shortlist.parquet")
+    expected = rows(tmp_path, "predictions").sort_values(["band_gap", "material_id"], ascending=[False, True])
+    assert listed.ids == expected.material_id.tolist()
+    assert pd.read_csv(tmp_path / "shortlist.csv").material_id.tolist() == listed.ids
+    assert (listed.values("band_gap") == expected.band_gap).all()
+    assert listed.fingerprint == twins.select(listed.ids).fingerprint
 
 
 def test_a_worker_of_no_crystals_has_no_rows():

@@ -6,6 +6,7 @@ orders are its SQL.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -16,12 +17,12 @@ from numpy.typing import NDArray
 
 from ..computing.processes import Pending, map_ahead
 from ..computing.progress import progress_bar
-from ..crystals.crystal import Crystal
 from ..errors import CrystalliteError
 from ..extras import needed
 from ..files.distinct_names import DistinctNames
 from ..files.typed_tables import Column, table_writer
 from ..sources.pieces import Piece
+from ..sources.reading.crystal_pile import CrystalPile
 from .engine import Engine
 from .results import Results
 from .work import Picked
@@ -76,6 +77,7 @@ def write_shortlist(
         How many crystals are on the list.
     """
     from ..datasets.dataset import Dataset
+    from ..datasets.parquet import ROW_GROUP, parquet_writer
 
     folder, columns = results.folder, results.columns
     rows = _chosen(results, choice)
@@ -83,18 +85,22 @@ def write_shortlist(
     distinct = DistinctNames()
     ids = [distinct.of(name) for name in rows["material_id"].to_pylist()]
     table = {column.name: _values(rows[column.name]) for column in shown}
+    windows = [slice(first, first + ROW_GROUP) for first in range(0, len(ids), ROW_GROUP)]
     with table_writer(folder / f"{SHORTLIST}.csv", shown) as write:
-        write(ids, table)
-    found = _structures(rows, engine, pieces, progress)
-    order = sorted(found)
-    properties = {name: _finite(values[order]) for name, values in table.items()}
-    Dataset.from_crystals(
-        [found[row] for row in order],
+        for window in windows:
+            write(ids[window], {name: values[window] for name, values in table.items()})
+    pile, order = _structures(rows, engine, pieces, progress)
+    dataset = Dataset.from_arrays(
+        pile.arrays,
         [ids[row] for row in order],
-        properties,
+        {name: _finite(values[order]) for name, values in table.items()},
         {column.name: column.unit for column in columns if column.unit},
         name=SHORTLIST,
-    ).write(folder / f"{SHORTLIST}.parquet")
+    ).with_metadata({})
+    rows_in_order = np.argsort(order)
+    with parquet_writer(folder / f"{SHORTLIST}.parquet", dataset.table.schema) as write_structures:
+        for window in windows:
+            write_structures(dataset.select(rows_in_order[window]).table)
     return len(ids)
 
 
@@ -107,18 +113,20 @@ def _chosen(results: Results, choice: Choice) -> pa.Table:
 
 def _structures(
     rows: pa.Table, engine: Engine, pieces: Iterator[Piece], progress: bool
-) -> dict[int, Crystal]:
-    """Return the crystal of each row, read again from the pieces of the inputs."""
+) -> tuple[CrystalPile, NDArray[np.int64]]:
+    """Return the crystals of the rows, read again from the pieces of the inputs, and which row each is of."""
     wanted: dict[int, dict[int, int]] = {}
     places = zip(rows["part"].to_pylist(), rows["row"].to_pylist(), strict=True)
     for number, (part, row) in enumerate(places):
         wanted.setdefault(part, {})[row] = number
-    found: dict[int, Crystal] = {}
+    pile, order = CrystalPile(), array("q")
     with progress_bar(doing="reading", unit="structures", total=len(rows), shown=progress) as bar:
         for part, crystals in _picked(wanted, engine, pieces):
-            found |= {wanted[part][row]: crystal for row, crystal in crystals.items()}
+            for row, crystal in crystals.items():
+                pile.add(crystal)
+                order.append(wanted[part][row])
             bar.update(len(crystals))
-    return found
+    return pile, np.array(order, np.int64)
 
 
 def _picked(

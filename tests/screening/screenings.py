@@ -32,8 +32,8 @@ class Here:
         self.read_pieces.append(piece.first)
         return _Read(self, *self.worker.read(piece))
 
-    def pick(self, piece, rows):
-        return _Made(picked(piece, rows))
+    def pick(self, piece, listed):
+        return _Made(picked(piece, listed))
 
 
 class _Read:

@@ -21,7 +21,7 @@ from crystallite.screening.loop import Share
 from crystallite.screening.screening import screen_with
 from crystallite.screening.shortlist import Choice
 from crystallite.screening.work import Question, Worker
-from crystallite.sources import pieces
+from crystallite.sources import piece_reading, pieces
 from crystallite.sources.formats import export_dataset
 
 
@@ -254,9 +254,8 @@ def test_a_disk_that_fails_stops_a_screening_in_one_line(tmp_path, elastic, monk
     monkeypatch.setattr(cif, "_bytes", fail)
     with pytest.raises(CrystalliteError) as raised:
         screen_with(here, GAP, [tmp_path / "cifs"], tmp_path / "out")
-    reason = ".cif: cannot read the file: Input/output error; 0 crystals are in "
-    advice = "and the same command goes on; with --skip-unreadable it lists what stays unreadable"
-    assert str(raised.value).endswith(f"{reason}{tmp_path / 'out'}, {advice}")
+    reason = ".cif: cannot read the file: Input/output error; what is done is in "
+    assert str(raised.value).endswith(f"{reason}{tmp_path / 'out'}, and the same command goes on")
     monkeypatch.undo()
     assert screen_with(here, GAP, [tmp_path / "cifs"], tmp_path / "out") == (3, 0, 0, 0, 0, None)
 
@@ -286,6 +285,44 @@ def test_what_stays_unreadable_is_listed_when_asked(tmp_path, elastic, monkeypat
     assert bad["reason"] == "cannot read the file: Input/output error"
     assert len(Dataset.read(out / "shortlist.parquet")) == 15
     assert first.stem in Dataset.read(out / "shortlist.parquet").ids
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_no_id_gets_the_structure_of_another(tmp_path, elastic, monkeypatch, broken):
+    """An unreadable file of many crystals is one row: those behind it must not move up."""
+    inputs = [tmp_path / f"{number}.extxyz" for number in range(2)]
+    for number, path in enumerate(inputs):
+        export_dataset(elastic.select(range(5 * number, 5 * number + 5)), path)
+    screen_with(here, GAP, [tmp_path / "*.extxyz"], tmp_path / "out")
+    read = piece_reading.read_structures
+
+    def fail(file):
+        if file.path == inputs[broken]:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(file)
+
+    monkeypatch.setattr(piece_reading, "read_structures", fail)
+    for row in range(5):
+        name = elastic.ids[5 + row]
+        choice = Choice(where=f"material_id = '{name}'")
+        with pytest.raises(CrystalliteError, match=rf"1\.extxyz: .*({name} is not there|Input/output error)"):
+            screen_with(here, GAP, [tmp_path / "*.extxyz"], tmp_path / "out", choice)
+    assert not list((tmp_path / "out").glob("shortlist*"))
+
+
+def test_an_input_with_fewer_pieces_is_noticed(tmp_path, elastic, small_pieces, monkeypatch):
+    elastic.select(range(120)).write(tmp_path / "data.parquet")
+    screen_with(here, GAP, [tmp_path / "data.parquet"], tmp_path / "out")
+    each = pieces.each_piece
+
+    def shorter(source, **options):
+        return list(each(source, **options))[:2]
+
+    monkeypatch.setattr("crystallite.screening.screening.each_piece", shorter)
+    last = elastic.ids[119]
+    choice = Choice(where=f"material_id = '{last}'")
+    with pytest.raises(CrystalliteError, match=rf"data\.parquet, row 120: {last} is not there any more"):
+        screen_with(here, GAP, [tmp_path / "data.parquet"], tmp_path / "out", choice)
 
 
 def test_a_structure_that_is_gone_is_missed_on_the_shortlist(tmp_path, elastic):

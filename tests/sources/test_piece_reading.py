@@ -20,7 +20,7 @@ from strategies import rock_salt
 from crystallite.crystals import cif
 from crystallite.crystals.crystal import Crystal
 from crystallite.datasets.dataset import Dataset
-from crystallite.errors import CrystalError, CrystalliteError
+from crystallite.errors import CrystalError, CrystalliteError, StorageError
 from crystallite.sources import piece_reading, pieces
 from crystallite.sources.exporters.published_layout import cif_text
 from crystallite.sources.piece_reading import read_piece
@@ -80,6 +80,25 @@ def test_what_a_disk_does_not_give_is_a_bad_crystal_when_asked(cifs, tmp_path, m
         patch.setattr(piece_reading, "bytes_at", once)
         with pytest.raises(CrystalliteError, match=r"x\.tar/0\.cif: .*Input/output error"):
             next(read_piece(piece))
+
+
+@pytest.mark.parametrize("number", [errno.EUCLEAN, errno.EBADMSG, errno.EACCES])
+def test_a_member_that_cannot_be_read_is_the_disks_fault(tmp_path, monkeypatch, number):
+    packed(tmp_path / "x.tar", {"a.cif": TEXT})
+    [piece] = each_piece(located(tmp_path / "x.tar"))
+    monkeypatch.setattr(piece_reading, "bytes_at", lambda *_: failing(number)(None))
+    with pytest.raises(StorageError, match=os.strerror(number)):
+        list(read_piece(piece))
+    [found] = read_piece(piece, skip_unreadable=True)
+    assert found.crystal.reason.endswith(os.strerror(number))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_limits_of_the_machine_stop_whatever_is_asked(cifs, monkeypatch, number):
+    [piece] = each_piece(located(cifs))
+    monkeypatch.setattr(cif, "_bytes", failing(number))
+    with pytest.raises(StorageError, match=os.strerror(number)):
+        list(read_piece(piece, skip_unreadable=True))
 
 
 def test_a_file_that_may_not_be_read_is_a_bad_crystal(cifs, monkeypatch):

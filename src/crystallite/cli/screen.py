@@ -69,7 +69,7 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # no generic before
 @click.option(
     "--skip-unreadable",
     is_flag=True,
-    help="List what a disk or a network does not give among the bad crystals, instead of stopping there.",
+    help="List what a disk no longer gives among the bad crystals, instead of stopping there.",
 )
 @skip_bad_option
 def command(

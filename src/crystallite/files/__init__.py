@@ -10,7 +10,7 @@ It knows nothing of crystals. Imports errors and extras.
 - html_tables: `html_table`; what notebooks show
 - array_folder: `written_once`, `ArrayWriter`, `read_arrays`; arrays larger than memory
 - distinct_names: `DistinctNames`; names of files or crystals, no two alike
-- failures: `may_pass`; errors of disks and networks
+- failures: `may_pass`, `stops`; errors of disks and networks
 - caching: `cache_folder`; where what can be made again is kept
 - npy: `read_header` of a .npy file, without making its array
 """

@@ -39,8 +39,7 @@ NO_EXTRAS = Extras()
 
 def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
     """Raise CrystalliteError for extras that make no sense, and for tables that a model cannot give."""
-    if extras.interval is not None and not 0 < extras.interval < 100:
-        raise CrystalliteError(f"an interval's level is between 0 and 100 percent, not {extras.interval:g}")
+    check_table(predictors, extras)
     if extras.neighbours < 0:
         raise CrystalliteError(f"neighbours are 0 or more, not {extras.neighbours}")
     for predictor in predictors:
@@ -50,11 +49,12 @@ def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
                 f"the model of {names} does not know its errors and training data: it was trained without a "
                 "validation set, or by an earlier version; train it again"
             )
-    check_names(predictors, extras)
 
 
-def check_names(predictors: Sequence[Predictor], extras: Extras) -> None:
-    """Raise CrystalliteError where two columns would have one name."""
+def check_table(predictors: Sequence[Predictor], extras: Extras) -> None:
+    """Raise CrystalliteError for a level of intervals that is none, and for two columns of one name."""
+    if extras.interval is not None and not 0 < extras.interval < 100:
+        raise CrystalliteError(f"an interval's level is between 0 and 100 percent, not {extras.interval:g}")
     columns = Counter(column.name for column in table_columns(predictors, extras))
     if twice := [name for name, count in columns.items() if count > 1]:
         raise CrystalliteError(

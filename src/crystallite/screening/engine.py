@@ -6,7 +6,7 @@ The same loop (`screening`) hands work to either, so that the results are the sa
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from ..computing.processes import Pending, worker_processes
 from ..errors import CrystalliteError
 from ..graphs.packed import Indices, PackedGraphs
 from ..sources.pieces import Piece
-from .work import Crystals, Picked, Predicted, Question, Worker, picked
+from .work import Crystals, Listed, Picked, Predicted, Question, Worker, picked
 
 T = TypeVar("T")
 
@@ -41,8 +41,8 @@ class Engine(Protocol):
     def read(self, piece: Piece) -> Reading:
         """Let a piece be read."""
 
-    def pick(self, piece: Piece, rows: Sequence[int]) -> Pending[Picked]:
-        """Let the structures of some crystals of a piece be read again; rows: their numbers in it."""
+    def pick(self, piece: Piece, listed: Listed) -> Pending[Picked]:
+        """Let the structures of some crystals of a piece be read again."""
 
 
 @contextmanager
@@ -72,8 +72,8 @@ class _Processes:
     def read(self, piece: Piece) -> Reading:
         return _Reading(self._pool, _submitted(self._pool, _read, piece))
 
-    def pick(self, piece: Piece, rows: Sequence[int]) -> Pending[Picked]:
-        return _Pending(_submitted(self._pool, picked, piece, rows))
+    def pick(self, piece: Piece, listed: Listed) -> Pending[Picked]:
+        return _Pending(_submitted(self._pool, picked, piece, listed))
 
 
 class _Reading:

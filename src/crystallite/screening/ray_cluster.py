@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..extras import needed
 from ..graphs.packed import Indices, PackedGraphs
 from ..sources.pieces import Piece
 from .engine import Engine, Reading
-from .work import Crystals, Picked, Predicted, Question, Worker, picked
+from .work import Crystals, Listed, Picked, Predicted, Question, Worker, picked
 
 PATIENCE = 10.0  # seconds
 LEAST = 16  # pieces under way
@@ -78,8 +78,8 @@ class _Cluster:
     def read(self, piece: Piece) -> Reading:
         return _Reading(self, self._read.remote(self._asked, piece))
 
-    def pick(self, piece: Piece, rows: Sequence[int]) -> Pending[Picked]:
-        return _Pending(self, self._pick.remote(self._asked, piece, rows))
+    def pick(self, piece: Piece, listed: Listed) -> Pending[Picked]:
+        return _Pending(self, self._pick.remote(self._asked, piece, listed))
 
     def predict(self, graphs: Any, rows: Indices) -> Pending[Predicted]:
         """Let some of the crystals of graphs that are somewhere in the cluster be predicted."""
@@ -145,6 +145,6 @@ def _predict(asked: _Asked, graphs: list[PackedGraphs], rows: Indices) -> Predic
     return _worker(asked).predict(graphs, rows)
 
 
-def _pick(asked: _Asked, piece: Piece, rows: Sequence[int]) -> Picked:
+def _pick(asked: _Asked, piece: Piece, listed: Listed) -> Picked:
     _go_to(asked.folder)
-    return picked(piece, rows)
+    return picked(piece, listed)

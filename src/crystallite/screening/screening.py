@@ -63,8 +63,8 @@ def screen(
         ray: address of a Ray cluster that does the work instead.
         share: of several runs that share the folder, what this one does; a run without it then completes the
             folder, and finds the materials that several of them met.
-        skip_unreadable: whether what a disk or a network does not give is listed among the bad crystals,
-            instead of stopping there.
+        skip_unreadable: whether what a disk no longer gives is listed among the bad crystals, instead of
+            stopping there.
         progress: whether a bar is shown at a terminal.
 
     Returns:
@@ -124,10 +124,9 @@ def screen_with(
                 listed = write_shortlist(results, choice, at, pieces, progress=progress)
                 return loop.summary()._replace(listed=listed)
             except (KeyboardInterrupt, StorageError) as error:
-                advice = "; with --skip-unreadable it lists what stays unreadable" if str(error) else ""
+                reason = str(error) or "interrupted"
                 raise CrystalliteError(
-                    f"{str(error) or 'interrupted'}; {loop.n_crystals:,} crystals are in {folder}, and the "
-                    f"same command goes on{advice}"
+                    f"{reason}; what is done is in {folder}, and the same command goes on"
                 ) from None
 
 

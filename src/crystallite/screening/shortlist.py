@@ -6,8 +6,7 @@ orders are its SQL.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from ..sources.pieces import Piece
 from ..sources.reading.crystal_pile import CrystalPile
 from .engine import Engine
 from .results import Results
-from .work import Picked
+from .work import Listed, Picked, moved
 
 SHORTLIST = "shortlist"  # .csv and .parquet
 
@@ -85,18 +84,18 @@ def write_shortlist(
     distinct = DistinctNames()
     ids = [distinct.of(name) for name in rows["material_id"].to_pylist()]
     table = {column.name: _values(rows[column.name]) for column in shown}
+    pile, order = _structures(rows, engine, pieces, progress)
     windows = [slice(first, first + ROW_GROUP) for first in range(0, len(ids), ROW_GROUP)]
     with table_writer(folder / f"{SHORTLIST}.csv", shown) as write:
         for window in windows:
             write(ids[window], {name: values[window] for name, values in table.items()})
-    pile, order = _structures(rows, engine, pieces, progress)
     dataset = Dataset.from_arrays(
         pile.arrays,
         [ids[row] for row in order],
         {name: _finite(values[order]) for name, values in table.items()},
         {column.name: column.unit for column in columns if column.unit},
         name=SHORTLIST,
-    ).with_metadata({})
+    )
     rows_in_order = np.argsort(order)
     with parquet_writer(folder / f"{SHORTLIST}.parquet", dataset.table.schema) as write_structures:
         for window in windows:
@@ -115,32 +114,40 @@ def _structures(
     rows: pa.Table, engine: Engine, pieces: Iterator[Piece], progress: bool
 ) -> tuple[CrystalPile, NDArray[np.int64]]:
     """Return the crystals of the rows, read again from the pieces of the inputs, and which row each is of."""
-    wanted: dict[int, dict[int, int]] = {}
-    places = zip(rows["part"].to_pylist(), rows["row"].to_pylist(), strict=True)
-    for number, (part, row) in enumerate(places):
-        wanted.setdefault(part, {})[row] = number
-    pile, order = CrystalPile(), array("q")
+    order = np.lexsort((rows["row"].to_numpy(), rows["part"].to_numpy()))
+    in_order = rows.select(["part", "row", "material_id", "source"]).take(order)
+    pile = CrystalPile()
     with progress_bar(doing="reading", unit="structures", total=len(rows), shown=progress) as bar:
-        for part, crystals in _picked(wanted, engine, pieces):
-            for row, crystal in crystals.items():
+        for crystals in _picked(in_order, engine, pieces):
+            for crystal in crystals.values():
                 pile.add(crystal)
-                order.append(wanted[part][row])
             bar.update(len(crystals))
-    return pile, np.array(order, np.int64)
+    return pile, order
 
 
-def _picked(
-    wanted: Mapping[int, Collection[int]], engine: Engine, pieces: Iterator[Piece]
-) -> Iterator[tuple[int, Picked]]:
-    """Yield the structures that are wanted of each part, some parts being read at once."""
+def _picked(rows: pa.Table, engine: Engine, pieces: Iterator[Piece]) -> Iterator[Picked]:
+    """Yield the structures of rows in the order of the input, those of a part together."""
+    parts, firsts, counts = np.unique(rows["part"].to_numpy(), return_index=True, return_counts=True)
+    slices = (rows.slice(*place) for place in zip(firsts, counts, strict=True))
+    of_part = dict(zip(parts.tolist(), slices, strict=True))
 
     def pick(numbered: tuple[int, Piece]) -> Pending[Picked]:
         part, piece = numbered
-        return engine.pick(piece, sorted(wanted[part]))
+        return engine.pick(piece, _listed(of_part[part]))
 
-    until_last = islice(enumerate(pieces), max(wanted, default=-1) + 1)
-    chosen = (numbered for numbered in until_last if numbered[0] in wanted)
-    yield from zip(sorted(wanted), map_ahead(pick, chosen, engine.window), strict=True)
+    until_last = islice(enumerate(pieces), max(of_part, default=-1) + 1)
+    chosen = (numbered for numbered in until_last if numbered[0] in of_part)
+    found = map_ahead(pick, chosen, engine.window)
+    for part in of_part.values():
+        crystals = next(found, None)
+        if crystals is None:  # the input has fewer pieces now
+            raise CrystalliteError(moved(*next(iter(_listed(part).values()))))
+        yield crystals
+
+
+def _listed(rows: pa.Table) -> Listed:
+    ids, sources = (rows[name].to_pylist() for name in ("material_id", "source"))
+    return dict(zip(rows["row"].to_pylist(), zip(ids, sources, strict=True), strict=True))
 
 
 def _doubled(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..crystals.crystal import Crystal, CrystalArrays
 from ..crystals.notices import gathered
-from ..errors import CrystalError, StorageError
+from ..errors import CrystalError, CrystalliteError, StorageError
 from ..files.failures import may_pass
 from ..files.typed_tables import Column, arrow_field
 from ..graphs.packed import Indices, PackedGraphs, graphs_of
@@ -21,7 +21,7 @@ from ..materials.keys import material_keys
 from ..models.loading import load_model, load_ready
 from ..models.predictor import Predictor
 from ..models.ready import ALL, ready_models, ready_name
-from ..models.tables import Extras, are_numbers, check_extras, check_names, joined, own_table, table_columns
+from ..models.tables import Extras, are_numbers, check_table, joined, own_table, table_columns
 from ..sources.piece_reading import read_piece
 from ..sources.pieces import Piece
 from ..sources.reading.record import CrystalResult
@@ -75,7 +75,8 @@ class Predicted(NamedTuple):
     are_numbers: NDArray[np.bool_]
 
 
-Picked = dict[int, Crystal]  # structures by the numbers of crystals in a piece
+Listed = Mapping[int, tuple[str, str]]  # ids and sources by the numbers of crystals in a piece
+Picked = dict[int, Crystal]  # structures by the same numbers
 
 
 class Worker:
@@ -160,20 +161,30 @@ class Worker:
         return graphs if self._needs_crystals else graphs._replace(crystals=None)
 
 
-def picked(piece: Piece, rows: Sequence[int]) -> Picked:
-    """Return the structures of some crystals of a piece; rows: their numbers in it.
+def picked(piece: Piece, listed: Listed) -> Picked:
+    """Return the structures of some crystals of a piece.
 
-    Raises CrystalliteError if one of them cannot be read any more.
+    Raises CrystalliteError if one of them cannot be read any more, or does not stand where it did.
     """
-    wanted, found = set(rows), {}
+    found = {}
     with gathered():  # what is odd has been told
-        for row, one in islice(enumerate(read_piece(piece, skip_unreadable=True)), max(rows) + 1):
-            if row not in wanted:
+        for row, one in islice(enumerate(read_piece(piece, skip_unreadable=True)), max(listed) + 1):
+            if row not in listed:
                 continue
+            if listed[row] != (_text(one.id), _text(one.source)):
+                break
             if isinstance(one.crystal, CrystalError):
-                raise StorageError(str(one.crystal)) if may_pass(one.crystal) else one.crystal
+                kind = StorageError if may_pass(one.crystal) else CrystalliteError
+                raise kind(f"{one.crystal}; it is on the shortlist: --where leaves it out")
             found[row] = one.crystal
+    for row in listed.keys() - found.keys():
+        raise CrystalliteError(moved(*listed[row]))
     return found
+
+
+def moved(name: str, source: str) -> str:
+    """Return what to say of a crystal that does not stand where it was predicted."""
+    return f"{source}: {name} is not there any more, where it was predicted; the input has changed"
 
 
 def _combined(keys: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -216,6 +227,5 @@ def loaded(words: Sequence[str]) -> list[Predictor]:
 def extras_of(question: Question, predictors: Sequence[Predictor]) -> Extras:
     """Return what is asked for beside the values; raises CrystalliteError where that makes no sense."""
     extras = Extras(question.interval)
-    check_extras([predictor for predictor in predictors if predictor.reliability is not None], extras)
-    check_names(predictors, extras)
+    check_table(predictors, extras)
     return extras

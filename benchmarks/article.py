@@ -32,8 +32,6 @@ COLUMNS = {
 }
 LOGARITHMS = {"log10_bulk_modulus": "k_vrh_mp2018", "log10_shear_modulus": "g_vrh_mp2018"}
 MODULI = ("log10_bulk_modulus", "log10_shear_modulus", "poisson_ratio")
-
-
 EPOCHS = 100  # of a run by default
 SPACE = Path(__file__).with_name("article_space.toml")
 

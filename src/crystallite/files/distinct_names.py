@@ -17,11 +17,12 @@ class DistinctNames:
 
     def of(self, name: str, ending: str = "") -> str:
         """Return the name, with a number before its ending if that name was given out before."""
-        free, number = name + ending, self._numbers.get(self._key(name + ending), 1)
+        free, first = name + ending, self._key(name + ending)
+        number = self._numbers.get(first, 1)
         while self._key(free) in self._taken:
             number += 1
             free = f"{name}-{number}{ending}"
-        self._numbers[self._key(name + ending)] = number
+        self._numbers[first] = number
         self._taken.add(self._key(free))
         return free
 

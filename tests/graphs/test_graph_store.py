@@ -265,7 +265,7 @@ def killed(*arguments, **options):
             os.kill(os.getpid(), signal.SIGKILL)
         yield part
 
-array_folder.SAVE_EVERY = 50_000
+array_folder.SAVE_EVERY = 75_000
 graph_store.graph_parts = killed
 graph_store.dataset_graphs(Dataset.read("elastic"), GraphConfig(), folder=Path(sys.argv[1]))
 """

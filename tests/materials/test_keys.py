@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import crystals, face_centered, in_cell, perovskite, reordered, rock_salt, rotated, shifted
+from strategies import (
+    close_packed,
+    crystals,
+    face_centered,
+    in_cell,
+    perovskite,
+    reordered,
+    rock_salt,
+    rotated,
+    shifted,
+)
 
 from crystallite.crystals.crystal import Crystal
 from crystallite.datasets.dataset import Dataset
@@ -67,6 +77,7 @@ def test_what_changes_a_crystal_changes_its_key():
     assert not are_same(salt, rock_salt(5.64, cation=19))
     assert not are_same(salt, rock_salt(5.64, cation=17, anion=19))
     assert not are_same(face_centered(3.6, 29), face_centered(3.6, 28))
+    assert not are_same(face_centered(3.6), close_packed(3.6 / 2**0.5))  # the same bonds at other angles
     other = perovskite(3.9)
     moved = Crystal(other.numbers, other.lattice, other.frac_coords + np.eye(5, 3, -1) * 0.02)
     assert not are_same(other, moved)

@@ -29,6 +29,8 @@ CONFIGS = {
     "edge-updating": ModelConfig(convolution="edge-updating", n_convolutions=4),
     "edge-updating, one layer": ModelConfig(convolution="edge-updating", n_convolutions=1, edge_width=7),
     "edge-updating, odd": ModelConfig(convolution="edge-updating", atom_width=18, edge_width=5, n_outputs=3),
+    "orders": ModelConfig(angles="orders"),
+    "orders, gated, odd": ModelConfig(convolution="gated", angles="orders", atom_width=19, n_convolutions=2),
     "per atom": ModelConfig(readout="per-atom", n_outputs=2),
     "edge-updating, per atom": ModelConfig(convolution="edge-updating", readout="per-atom"),
     "classes": ModelConfig(task="classification", n_outputs=2),

@@ -16,7 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import predictions, random_network, settled
-from strategies import CHANGES, SUPERCELLS, crystals, in_cell, reordered, rotated, shifted, unimodular
+from strategies import (
+    CHANGES,
+    SUPERCELLS,
+    close_packed,
+    crystals,
+    face_centered,
+    in_cell,
+    reordered,
+    rotated,
+    shifted,
+    unimodular,
+)
 
 from crystallite.crystals.crystal import Crystal
 from crystallite.graphs.packed import build_graphs
@@ -41,10 +52,14 @@ def test_real_crystals(name: str, formation, energy_model) -> None:
     assert np.abs(difference).max() * energy_model.targets.std[0] < EXACT
 
 
-@pytest.fixture(scope="module", params=["gated", "edge-updating"])
+@pytest.fixture(
+    scope="module",
+    params=[ModelConfig(convolution="gated"), ModelConfig(), ModelConfig(angles="orders")],
+    ids=["gated", "edge-updating", "orders"],
+)
 def network(elastic, request):
     """A random network whose statistics have settled on real crystals."""
-    network = random_network(ModelConfig(convolution=request.param))
+    network = random_network(request.param)
     return settled(network, build_graphs(list(elastic.select(range(64))), CONFIG)).double()
 
 
@@ -63,6 +78,16 @@ def test_made_up_crystals(network, crystal: Crystal, seed: int, cell: np.ndarray
     ]
     found = predictions(network, build_graphs(written, CONFIG))
     assert np.abs(found - found[0]).max() < EXACT
+
+
+def test_orders_tell_packings_apart() -> None:
+    """Cubic and hexagonal close packing have the same twelve bonds, at other angles."""
+    both = build_graphs([face_centered(3.6), close_packed(3.6 / 2**0.5)], CONFIG)
+    lengths, orders = (
+        np.ptp(predictions(random_network(ModelConfig(angles=angles)).double(), both))
+        for angles in ("none", "orders")
+    )
+    assert lengths < EXACT < 1e-3 < orders
 
 
 def test_published_ties_are_not_invariant(formation, energy_model) -> None:

@@ -46,6 +46,7 @@ SMALL = ModelConfig(atom_width=16, hidden_width=24, n_convolutions=3, n_hidden=2
 # Of sums of 18 numbers near 1, and of differences of such sums.
 ROUNDING = {torch.float64: {"rtol": 1e-12, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-5}}
 EDGES = replace(SMALL, convolution="edge-updating", edge_width=8)
+ORDERS = replace(EDGES, angles="orders")
 
 
 def packed(chosen: list[Crystal], config: GraphConfig = SHARED, *, reduced: bool = True) -> PackedGraphs:
@@ -82,6 +83,7 @@ def test_reduced_real_crystals(name: str, request, energy_model) -> None:
         ModelConfig(convolution="plain"),
         ModelConfig(convolution="edge-updating"),
         ModelConfig(readout="per-atom"),
+        ModelConfig(angles="orders"),
     ]
     networks = [*map(random_network, configs), energy_model.network]
     for network in (network.double() for network in networks):
@@ -96,7 +98,7 @@ def test_reduced_real_crystals(name: str, request, energy_model) -> None:
 LENGTH = st.floats(3.5, 7)
 
 
-@pytest.mark.parametrize("config", [SMALL, EDGES], ids=["gated", "edge-updating"])
+@pytest.mark.parametrize("config", [SMALL, EDGES, ORDERS], ids=["gated", "edge-updating", "orders"])
 @settings(max_examples=10)
 @given(LENGTH, LENGTH, LENGTH)
 def test_reduced_symmetric_crystals(config: ModelConfig, a: float, b: float, c: float) -> None:
@@ -311,6 +313,7 @@ def graph_of(graphs: PackedGraphs, row: int) -> Graph:
         batch.neighbors,
         batch.distances,
         batch.weights,
+        batch.orders,
     )
 
 

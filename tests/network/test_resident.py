@@ -50,8 +50,9 @@ def computed(network: CrystalNetwork, inputs: Inputs, n_crystals: int) -> tuple[
 @pytest.mark.parametrize(("rows", "room"), [([5], 0), ([3, 59, 0, 3], 1), (list(range(60)), 0), ([7, 8], 9)])
 def test_a_padded_batch_computes_what_the_batch_does(graphs, convolution, readout, rows, room):
     config = ModelConfig(
-        atom_width=8, hidden_width=8, n_convolutions=2, convolution=convolution, readout=readout
-    )
+        atom_width=8, hidden_width=8, n_convolutions=2, convolution=convolution, readout=readout,
+        angles="orders",
+    )  # fmt: skip
     ours, theirs = (random_network(config).double().train() for _ in range(2))
     inputs = padded(graphs, rows, room)
     assert len(inputs.weights) >= len(batch_inputs(theirs, graphs, np.array(rows)).weights)
@@ -69,8 +70,9 @@ def test_every_batch_fits_its_shape_and_keeps_its_atoms_and_bonds(graphs, rows, 
     assert float(inputs.n_atoms) == plain.n_atoms
     assert float(inputs.n_bonds) == pytest.approx(plain.n_bonds, rel=1e-12)
     n_nodes, n_edges = len(plain.numbers), len(plain.weights)
-    for name in ("numbers", "multiplicities", "crystals"):
-        torch.testing.assert_close(getattr(inputs, name)[:n_nodes], getattr(plain, name), rtol=0, atol=0)
+    for name in ("numbers", "multiplicities", "crystals", "orders"):
+        found, expected = getattr(inputs, name)[:n_nodes], getattr(plain, name)
+        torch.testing.assert_close(found, expected.to(found.dtype), rtol=0, atol=0)
     for name in ("sources", "neighbors", "distances", "weights"):
         found, expected = getattr(inputs, name)[:n_edges], getattr(plain, name)
         torch.testing.assert_close(found, expected.to(found.dtype), rtol=0, atol=0)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from golden_files import GOLDEN
 from screenings import GAP, Here, contents, counts, here, remembering, rows
-from strategies import face_centered, made
+from strategies import made
 
 import crystallite
 from crystallite.datasets import parquet
@@ -183,16 +183,16 @@ def test_half_a_character_in_an_id_is_a_question_mark(tmp_path, elastic):
 
 
 def test_models_of_descriptors_see_what_graphs_do_not(tmp_path):
-    """Face-centred and hexagonal packing have one graph; a kernel machine tells them apart."""
+    """Sheets of carbon at two distances have one graph; a kernel machine tells them apart."""
     run = tmp_path / "run"
     data = Dataset.read("elastic").select(range(120))
     crystallite.train(data, "log10_bulk_modulus", out=run, recipe="small", seed=0)
-    cubic = face_centered(3.6)
-    a = 3.6 / np.sqrt(2)
-    cell = [[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, a * np.sqrt(8 / 3)]]
-    hexagonal = made(cell, [29, 29], [(1 / 3, 2 / 3, 0.25), (2 / 3, 1 / 3, 0.75)])
+    near, far = (
+        made([[2.46, 0, 0], [-1.23, 2.13, 0], [0, 0, height]], [6, 6], [(1 / 3, 2 / 3, 0), (2 / 3, 1 / 3, 0)])
+        for height in (8, 9)
+    )
     both = tmp_path / "both.parquet"
-    Dataset.from_crystals([cubic, hexagonal, cubic], ["fcc", "hcp", "again"]).write(both)
+    Dataset.from_crystals([near, far, near], ["near", "far", "again"]).write(both)
     assert screen_with(here, GAP, [both], tmp_path / "graphs").predictions == 1
     summary = screen_with(here, Question((str(run), "band_gap")), [both], tmp_path / "out")
     assert (summary.predictions, summary.duplicates) == (2, 1)

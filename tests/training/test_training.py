@@ -31,6 +31,21 @@ def run(tmp_path_factory):
     return train(energies(), tmp_path_factory.mktemp("runs") / "energy", epochs=10)
 
 
+def test_it_learns_with_orders(tmp_path):
+    """The setting is part of the file, and the file predicts what the run did."""
+    run = train(energies(), tmp_path / "orders", epochs=4, angles="orders")
+    losses = [epoch["loss"] for epoch in metrics(run.folder)]
+    assert losses[-1] < losses[0]
+    loaded = read_model(run.folder / "best.safetensors")
+    assert loaded.config.angles == "orders"
+    loaded.weights["order_output.weight"] *= 0
+    dataset = energies()
+    predicted = run.predict(dataset)
+    reloaded = crystallite.load_model(run.folder).predict(dataset)
+    np.testing.assert_array_equal(reloaded, predicted)
+    assert np.abs(crystallite.models.predictor.Predictor(loaded).predict(dataset) - predicted).max() > 1e-4
+
+
 # ---- the run folder
 
 

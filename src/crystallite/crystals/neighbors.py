@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..computing.compiled import compiled
 from ..settings.config import GraphConfig
 from .crystal import Crystal, CrystalArrays
+from .orientation import N_ORDERS, SLOT_BITS, fill_orders
 from .overlaps import cell_heights
 
 _OFF_GRID = 1.0000037  # times the tolerance: a gap of exactly 0.001 Å must not hang on rounding
@@ -32,13 +33,15 @@ class Bonds(NamedTuple):
 
     offsets: (n + 1,) int64; atom i owns bonds offsets[i] to offsets[i + 1], nearest first.
     neighbors: (bonds,) int32 atom of the same crystal at the other end. distances: (bonds,) float64, Å.
-    weights: (bonds,) float64; those of an atom add up to n_neighbors.
+    weights: (bonds,) float64; those of an atom add up to n_neighbors. orders: (n, N_ORDERS) float64, how the
+    bonds of each atom are arranged around it, see `orientation`.
     """
 
     offsets: NDArray[np.int64]
     neighbors: NDArray[np.int32]
     distances: NDArray[np.float64]
     weights: NDArray[np.float64]
+    orders: NDArray[np.float64]
 
 
 def find_bonds(crystal: Crystal, config: GraphConfig) -> Bonds:
@@ -62,17 +65,20 @@ def find_bonds_of_all(crystals: CrystalArrays, config: GraphConfig) -> Bonds:
     wrapped = crystals.frac_coords - np.floor(crystals.frac_coords)
     offsets, room, done = np.zeros(len(wrapped) + 1, np.int64), len(wrapped) * (n_neighbors + 12), 0
     bonds: tuple[Any, ...] = np.empty(room, np.int32), np.empty(room), np.empty(room)
+    orders = np.zeros((len(wrapped), N_ORDERS))
+    limits = n_neighbors, float(cutoff), float(tolerance)
     while True:
-        done = _find(*cells, wrapped, n_neighbors, float(cutoff), float(tolerance), done, offsets, *bonds)
+        done = _find(*cells, wrapped, *limits, done, offsets, *bonds, orders)
         if done == len(wrapped):
-            return Bonds(offsets, *(array[: offsets[-1]] for array in bonds))
+            neighbors, distances, weights = (array[: offsets[-1]] for array in bonds)
+            return Bonds(offsets, neighbors, distances, weights, orders)
         bonds = tuple(np.concatenate((array, array)) for array in bonds)  # twice the room
 
 
 @compiled
 def _find(  # type: ignore[no-untyped-def]
     lattices, atom_offsets, wrapped, n_neighbors, cutoff, tolerance,
-    done, offsets, neighbors, distances, weights,
+    done, offsets, neighbors, distances, weights, orders,
 ):  # fmt: skip
     """Fill the fields of Bonds from atom `done` on, as far as there is room; return the atoms done.
 
@@ -80,8 +86,8 @@ def _find(  # type: ignore[no-untyped-def]
     infinite; with a tolerance of -inf no bonds are tied.
     """
     tolerance *= _OFF_GRID
-    near, spare = np.empty(64 + 8 * n_neighbors, np.int32), np.empty(64 + 8 * n_neighbors, np.int32)
-    near_distances, spare_distances = np.empty(len(near), np.float64), np.empty(len(near), np.float64)
+    near, near_distances, directions, spare, spare_distances = _buffers(64 + 8 * n_neighbors)
+    around = np.empty((5, 64))
     heights, n_bins = np.empty(3, np.float64), np.empty(3, np.int64)
     for crystal in range(len(lattices)):
         lattice, start, stop = lattices[crystal], atom_offsets[crystal], atom_offsets[crystal + 1]
@@ -101,11 +107,10 @@ def _find(  # type: ignore[no-untyped-def]
                 )
                 count = _atoms_within(
                     radius, lattice, heights, wrapped, start, atom, candidates, n_candidates,
-                    near, near_distances,
+                    near, near_distances, directions,
                 )  # fmt: skip
                 if count > len(near):
-                    near, near_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
-                    spare, spare_distances = np.empty(2 * count, np.int32), np.empty(2 * count, np.float64)
+                    near, near_distances, directions, spare, spare_distances = _buffers(2 * count)
                     continue
                 if count >= n_neighbors or radius >= cutoff:
                     _sort_by_distance(near, near_distances, spare, spare_distances, count)
@@ -117,19 +122,28 @@ def _find(  # type: ignore[no-untyped-def]
                         break
                 radius = min(radius * _RADIUS_GROWTH, cutoff)
             if not _add_bonds(
-                atom,
-                near,
-                near_distances,
-                count,
-                n_neighbors,
-                tolerance,
-                offsets,
-                neighbors,
-                distances,
-                weights,
-            ):
+                atom, near, near_distances, count, n_neighbors, tolerance,
+                offsets, neighbors, distances, weights,
+            ):  # fmt: skip
                 return atom
+            first, n_real = offsets[atom], min(offsets[atom + 1] - offsets[atom], count)
+            bonds = slice(first, first + n_real)
+            if around.shape[1] < n_real:
+                around = np.empty((5, 2 * n_real))
+            fill_orders(near, directions, distances[bonds], weights[bonds], around, orders[atom])
     return len(wrapped)
+
+
+@compiled
+def _buffers(size):  # type: ignore[no-untyped-def]
+    """What is found around an atom: images, their distances and directions; room to sort the first two in."""
+    return (
+        np.empty(size, np.int64),
+        np.empty(size, np.float64),
+        np.empty((size, 3), np.float64),
+        np.empty(size, np.int64),
+        np.empty(size, np.float64),
+    )
 
 
 @compiled
@@ -150,7 +164,7 @@ def _add_bonds(  # type: ignore[no-untyped-def]
     offsets[atom + 1] = first + n_bonds
     n_sure = 0
     for k in range(n_bonds):
-        neighbors[first + k], distances[first + k] = near[k], near_distances[k]
+        neighbors[first + k], distances[first + k] = near[k] >> SLOT_BITS, near_distances[k]
         n_sure += near_distances[k] < last - tolerance
     for k in range(n_bonds):
         weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
@@ -210,12 +224,12 @@ def _bins_within(reach, position, n_bins):  # type: ignore[no-untyped-def]
 
 @compiled(fastmath={"contract"})
 def _atoms_within(  # type: ignore[no-untyped-def]
-    radius, lattice, heights, wrapped, start, atom, candidates, n_candidates, near, near_distances
+    radius, lattice, heights, wrapped, start, atom, candidates, n_candidates, near, near_distances, directions
 ):
     """Collect (unsorted) all images of the candidates within `radius` of `atom`, itself left out.
 
-    start: the first atom of the crystal. Returns their number; those for which the two buffers have no room
-    are counted only.
+    start: the first atom of the crystal. An image is its atom in the upper bits and its row of `directions`
+    in the lower SLOT_BITS. Returns their number; those for which the buffers have no room are counted only.
     """
     count = 0
     reach_a, reach_b, reach_c = radius / heights[0], radius / heights[1], radius / heights[2]
@@ -241,15 +255,16 @@ def _atoms_within(  # type: ignore[no-untyped-def]
                     if other == atom and image_a == 0 and image_b == 0 and image_c == 0:
                         continue
                     if count < len(near):
-                        near[count] = other - start
+                        near[count] = (other - start) << SLOT_BITS | count
                         near_distances[count] = np.sqrt(distance)
+                        directions[count, 0], directions[count, 1], directions[count, 2] = dx, dy, dz
                     count += 1
     return count
 
 
 @compiled
 def _sort_by_distance(near, near_distances, spare, spare_distances, count):  # type: ignore[no-untyped-def]
-    """Sort the first `count` entries by distance, then by atom, images of one atom as they come.
+    """Sort the first `count` images by distance, then by atom, those of one atom as they come.
 
     A merge sort of sorted runs.
     """

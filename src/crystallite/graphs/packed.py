@@ -1,7 +1,7 @@
 """Packed graphs of many crystals: built in parallel, gathered into batches without per-crystal Python.
 
 A bond is one float32 length and an atom one byte; features are expanded inside the model. Memory grows by
-10 bytes an edge, 11 a node and 8 a crystal: some 400 bytes a crystal of 12 atoms.
+10 bytes an edge, 59 a node and 8 a crystal: some 600 bytes a crystal of 12 atoms.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from ..computing.processes import map_ahead
 from ..computing.progress import progress_bar
 from ..crystals.crystal import MAX_ATOMS, MIN_DISTANCE, Crystal, CrystalArrays, pack_crystals
 from ..crystals.neighbors import Bonds, find_bonds, find_bonds_of_all
+from ..crystals.orientation import N_ORDERS
 from ..errors import CrystalError
 from ..settings.config import GraphConfig
 from .reduction import Graph, full_graph, nodes_of_atoms, reduce_graph, reduce_graphs
 
-ALGORITHM_VERSION = 1  # raise it when the same crystal gives another graph: stored graphs are built anew
+ALGORITHM_VERSION = 2  # raise it when the same crystal gives another graph: stored graphs are built anew
 CHUNK = 1_500  # atoms a worker takes at once, or one crystal
 AHEAD = 3  # parts that each worker has at most before it, at work and done
 BLOCK_EDGES = 512  # edges the compiled convolution works on at once
@@ -39,7 +40,8 @@ class PackedGraphs(NamedTuple):
     node_offsets: (N + 1,) int64; crystal k owns nodes node_offsets[k] to node_offsets[k + 1].
     edge_offsets: (nodes + 1,) int64; node i owns edges edge_offsets[i] to edge_offsets[i + 1].
     numbers: (nodes,) uint8. multiplicities: (nodes,) uint16 atoms a node stands for.
-    neighbors: (edges,) uint16 node inside the crystal. distances, weights: (edges,) float32.
+    neighbors: (edges,) uint16 node inside the crystal. distances, weights: (edges,) float32. orders:
+    (nodes, N_ORDERS) float32, see crystals.orientation.
     crystals: the N crystals themselves, for what graphs do not tell and networks do not look at; None where
     nobody has given them.
     """
@@ -51,6 +53,7 @@ class PackedGraphs(NamedTuple):
     neighbors: NDArray[np.uint16]
     distances: NDArray[np.float32]
     weights: NDArray[np.float32]
+    orders: NDArray[np.float32]
     crystals: CrystalArrays | None
 
     @property
@@ -67,8 +70,9 @@ class GraphBatch(NamedTuple):
 
     node_offsets: (B + 1,) int64. edge_offsets: (nodes + 1,) int64. numbers: (nodes,) int64.
     multiplicities: (nodes,) float32. neighbors: (edges,) int32 node inside the batch.
-    distances, weights: (edges,) float32. blocks: (blocks + 1,) int64 nodes at which runs of whole crystals
-    of some BLOCK_EDGES edges begin. crystals: as in PackedGraphs; rows: (B,) which of them these are.
+    distances, weights: (edges,) float32. orders: (nodes, N_ORDERS) float32. blocks: (blocks + 1,) int64
+    nodes at which runs of whole crystals of some BLOCK_EDGES edges begin. crystals: as in PackedGraphs; rows:
+    (B,) which of them these are.
     """
 
     node_offsets: NDArray[np.int64]
@@ -78,6 +82,7 @@ class GraphBatch(NamedTuple):
     neighbors: NDArray[np.int32]
     distances: NDArray[np.float32]
     weights: NDArray[np.float32]
+    orders: NDArray[np.float32]
     blocks: NDArray[np.int64]
     crystals: CrystalArrays | None
     rows: NDArray[np.int64]
@@ -88,7 +93,7 @@ def build_graph(crystal: Crystal, config: GraphConfig, *, reduced: bool = True) 
     bonds = find_bonds(crystal, config)
     if reduced:
         return reduce_graph(crystal.numbers, bonds, _BIN_SHARE * config.tolerance)
-    return full_graph(crystal.numbers, bonds)
+    return full_graph(crystal.numbers, bonds, _BIN_SHARE * config.tolerance)
 
 
 def nodes_of(crystal: Crystal, config: GraphConfig) -> tuple[Bonds, NDArray[np.int32]]:
@@ -107,6 +112,7 @@ def pack_graphs(graphs: Sequence[Graph], crystals: CrystalArrays | None = None) 
         neighbors=np.concatenate([graph.neighbors for graph in graphs]).astype(np.uint16),
         distances=np.concatenate([graph.distances for graph in graphs]),
         weights=np.concatenate([graph.weights for graph in graphs]),
+        orders=np.concatenate([graph.orders for graph in graphs]),
         crystals=crystals,
     )
 
@@ -183,6 +189,7 @@ def graphs_of(graphs: PackedGraphs, rows: Indices) -> PackedGraphs:
         neighbors=graphs.neighbors[edges],
         distances=graphs.distances[edges],
         weights=graphs.weights[edges],
+        orders=graphs.orders[nodes],
         crystals=None if graphs.crystals is None else graphs.crystals.of(rows),
     )
 
@@ -200,6 +207,7 @@ def _build_part(crystals: CrystalArrays, config: GraphConfig) -> PackedGraphs:
         graph.neighbors.astype(np.uint16),
         graph.distances,
         graph.weights,
+        graph.orders,
         crystals,
     )
 
@@ -232,8 +240,8 @@ def pack_graphs_of_nothing() -> PackedGraphs:
     """Packed graphs of no crystals."""
     zero = np.zeros(1, np.int64)
     halves, floats = np.empty(0, np.uint16), np.empty(0, np.float32)
-    crystals = pack_crystals([])
-    return PackedGraphs(zero, zero, np.empty(0, np.uint8), halves, halves, floats, floats, crystals)
+    orders, crystals = np.empty((0, N_ORDERS), np.float32), pack_crystals([])
+    return PackedGraphs(zero, zero, np.empty(0, np.uint8), halves, halves, floats, floats, orders, crystals)
 
 
 def _check_graphs(graphs: PackedGraphs, first: int, name_of: Callable[[int], str]) -> None:
@@ -252,8 +260,9 @@ def _name(crystal: int, ids: Sequence[str] | None) -> str:
 
 @compiled
 def _gathered(  # type: ignore[no-untyped-def]
-    node_offsets, edge_offsets, numbers, multiplicities, neighbors, distances, weights, crystals, block_edges
-):
+    node_offsets, edge_offsets, numbers, multiplicities, neighbors, distances, weights, orders, crystals,
+    block_edges,
+):  # fmt: skip
     """The fields of GraphBatch for the given crystals."""
     new_node_offsets = np.zeros(len(crystals) + 1, np.int64)
     n_edges = 0
@@ -266,12 +275,14 @@ def _gathered(  # type: ignore[no-untyped-def]
     new_numbers, new_multiplicities = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.float32)
     new_neighbors = np.empty(n_edges, np.int32)
     new_distances, new_weights = np.empty(n_edges, np.float32), np.empty(n_edges, np.float32)
+    new_orders = np.empty((n_nodes, orders.shape[1]), np.float32)
     blocks = np.zeros(len(crystals) + 1, np.int64)
     n_blocks, block_start, new_node, new_edge = 0, 0, 0, 0
     for k in range(len(crystals)):
         base = new_node
         for node in range(node_offsets[crystals[k]], node_offsets[crystals[k] + 1]):
             new_numbers[new_node], new_multiplicities[new_node] = numbers[node], multiplicities[node]
+            new_orders[new_node] = orders[node]
             for edge in range(edge_offsets[node], edge_offsets[node + 1]):
                 new_neighbors[new_edge] = base + neighbors[edge]
                 new_distances[new_edge], new_weights[new_edge] = distances[edge], weights[edge]
@@ -289,5 +300,6 @@ def _gathered(  # type: ignore[no-untyped-def]
         new_neighbors,
         new_distances,
         new_weights,
+        new_orders,
         blocks[: n_blocks + 1],
     )

@@ -28,6 +28,7 @@ class Graph(NamedTuple):
     offsets: (nodes + 1,) int64; node i owns edges offsets[i] to offsets[i + 1].
     neighbors: (edges,) int32 node of the same crystal at the other end. distances: (edges,) float32 in Å.
     weights: (edges,) float32; those of a node add up to the number of neighbours.
+    orders: (nodes, N_ORDERS) float32, means over the atoms of a node.
     """
 
     numbers: NDArray[np.uint8]
@@ -36,10 +37,15 @@ class Graph(NamedTuple):
     neighbors: NDArray[np.int32]
     distances: NDArray[np.float32]
     weights: NDArray[np.float32]
+    orders: NDArray[np.float32]
 
 
-def full_graph(numbers: NDArray[np.uint8], bonds: Bonds) -> Graph:
-    """Return the graph with one node per atom and one edge per bond."""
+def full_graph(numbers: NDArray[np.uint8], bonds: Bonds, tolerance: float) -> Graph:
+    """Return the graph with one node per atom and one edge per bond.
+
+    The orders of its atoms are those of the nodes that stand for them in the reduced graph.
+    """
+    nodes = nodes_of_atoms(numbers, bonds, tolerance).astype(np.int64)
     return Graph(
         numbers,
         np.ones(len(numbers), np.int32),
@@ -47,6 +53,7 @@ def full_graph(numbers: NDArray[np.uint8], bonds: Bonds) -> Graph:
         bonds.neighbors,
         bonds.distances.astype(np.float32),
         bonds.weights.astype(np.float32),
+        _means(bonds.orders, nodes, np.bincount(nodes))[nodes],
     )
 
 
@@ -80,9 +87,11 @@ def reduce_graphs(
     edge_offsets, neighbors = np.zeros(len(multiplicities) + 1, np.int64), np.empty(n_bonds, np.int32)
     edges = neighbors, np.empty(n_bonds, np.float32), np.empty(n_bonds, np.float32)
     classes = node_offsets, node_of, multiplicities
-    n_edges = _merge(atom_offsets, *bonds, bins, n_bins, *sorting, *classes, edge_offsets, *edges)
-    kept: Any = (array[:n_edges].copy() for array in edges)
-    return node_offsets, Graph(node_numbers, multiplicities, edge_offsets, *kept)
+    n_edges = _merge(atom_offsets, *bonds[:-1], bins, n_bins, *sorting, *classes, edge_offsets, *edges)
+    neighbors, distances, edge_weights = (array[:n_edges].copy() for array in edges)
+    orders = _means(bonds.orders, nodes, multiplicities)
+    of_edges: Any = edge_offsets, neighbors, distances, edge_weights
+    return node_offsets, Graph(node_numbers, multiplicities, *of_edges, orders)
 
 
 def nodes_of_atoms(numbers: NDArray[np.uint8], bonds: Bonds, tolerance: float) -> NDArray[np.int32]:
@@ -90,6 +99,16 @@ def nodes_of_atoms(numbers: NDArray[np.uint8], bonds: Bonds, tolerance: float) -
     n_bonds = len(bonds.distances)
     sorting = np.empty(n_bonds, np.int32), np.empty(n_bonds, np.int32)
     return _classes(np.array([0, len(numbers)]), numbers, bonds, tolerance, sorting)[2]
+
+
+def _means(
+    orders: NDArray[np.float64], nodes: NDArray[np.integer], multiplicities: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Return (nodes, N_ORDERS) the means over the atoms of each node."""
+    sums = np.zeros((len(multiplicities), orders.shape[1]))
+    _add_rows(orders, nodes, sums)
+    means: NDArray[np.float32] = (sums / multiplicities[:, None]).astype(np.float32)
+    return means
 
 
 def _classes(
@@ -103,11 +122,20 @@ def _classes(
     n_bonds, n_crystals = len(bonds.distances), len(atom_offsets) - 1
     bins, n_bins = np.empty(n_bonds, np.uint64), np.empty(n_crystals, np.uint64)
     bits = bonds.distances.view(np.uint64)  # those of positive numbers come in the order of the numbers
-    _number_distances(atom_offsets, *bonds, bits, float(tolerance), *sorting, bins, n_bins)
+    _number_distances(atom_offsets, *bonds[:-1], bits, float(tolerance), *sorting, bins, n_bins)
     colors, node_of = numbers.astype(np.uint64), np.empty(len(numbers), np.int32)
     n_nodes = n_bins.astype(np.int64)
-    _classify(atom_offsets, *bonds, bins, colors, colors.copy(), *sorting, node_of, node_of.copy(), n_nodes)
+    _classify(
+        atom_offsets, *bonds[:-1], bins, colors, colors.copy(), *sorting, node_of, node_of.copy(), n_nodes
+    )
     return bins, n_bins, node_of, n_nodes
+
+
+@compiled
+def _add_rows(rows, places, sums):  # type: ignore[no-untyped-def]
+    """Add each row to the sum at its place."""
+    for row in range(len(rows)):
+        sums[places[row]] += rows[row]
 
 
 @compiled

@@ -1,11 +1,11 @@
 """Keys of materials: numbers that are equal where two crystals have the same graph, to look duplicates up by.
 
-A crystal's graph is read by a small fixed network of sines in double precision: four rounds of messages, as
-many as the deepest usual network has, whose parameters come from a formula. What it tells of a crystal, four
-numbers, changes smoothly with the distances, does not depend on cell, origin, axes and order of the atoms,
-and differs, but for chance, where any network of that depth could tell two graphs apart (for such networks
-and colour refinement see Xu et al., ICLR 2019). The numbers are rounded to GRID and hashed with the reduced
-composition.
+A crystal's graph is read by a small fixed network of sines in double precision, from elements and the
+orders of bonds on: four rounds of messages, as many as the deepest usual network has, with parameters from
+a formula. What it tells of a crystal, four numbers, changes smoothly with the distances, does not depend on
+cell, origin, axes and order of the atoms, and differs, but for chance, where any network of that depth
+could tell two graphs apart (for such networks and colour refinement see Xu et al., ICLR 2019). The numbers
+are rounded to GRID and hashed with the reduced composition.
 
 The same crystal in another cell has distances that differ in their last digits, and where a number lies at
 the border of two intervals its key would be another one. So each crystal has two keys, of grids that are
@@ -44,7 +44,7 @@ def material_keys(graphs: PackedGraphs) -> NDArray[np.int64]:
 
 @compiled
 def _fill_keys(  # type: ignore[no-untyped-def]
-    node_offsets, edge_offsets, numbers, multiplicities, neighbors, distances, weights, keys
+    node_offsets, edge_offsets, numbers, multiplicities, neighbors, distances, weights, orders, keys
 ):
     for crystal in range(len(keys)):
         first, last = node_offsets[crystal], node_offsets[crystal + 1]
@@ -52,6 +52,11 @@ def _fill_keys(  # type: ignore[no-untyped-def]
         for node in range(first, last):
             for state in range(N_STATES):
                 states[node - first, state] = _parameter(numbers[node] * N_STATES + state)
+                for number, order in enumerate(
+                    orders[node]
+                ):  # squares hardly see what rounding makes of zeros
+                    share = _parameter((_N_ELEMENTS + number) * N_STATES + state)
+                    states[node - first, state] += share * order * order
         updated = np.empty_like(states)
         for _ in range(N_ROUNDS):
             for node in range(first, last):

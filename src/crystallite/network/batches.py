@@ -41,6 +41,7 @@ class Inputs(NamedTuple):
     neighbors: Tensor
     distances: Tensor
     weights: Tensor
+    orders: Tensor
     bonds: Bonds | None
 
 
@@ -58,8 +59,10 @@ def inputs_of(batch: GraphBatch, config: ModelConfig, like: Tensor, *, training:
     edge_counts = torch.from_numpy(batch.edge_offsets).diff()
     crystals = torch.repeat_interleave(node_counts)
     sources = node_counts.new_empty(0) if fused else torch.repeat_interleave(edge_counts)
-    floats = (torch.from_numpy(a) for a in (batch.multiplicities, batch.distances, batch.weights))
-    multiplicities, distances, weights = (a.to(like.device, like.dtype) for a in floats)
+    floats = (batch.multiplicities, batch.distances, batch.weights, batch.orders)
+    multiplicities, distances, weights, orders = (
+        torch.from_numpy(array).to(like.device, like.dtype) for array in floats
+    )
     of_atoms, step = bonds_of_atoms(batch), config.gaussian_step
     return Inputs(
         n_crystals=len(node_counts),
@@ -72,6 +75,7 @@ def inputs_of(batch: GraphBatch, config: ModelConfig, like: Tensor, *, training:
         neighbors=torch.from_numpy(batch.neighbors).to(like.device),
         distances=distances,
         weights=weights,
+        orders=orders,
         bonds=prepare_bonds(batch, of_atoms, step, config.n_centers) if fused else None,
     )
 

@@ -33,6 +33,9 @@ class EvaluationNetwork:
         self.config = config
         embedded = weights["element_features"] @ weights["embedding.weight"].T.astype(np.float64)
         self.elements = _single(embedded + weights["embedding.bias"])
+        self.orders = None
+        if config.angles == "orders":
+            self.orders = _linear_map(weights, "order_hidden"), _linear_map(weights, "order_output")
         self.layers, arrays_of = _LAYERS[config.convolution]
         self.arrays = arrays_of(weights, [f"convolutions.{layer}" for layer in range(config.n_convolutions)])
         self.activation = _silu if config.convolution == "edge-updating" else _softplus
@@ -70,6 +73,9 @@ class EvaluationNetwork:
     def atoms(self, batch: GraphBatch) -> Floats:
         """Return (nodes, atom_width): the vectors of the nodes after the last convolution."""
         nodes = self.elements[batch.numbers]
+        if self.orders is not None:
+            hidden, output = self.orders
+            nodes += _mapped(_silu(_mapped(batch.orders, hidden)), output)
         topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.distances, batch.weights)
         step = np.float32(self.config.gaussian_step)
         for_ranges(self.layers, len(batch.blocks) - 1, nodes, topology, step, *self.arrays)

@@ -14,6 +14,7 @@ from torch.nn.functional import embedding, log_softmax, silu, softplus
 
 from ..computing.devices import standard_tensors
 from ..crystals.elements import feature_table
+from ..crystals.orientation import N_ORDERS
 from ..settings.config import ModelConfig
 from .batches import Inputs
 from .convolutions import EdgeUpdatingConvolution, GatedConvolution, PlainConvolution
@@ -38,6 +39,10 @@ class CrystalNetwork(nn.Module):
         n_centers = config.n_centers
         self.register_buffer("centers", torch.arange(n_centers) * config.gaussian_step, persistent=False)
         self.embedding = nn.Linear(table.shape[1], config.atom_width)
+        self.order_hidden, self.order_output = None, None
+        if config.angles == "orders":
+            self.order_hidden = nn.Linear(N_ORDERS, config.atom_width)
+            self.order_output = nn.Linear(config.atom_width, config.atom_width)
         self.convolutions = nn.ModuleList(self._layer(config, k) for k in range(config.n_convolutions))
         updates_edges = config.convolution == "edge-updating"
         self.edge_embedding = nn.Linear(n_centers, config.edge_width, bias=False) if updates_edges else None
@@ -96,6 +101,8 @@ class CrystalNetwork(nn.Module):
         """Return (nodes, atom_width): the vectors of the nodes after the last convolution."""
         table = self.element_features @ self.embedding.weight.T + self.embedding.bias
         nodes = embedding(inputs.numbers, table)
+        if self.order_hidden is not None and self.order_output is not None:
+            nodes = nodes + self.order_output(silu(self.order_hidden(inputs.orders)))
         edges = self._edges(inputs)
         for convolution in self.convolutions:
             nodes, edges = convolution(nodes, edges, inputs)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crystals.elements import feature_table
+from ..crystals.orientation import N_ORDERS
 from ..errors import CrystalliteError
 from ..settings.config import ModelConfig
 
@@ -21,6 +22,8 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     width, table = config.atom_width, feature_table()
     shapes: dict[str, tuple[int, ...]] = {"element_features": table.shape}
     shapes |= _linear("embedding", table.shape[1], width)
+    if config.angles == "orders":
+        shapes |= _linear("order_hidden", N_ORDERS, width) | _linear("order_output", width, width)
     if config.convolution == "edge-updating":
         shapes |= _linear("edge_embedding", config.n_centers, config.edge_width, bias=False)
     for layer in range(config.n_convolutions):

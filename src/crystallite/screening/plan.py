@@ -16,7 +16,7 @@ from ..sources.pieces import identity
 from ..sources.resolver import Source
 from .work import Question, Worker
 
-FORMAT = 2
+FORMAT = 3
 ASKED = "screening.json"
 
 

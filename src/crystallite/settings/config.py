@@ -20,6 +20,7 @@ Ties = Literal["shared", "first"]
 Task = Literal["regression", "classification"]
 Convolution = Literal["gated", "plain", "edge-updating"]
 Readout = Literal["pooled", "per-atom"]
+Angles = Literal["none", "orders"]
 Method = Literal["network", "kernel"]
 
 
@@ -215,6 +216,8 @@ class ModelConfig(Settings):
         edge_width: length of an edge's state in `edge-updating` convolutions.
         readout: `pooled` has hidden layers after pooling; `per-atom` is linear, so that the prediction is the
             mean of contributions of the atoms (the paper's site energies).
+        angles: what the network is told of the angles between bonds: `none`, as in the paper, or `orders`,
+            the bond-orientational order parameters of each atom (docs/network.md).
         method: `network`, or `kernel`: a kernel machine on descriptors, of which only task, n_outputs and
             atom_width, the number of descriptors, are settings.
 
@@ -234,6 +237,7 @@ class ModelConfig(Settings):
     convolution: Convolution = "edge-updating"
     edge_width: int = 32
     readout: Readout = "pooled"
+    angles: Angles = "none"
     method: Method = "network"
 
     def __post_init__(self) -> None:
@@ -266,6 +270,8 @@ class ModelConfig(Settings):
         last = self.hidden_width if pooled else width
         hidden = (width + (self.n_hidden - 1) * last) * last if pooled else 0
         weights = self.n_convolutions * layer + hidden + last * self.n_outputs
+        if self.angles == "orders":
+            weights += width * width
         if self.convolution == "edge-updating":  # states begin from the Gaussians; the last are not updated
             weights += self.edge_width * (self.n_centers - width)
         return weights

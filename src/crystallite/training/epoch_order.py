@@ -11,7 +11,7 @@ import numpy as np
 
 from ..graphs.packed import Indices
 
-WHOLE = 1 << 30  # bytes of graphs, some 2.5 million crystals of 12 atoms
+WHOLE = 1 << 30  # bytes of graphs, some 1.7 million crystals of 12 atoms
 SHARD = 1024  # crystals
 WINDOW = 512  # shards: half a million crystals, 200 MB
 

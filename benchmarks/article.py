@@ -55,16 +55,21 @@ class Row(NamedTuple):
         """Return the row of the same sets after a short search: large sets take half an hour a full trial."""
         return self._replace(name=f"{self.name}-search", trials=12, trial_epochs=25)
 
+    def with_angles(self) -> Row:
+        """Return the row of a network that knows the orders of atoms."""
+        return self._replace(name=f"{self.name}-orders", options=(*self.options, "--set", "angles=orders"))
+
 
 BAND_GAP = Row("band_gap", "gaps", "band_gap", "60/20/20")
 PEROVSKITES = Row("perovskites", "perovskites", "heat_ref", "15000/1964/1964")
 FORMATION_ENERGY = Row("formation_energy", "mp36k", "formation_energy_per_atom", "28046/4345/4346")
+OF_MODULI = [
+    Row(f"{target}-{seed}", "moduli", target, "60/20/20", ("--seed", str(seed)))
+    for target in MODULI
+    for seed in range(3)
+]
 ROWS = [
-    *(
-        Row(f"{target}-{seed}", "moduli", target, "60/20/20", ("--seed", str(seed)))
-        for target in MODULI
-        for seed in range(3)
-    ),
+    *OF_MODULI,
     BAND_GAP,
     FORMATION_ENERGY,
     PEROVSKITES,
@@ -77,6 +82,7 @@ ROWS = [
     *(Row(f"{target}-search", "moduli", target, "60/20/20", trials=40) for target in MODULI),
     PEROVSKITES.searched(),
     BAND_GAP.searched(),
+    *(row.with_angles() for row in [*OF_MODULI, BAND_GAP, FORMATION_ENERGY]),
 ]
 
 

@@ -76,7 +76,7 @@ def test_header_says_everything(file) -> None:
     with safe_open(file, framework="np") as opened:
         header = json.loads(opened.metadata()["crystallite"])
         assert opened.get_tensor("element_features").shape == (101, 92)
-    assert header["format"] == 3
+    assert header["format"] == 4
     assert header["graph"] == GRAPH.to_dict()
     assert header["model"]["atom_width"] == 16
     assert header["targets"]["names"] == ["bulk", "shear"]

@@ -84,14 +84,16 @@ def reduce_graphs(
     node_numbers = np.empty(len(multiplicities), np.uint8)
     node_numbers[nodes] = numbers
 
-    edge_offsets, neighbors = np.zeros(len(multiplicities) + 1, np.int64), np.empty(n_bonds, np.int32)
-    edges = neighbors, np.empty(n_bonds, np.float32), np.empty(n_bonds, np.float32)
+    edge_offsets = np.zeros(len(multiplicities) + 1, np.int64)
+    edges: tuple[Any, ...] = (
+        np.empty(n_bonds, np.int32), np.empty(n_bonds, np.float32), np.empty(n_bonds, np.float32),
+    )  # fmt: skip
     classes = node_offsets, node_of, multiplicities
     n_edges = _merge(atom_offsets, *bonds[:-1], bins, n_bins, *sorting, *classes, edge_offsets, *edges)
-    neighbors, distances, edge_weights = (array[:n_edges].copy() for array in edges)
+    neighbors, distances, weights = (array[:n_edges].copy() for array in edges)
     orders = _means(bonds.orders, nodes, multiplicities)
-    of_edges: Any = edge_offsets, neighbors, distances, edge_weights
-    return node_offsets, Graph(node_numbers, multiplicities, *of_edges, orders)
+    nodes_and_edges = node_numbers, multiplicities, edge_offsets, neighbors, distances, weights, orders
+    return node_offsets, Graph(*nodes_and_edges)
 
 
 def nodes_of_atoms(numbers: NDArray[np.uint8], bonds: Bonds, tolerance: float) -> NDArray[np.int32]:

@@ -42,10 +42,12 @@ def face_centered(a: float, number: int = 29) -> Crystal:
     return made([a, a, a], 4 * [number], [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)])
 
 
-def close_packed(a: float, number: int = 29) -> Crystal:
-    """Hexagonal, with an ideal ratio of axes: twelve neighbours at one distance, as in `face_centered`."""
-    cell = [[a, 0, 0], [-a / 2, a * 0.75**0.5, 0], [0, 0, a * (8 / 3) ** 0.5]]
-    return made(cell, 2 * [number], [(1 / 3, 2 / 3, 0.25), (2 / 3, 1 / 3, 0.75)])
+def close_packed(a: float, number: int = 29, layers: str = "AB") -> Crystal:
+    """Stacked layers, ideally spaced: twelve neighbours at one distance, as in `face_centered`."""
+    cell = [[a, 0, 0], [-a / 2, a * 0.75**0.5, 0], [0, 0, a * len(layers) * (2 / 3) ** 0.5]]
+    places = {"A": (0, 0), "B": (1 / 3, 2 / 3), "C": (2 / 3, 1 / 3)}
+    sites = [(*places[layer], height / len(layers)) for height, layer in enumerate(layers)]
+    return made(cell, len(layers) * [number], sites)
 
 
 def diamond(a: float, number: int = 14) -> Crystal:

@@ -22,7 +22,7 @@ from strategies import (
 from crystallite.crystals.crystal import Crystal
 from crystallite.crystals.neighbors import find_bonds
 from crystallite.graphs.packed import build_graph
-from crystallite.graphs.reduction import Graph, reduce_graph
+from crystallite.graphs.reduction import ORDER_WIDTH, Graph, reduce_graph
 from crystallite.settings.config import GraphConfig
 
 CONFIG = GraphConfig()
@@ -30,11 +30,11 @@ WIDTH = 1.0000037e-4  # Å, of a distance bin
 SPREAD = 1.1e-4  # Å: distances in one bin differ by less
 
 
-def slow_bins(distances: np.ndarray) -> np.ndarray:
+def slow_bins(distances: np.ndarray, width: float = WIDTH) -> np.ndarray:
     """A bin starts at the shortest distance that lies beyond the last bin."""
     starts: list[float] = []
     for distance in sorted(distances):
-        if not starts or distance - starts[-1] > WIDTH:
+        if not starts or distance - starts[-1] > width:
             starts.append(distance)
     return np.searchsorted(starts, distances, side="right") - 1
 
@@ -53,8 +53,21 @@ def slow_classes(crystal: Crystal) -> tuple[list[int], np.ndarray]:
         numbering = {key: number for number, key in enumerate(sorted(set(keys)))}
         refined = [numbering[key] for key in keys]
         if len(set(refined)) == len(set(colors)):
-            return refined, bins
+            refined = slow_split(refined, bonds.orders)
+            if len(set(refined)) == len(set(colors)):
+                return refined, bins
         colors = refined
+
+
+def slow_split(classes: list[int], orders: np.ndarray) -> list[int]:
+    """Atoms of one class whose orders lie in different bins, 0.001 wide, become different classes."""
+    numbers = np.zeros(orders.shape, int)
+    for own in (np.flatnonzero(np.array(classes) == one) for one in set(classes)):
+        for column in range(orders.shape[1]):
+            numbers[own, column] = slow_bins(orders[own, column], ORDER_WIDTH)
+    keys = [(one, *row) for one, row in zip(classes, numbers.tolist(), strict=True)]
+    numbering = {key: number for number, key in enumerate(sorted(set(keys)))}
+    return [numbering[key] for key in keys]
 
 
 def described(graph: Graph) -> list[tuple]:

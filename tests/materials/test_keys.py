@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +28,7 @@ from crystallite.materials.keys import material_keys
 from crystallite.settings.config import GraphConfig
 
 CONFIG = GraphConfig()
+PACKINGS = "AB", "ABAC", "ABACBCBACACB"  # all atoms have hexagonal surroundings, or half of them
 
 
 def keys(*several: Crystal) -> np.ndarray:
@@ -77,7 +80,9 @@ def test_what_changes_a_crystal_changes_its_key():
     assert not are_same(salt, rock_salt(5.64, cation=19))
     assert not are_same(salt, rock_salt(5.64, cation=17, anion=19))
     assert not are_same(face_centered(3.6, 29), face_centered(3.6, 28))
-    assert not are_same(face_centered(3.6), close_packed(3.6 / 2**0.5))  # the same bonds at other angles
+    packings = [face_centered(3.6), *(close_packed(3.6 / 2**0.5, layers=layers) for layers in PACKINGS)]
+    for one, other in combinations(packings, 2):  # the same bonds at other angles
+        assert not are_same(one, other)
     other = perovskite(3.9)
     moved = Crystal(other.numbers, other.lattice, other.frac_coords + np.eye(5, 3, -1) * 0.02)
     assert not are_same(other, moved)

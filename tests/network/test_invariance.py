@@ -23,6 +23,7 @@ from strategies import (
     crystals,
     face_centered,
     in_cell,
+    made,
     reordered,
     rotated,
     shifted,
@@ -88,6 +89,16 @@ def test_orders_tell_packings_apart() -> None:
         for angles in ("none", "orders")
     )
     assert lengths < EXACT < 1e-3 < orders
+
+
+def test_a_small_shift_changes_little() -> None:
+    """Atoms of one kind of bonds and two kinds of angles (ABAC): their nodes do not hang on equal lengths."""
+    ideal = close_packed(2.55, layers="ABAC")
+    moved = ideal.frac_coords + np.array([[0, 0, 1.5e-4 / 8.3]] + 3 * [[0, 0, 0]])
+    graphs = build_graphs([ideal, made(ideal.lattice, ideal.numbers, moved)], CONFIG)
+    assert np.diff(graphs.node_offsets).tolist() == [2, 4]
+    orders = predictions(random_network(ModelConfig(angles="orders")).double(), graphs)
+    assert np.ptp(orders) < 1e-3
 
 
 def test_published_ties_are_not_invariant(formation, energy_model) -> None:

@@ -86,7 +86,7 @@ def _find(  # type: ignore[no-untyped-def]
     infinite; with a tolerance of -inf no bonds are tied.
     """
     tolerance *= _OFF_GRID
-    near, near_distances, directions, spare, spare_distances = _buffers(64 + 8 * n_neighbors)
+    images, near_distances, directions, spare, spare_distances = _buffers(64 + 8 * n_neighbors)
     around = np.empty((5, 64))
     heights, n_bins = np.empty(3, np.float64), np.empty(3, np.int64)
     for crystal in range(len(lattices)):
@@ -107,22 +107,22 @@ def _find(  # type: ignore[no-untyped-def]
                 )
                 count = _atoms_within(
                     radius, lattice, heights, wrapped, start, atom, candidates, n_candidates,
-                    near, near_distances, directions,
+                    images, near_distances, directions,
                 )  # fmt: skip
-                if count > len(near):
-                    near, near_distances, directions, spare, spare_distances = _buffers(2 * count)
+                if count > len(images):
+                    images, near_distances, directions, spare, spare_distances = _buffers(2 * count)
                     continue
                 if count >= n_neighbors or radius >= cutoff:
-                    _sort_by_distance(near, near_distances, spare, spare_distances, count)
+                    _sort_by_distance(images, near_distances, spare, spare_distances, count)
                     for missing in range(count, n_neighbors):
-                        near[missing], near_distances[missing] = 0, cutoff + 1.0
+                        images[missing], near_distances[missing] = 0, cutoff + 1.0
                     last = near_distances[n_neighbors - 1]
                     if last + tolerance < radius:
                         longest = max(longest, last + max(tolerance, 0.0))
                         break
                 radius = min(radius * _RADIUS_GROWTH, cutoff)
             if not _add_bonds(
-                atom, near, near_distances, count, n_neighbors, tolerance,
+                atom, images, near_distances, count, n_neighbors, tolerance,
                 offsets, neighbors, distances, weights,
             ):  # fmt: skip
                 return atom
@@ -130,7 +130,7 @@ def _find(  # type: ignore[no-untyped-def]
             bonds = slice(first, first + n_real)
             if around.shape[1] < n_real:
                 around = np.empty((5, 2 * n_real))
-            fill_orders(near, directions, distances[bonds], weights[bonds], around, orders[atom])
+            fill_orders(images, directions, distances[bonds], weights[bonds], around, orders[atom])
     return len(wrapped)
 
 
@@ -148,7 +148,7 @@ def _buffers(size):  # type: ignore[no-untyped-def]
 
 @compiled
 def _add_bonds(  # type: ignore[no-untyped-def]
-    atom, near, near_distances, count, n_neighbors, tolerance, offsets, neighbors, distances, weights
+    atom, images, near_distances, count, n_neighbors, tolerance, offsets, neighbors, distances, weights
 ):
     """Add the nearest of `count` sorted neighbours of an atom to its bonds, those tied with the last as well.
 
@@ -164,7 +164,7 @@ def _add_bonds(  # type: ignore[no-untyped-def]
     offsets[atom + 1] = first + n_bonds
     n_sure = 0
     for k in range(n_bonds):
-        neighbors[first + k], distances[first + k] = near[k] >> SLOT_BITS, near_distances[k]
+        neighbors[first + k], distances[first + k] = images[k] >> SLOT_BITS, near_distances[k]
         n_sure += near_distances[k] < last - tolerance
     for k in range(n_bonds):
         weights[first + k] = 1.0 if k < n_sure else (n_neighbors - n_sure) / (n_bonds - n_sure)
@@ -224,7 +224,17 @@ def _bins_within(reach, position, n_bins):  # type: ignore[no-untyped-def]
 
 @compiled(fastmath={"contract"})
 def _atoms_within(  # type: ignore[no-untyped-def]
-    radius, lattice, heights, wrapped, start, atom, candidates, n_candidates, near, near_distances, directions
+    radius,
+    lattice,
+    heights,
+    wrapped,
+    start,
+    atom,
+    candidates,
+    n_candidates,
+    images,
+    near_distances,
+    directions,
 ):
     """Collect (unsorted) all images of the candidates within `radius` of `atom`, itself left out.
 
@@ -254,8 +264,8 @@ def _atoms_within(  # type: ignore[no-untyped-def]
                         continue
                     if other == atom and image_a == 0 and image_b == 0 and image_c == 0:
                         continue
-                    if count < len(near):
-                        near[count] = (other - start) << SLOT_BITS | count
+                    if count < len(images):
+                        images[count] = (other - start) << SLOT_BITS | count
                         near_distances[count] = np.sqrt(distance)
                         directions[count, 0], directions[count, 1], directions[count, 2] = dx, dy, dz
                     count += 1
@@ -263,24 +273,24 @@ def _atoms_within(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _sort_by_distance(near, near_distances, spare, spare_distances, count):  # type: ignore[no-untyped-def]
+def _sort_by_distance(images, near_distances, spare, spare_distances, count):  # type: ignore[no-untyped-def]
     """Sort the first `count` images by distance, then by atom, those of one atom as they come.
 
     A merge sort of sorted runs.
     """
     for position in range(1, count):
-        atom, distance, slot = near[position], near_distances[position], position
+        atom, distance, slot = images[position], near_distances[position], position
         while slot % _RUN > 0 and (
             near_distances[slot - 1] > distance
-            or (near_distances[slot - 1] == distance and near[slot - 1] > atom)
+            or (near_distances[slot - 1] == distance and images[slot - 1] > atom)
         ):
-            near[slot], near_distances[slot] = near[slot - 1], near_distances[slot - 1]
+            images[slot], near_distances[slot] = images[slot - 1], near_distances[slot - 1]
             slot -= 1
-        near[slot], near_distances[slot] = atom, distance
+        images[slot], near_distances[slot] = atom, distance
     width = _RUN
     while width < count:
         for position in range(count):
-            spare[position], spare_distances[position] = near[position], near_distances[position]
+            spare[position], spare_distances[position] = images[position], near_distances[position]
         for begin in range(0, count, 2 * width):
             left, middle = begin, min(begin + width, count)
             right, end = middle, min(begin + 2 * width, count)
@@ -292,9 +302,9 @@ def _sort_by_distance(near, near_distances, spare, spare_distances, count):  # t
                         or (spare_distances[left] == spare_distances[right] and spare[left] <= spare[right])
                     )
                 ):
-                    near[slot], near_distances[slot] = spare[left], spare_distances[left]
+                    images[slot], near_distances[slot] = spare[left], spare_distances[left]
                     left += 1
                 else:
-                    near[slot], near_distances[slot] = spare[right], spare_distances[right]
+                    images[slot], near_distances[slot] = spare[right], spare_distances[right]
                     right += 1
         width *= 2

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..computing.compiled import compiled
 
-DEGREES = 6  # l = 1 to 6: cubic surroundings have none but the fourth and the sixth
+DEGREES = 6  # l = 1 to 6: of cubic surroundings with a centre of inversion only 4 and 6 are not zero
 N_ORDERS = 2 * DEGREES  # of an atom: all degrees with the first kind of shares, then with the second
-SLOT_BITS = 32  # of a neighbour: the row of its direction, below the number of its atom
+SLOT_BITS = 32  # of an image are the row of its direction, those above the number of its atom
 DECAY = 4.0  # how fast a neighbour's share falls with its distance
 
 
@@ -30,8 +30,8 @@ def fill_orders(images, directions, distances, weights, around, orders):  # type
     more), to work in. An atom without bonds keeps its orders.
     """
     n_bonds = len(distances)
-    x, y, z, wide, near = around[0], around[1], around[2], around[3], around[4]
-    total, total_near = 0.0, 0.0
+    x, y, z, even, decayed = around[0], around[1], around[2], around[3], around[4]
+    total, total_decayed = 0.0, 0.0
     for k in range(n_bonds):
         row = images[k] & ((1 << SLOT_BITS) - 1)
         length = distances[k]
@@ -40,13 +40,13 @@ def fill_orders(images, directions, distances, weights, around, orders):  # type
             directions[row, 1] / length,
             directions[row, 2] / length,
         )
-        wide[k] = weights[k]
-        near[k] = weights[k] * np.exp(-DECAY * (length / distances[0] - 1.0))
-        total += wide[k]
-        total_near += near[k]
+        even[k] = weights[k]
+        decayed[k] = weights[k] * np.exp(-DECAY * (length / distances[0] - 1.0))
+        total += even[k]
+        total_decayed += decayed[k]
     if n_bonds > 0:
-        _fill_orders_of(x, y, z, wide, n_bonds, total, orders[:DEGREES])
-        _fill_orders_of(x, y, z, near, n_bonds, total_near, orders[DEGREES:])
+        _fill_orders_of(x, y, z, even, n_bonds, total, orders[:DEGREES])
+        _fill_orders_of(x, y, z, decayed, n_bonds, total_decayed, orders[DEGREES:])
 
 
 @compiled(fastmath={"contract", "reassoc"})
@@ -75,4 +75,4 @@ def _fill_orders_of(x, y, z, shares, n_bonds, total, orders):  # type: ignore[no
     orders[4] = (63.0 * m5 - 70.0 * m3 + 15.0 * m1) / 8.0
     orders[5] = (231.0 * m6 - 315.0 * m4 + 105.0 * m2 - 5.0) / 16.0
     for degree in range(DEGREES):
-        orders[degree] = np.sqrt(max(orders[degree], 0.0))
+        orders[degree] = np.sqrt(orders[degree]) if orders[degree] > 0.0 else 0.0

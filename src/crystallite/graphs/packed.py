@@ -93,7 +93,7 @@ def build_graph(crystal: Crystal, config: GraphConfig, *, reduced: bool = True) 
     bonds = find_bonds(crystal, config)
     if reduced:
         return reduce_graph(crystal.numbers, bonds, _BIN_SHARE * config.tolerance)
-    return full_graph(crystal.numbers, bonds, _BIN_SHARE * config.tolerance)
+    return full_graph(crystal.numbers, bonds)
 
 
 def nodes_of(crystal: Crystal, config: GraphConfig) -> tuple[Bonds, NDArray[np.int32]]:

@@ -1,9 +1,10 @@
 """Exact reduction of a crystal graph: atoms that no layer can tell apart become one node.
 
-A message depends on (atom, neighbour, distance) only, so atoms with the same element and the same multiset
-of (neighbour colour, distance, weight), refined until stable (the colour refinement of Weisfeiler and
-Leman), keep equal vectors through every layer. The quotient carries their number as `multiplicity` and the
-merged bonds' weight, and computes what the full graph computes. No space group is needed.
+A message depends on (atom, neighbour, distance) only, so atoms with the same element, the same orders and
+the same multiset of (neighbour colour, distance, weight), refined until stable (the colour refinement of
+Weisfeiler and Leman), keep equal vectors through every layer. The quotient carries their number as
+`multiplicity` and the merged bonds' weight, and computes what the full graph computes. No space group is
+needed.
 
 Colours are 64-bit hashes: two different colours of a crystal of n atoms collide with odds of n² / 2^65.
 """
@@ -19,6 +20,8 @@ from ..computing.compiled import compiled
 from ..computing.hashing import mixed
 from ..computing.sorting import ascending
 from ..crystals.neighbors import Bonds
+
+ORDER_WIDTH = 1.000037e-3  # orders that differ by less may count as equal; off the grid of round numbers
 
 
 class Graph(NamedTuple):
@@ -40,12 +43,8 @@ class Graph(NamedTuple):
     orders: NDArray[np.float32]
 
 
-def full_graph(numbers: NDArray[np.uint8], bonds: Bonds, tolerance: float) -> Graph:
-    """Return the graph with one node per atom and one edge per bond.
-
-    The orders of its atoms are those of the nodes that stand for them in the reduced graph.
-    """
-    nodes = nodes_of_atoms(numbers, bonds, tolerance).astype(np.int64)
+def full_graph(numbers: NDArray[np.uint8], bonds: Bonds) -> Graph:
+    """Return the graph with one node per atom and one edge per bond."""
     return Graph(
         numbers,
         np.ones(len(numbers), np.int32),
@@ -53,16 +52,17 @@ def full_graph(numbers: NDArray[np.uint8], bonds: Bonds, tolerance: float) -> Gr
         bonds.neighbors,
         bonds.distances.astype(np.float32),
         bonds.weights.astype(np.float32),
-        _means(bonds.orders, nodes, np.bincount(nodes))[nodes],
+        bonds.orders.astype(np.float32),
     )
 
 
 def reduce_graph(numbers: NDArray[np.uint8], bonds: Bonds, tolerance: float) -> Graph:
     """Return the quotient of the full graph by colour refinement.
 
-    Distances that differ by less than `tolerance` (Å) may count as equal; an edge carries the weighted mean
-    distance of the bonds it stands for. Nodes and edges come in an order that does not depend on the order
-    of the atoms. Cost: a sort of the bonds, once, and a pass over them for each round (3 to 5 in practice).
+    Distances that differ by less than `tolerance` (Å) may count as equal; an edge carries the weighted
+    mean distance of the bonds it stands for, a node the mean orders of its atoms. Nodes and edges come in
+    an order that does not depend on the order of the atoms. Cost: a sort of the bonds, once, and a pass
+    over them for each round (3 to 5 in practice).
     """
     return reduce_graphs(np.array([0, len(numbers)]), numbers, bonds, tolerance)[1]
 
@@ -127,9 +127,9 @@ def _classes(
     _number_distances(atom_offsets, *bonds[:-1], bits, float(tolerance), *sorting, bins, n_bins)
     colors, node_of = numbers.astype(np.uint64), np.empty(len(numbers), np.int32)
     n_nodes = n_bins.astype(np.int64)
-    _classify(
-        atom_offsets, *bonds[:-1], bins, colors, colors.copy(), *sorting, node_of, node_of.copy(), n_nodes
-    )
+    bits_of_orders = np.ascontiguousarray(bonds.orders.T).view(np.uint64)
+    working = colors, colors.copy(), *sorting, node_of, node_of.copy()
+    _classify(atom_offsets, *bonds, bits_of_orders, bins, *working, n_nodes)
     return bins, n_bins, node_of, n_nodes
 
 
@@ -162,31 +162,83 @@ def _number_distances(  # type: ignore[no-untyped-def]
 
 @compiled
 def _classify(  # type: ignore[no-untyped-def]
-    atom_offsets, offsets, neighbors, distances, weights, bins,
+    atom_offsets, offsets, neighbors, distances, weights, orders, bits_of_orders, bins,
     colors, refined, order, scratch, node_of, refined_node_of, n_nodes,
 ):  # fmt: skip
     """Refine the colours of each crystal until stable; number the classes of atoms of equal colour.
+
+    First by the surroundings, then by orders where they tell atoms of a class apart, and so on.
 
     Classes are ordered by colour, which depends on an atom's surroundings and not on its position in a list.
     """
     for crystal in range(len(n_nodes)):
         first, last = atom_offsets[crystal], atom_offsets[crystal + 1]
         count = _number_colors(colors, first, last, order, scratch, node_of)
-        while count < last - first:
-            for atom in range(first, last):
-                surroundings = np.uint64(0)
-                for bond in range(offsets[atom], offsets[atom + 1]):
-                    weight_code = np.uint64(np.rint(weights[bond] * 1e9))
-                    bond_color = mixed(mixed(bins[bond]) + weight_code)
-                    surroundings += mixed(bond_color ^ colors[first + neighbors[bond]])
-                refined[atom] = mixed(colors[atom] + mixed(surroundings))
-            n_refined = _number_colors(refined, first, last, order, scratch, refined_node_of)
-            if n_refined == count:
-                break
-            count = n_refined
-            for atom in range(first, last):
-                colors[atom], node_of[atom] = refined[atom], refined_node_of[atom]
+        is_split = True
+        while is_split and count < last - first:
+            count = _refine(
+                first, last, offsets, neighbors, weights, bins,
+                colors, refined, order, scratch, node_of, refined_node_of, count,
+            )  # fmt: skip
+            is_split = _split_by_orders(
+                first, last, orders, bits_of_orders, colors, order, scratch, node_of, count
+            )
+            if is_split:
+                count = _number_colors(colors, first, last, order, scratch, node_of)
         n_nodes[crystal] = count
+
+
+@compiled
+def _refine(  # type: ignore[no-untyped-def]
+    first, last, offsets, neighbors, weights, bins,
+    colors, refined, order, scratch, node_of, refined_node_of, count,
+):  # fmt: skip
+    """Refine the colours of a crystal's atoms by those of their neighbours until stable; return how many."""
+    while count < last - first:
+        for atom in range(first, last):
+            surroundings = np.uint64(0)
+            for bond in range(offsets[atom], offsets[atom + 1]):
+                weight_code = np.uint64(np.rint(weights[bond] * 1e9))
+                bond_color = mixed(mixed(bins[bond]) + weight_code)
+                surroundings += mixed(bond_color ^ colors[first + neighbors[bond]])
+            refined[atom] = mixed(colors[atom] + mixed(surroundings))
+        n_refined = _number_colors(refined, first, last, order, scratch, refined_node_of)
+        if n_refined == count:
+            break
+        count = n_refined
+        for atom in range(first, last):
+            colors[atom], node_of[atom] = refined[atom], refined_node_of[atom]
+    return count
+
+
+@compiled
+def _split_by_orders(  # type: ignore[no-untyped-def]
+    first, last, orders, bits, colors, order, scratch, node_of, count
+):
+    """Give atoms of a class other colours where an order differs by more than ORDER_WIDTH.
+
+    bits: (N_ORDERS, atoms) of the orders, as integers. Returns whether there are such atoms: few crystals
+    have them.
+    """
+    lowest, highest, numbers = np.empty(count), np.empty(count), np.empty(count, np.uint64)
+    is_split = False
+    for column in range(len(bits)):
+        lowest[:], highest[:] = np.inf, -np.inf
+        for atom in range(first, last):
+            node, value = node_of[atom], orders[atom, column]
+            lowest[node], highest[node] = min(lowest[node], value), max(highest[node], value)
+        if (highest - lowest).max() <= ORDER_WIDTH:
+            continue
+        is_split = True
+        ascending(bits[column], first, last, order, scratch)
+        lowest[:], numbers[:] = -np.inf, 0
+        for position in range(first, last):
+            atom = order[position]
+            node, value = node_of[atom], orders[atom, column]
+            if value - lowest[node] > ORDER_WIDTH:
+                lowest[node], numbers[node] = value, numbers[node] + np.uint64(1)
+            colors[atom] = mixed(colors[atom] + mixed(numbers[node]))
+    return is_split
 
 
 @compiled

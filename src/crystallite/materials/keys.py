@@ -52,9 +52,8 @@ def _fill_keys(  # type: ignore[no-untyped-def]
         for node in range(first, last):
             for state in range(N_STATES):
                 states[node - first, state] = _parameter(numbers[node] * N_STATES + state)
-                for number, order in enumerate(
-                    orders[node]
-                ):  # squares hardly see what rounding makes of zeros
+                # The square of an order near zero carries rounding of 1e-14, the order itself of 1e-7.
+                for number, order in enumerate(orders[node]):
                     share = _parameter((_N_ELEMENTS + number) * N_STATES + state)
                     states[node - first, state] += share * order * order
         updated = np.empty_like(states)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from ..network.evaluation import EvaluationNetwork
     from ..network.model import CrystalNetwork
 
-FORMAT = 4  # 1: without the materials that were seen (crystallite 0.1.0); 2: without reliability; 3: angles
+# 1: without the materials that were seen (crystallite 0.1.0); 2: without reliability; 3: without angles
+FORMAT = 4
 _HEADER, _CHECKSUM = "crystallite", "crystallite.crc32"  # keys of the file's metadata
 _SEEN, _RELIABILITY = "seen.", "reliability."  # beginnings of names of arrays that are not the network's
 PUBLISHED = "github txie-93/cgcnn"  # in `info` of models that come from there, as "source"

@@ -13,7 +13,7 @@ from ..graphs.packed import Indices
 
 WHOLE = 1 << 30  # bytes of graphs, some 1.7 million crystals of 12 atoms
 SHARD = 1024  # crystals
-WINDOW = 512  # shards: half a million crystals, 200 MB
+WINDOW = 512  # shards: half a million crystals, 300 MB
 
 
 def epoch_order(rows: Indices, n_bytes: int, seed: int, epoch: int) -> Indices:

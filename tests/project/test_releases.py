@@ -75,9 +75,11 @@ def test_graphs_are_found_in_the_store(release: Path, monkeypatch: pytest.Monkey
     built = build_graphs(dataset(release).arrays, crystallite.GraphConfig())
     assert stored.crystals is not None
     assert built.crystals is not None
-    pairs = zip((*stored[:-1], *stored.crystals), (*built[:-1], *built.crystals), strict=True)
+    pairs = zip((*stored[:-2], *stored.crystals), (*built[:-2], *built.crystals), strict=True)
     for ours, theirs in pairs:
         np.testing.assert_array_equal(ours, theirs)
+    # Other CPUs add in another order, and roots make 1e-7 of what rounding leaves of a zero.
+    np.testing.assert_allclose(stored.orders, built.orders, rtol=0, atol=1e-6)
 
 
 def dataset(release: Path) -> crystallite.Dataset:

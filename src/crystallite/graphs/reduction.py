@@ -167,9 +167,8 @@ def _classify(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Refine the colours of each crystal until stable; number the classes of atoms of equal colour.
 
-    First by the surroundings, then by orders where they tell atoms of a class apart, and so on.
-
-    Classes are ordered by colour, which depends on an atom's surroundings and not on its position in a list.
+    First by the surroundings, then by orders where they tell atoms of a class apart, and so on. Classes are
+    ordered by colour, which depends on an atom's surroundings and not on its position in a list.
     """
     for crystal in range(len(n_nodes)):
         first, last = atom_offsets[crystal], atom_offsets[crystal + 1]

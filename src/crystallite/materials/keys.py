@@ -46,6 +46,10 @@ def material_keys(graphs: PackedGraphs) -> NDArray[np.int64]:
 def _fill_keys(  # type: ignore[no-untyped-def]
     node_offsets, edge_offsets, numbers, multiplicities, neighbors, distances, weights, orders, keys
 ):
+    shares = np.empty((orders.shape[1], N_STATES))  # of each order in each state
+    for number in range(len(shares)):
+        for state in range(N_STATES):
+            shares[number, state] = _parameter((_N_ELEMENTS + number) * N_STATES + state)
     for crystal in range(len(keys)):
         first, last = node_offsets[crystal], node_offsets[crystal + 1]
         states = np.empty((last - first, N_STATES))
@@ -54,8 +58,7 @@ def _fill_keys(  # type: ignore[no-untyped-def]
                 states[node - first, state] = _parameter(numbers[node] * N_STATES + state)
                 # The square of an order near zero carries rounding of 1e-14, the order itself of 1e-7.
                 for number, order in enumerate(orders[node]):
-                    share = _parameter((_N_ELEMENTS + number) * N_STATES + state)
-                    states[node - first, state] += share * order * order
+                    states[node - first, state] += shares[number, state] * order * order
         updated = np.empty_like(states)
         for _ in range(N_ROUNDS):
             for node in range(first, last):

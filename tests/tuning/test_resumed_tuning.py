@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+import tomllib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from training_runs import (
 from tuning_searches import outcomes, rows, search, search_words
 
 from crystallite.errors import CrystalliteError
+from crystallite.settings.recipes import RECIPES
 from crystallite.training import trainer
 from crystallite.tuning import search as tuning
 from crystallite.tuning.search import SearchInterruptedError, TuneResult, tune
@@ -57,6 +60,19 @@ def test_other_targets_may_not_join(tmp_path):
     data = energies(120)
     with pytest.raises(CrystalliteError, match="other fingerprint"):
         search(tmp_path, data.with_property(ENERGY, data.values(ENERGY) + 1))
+
+
+def test_a_search_goes_on_with_the_recipe_it_began_with(found, tmp_path, monkeypatch):
+    """A later release may have another recipe; errors of one search must stay comparable."""
+    search(tmp_path, trials=3)
+    model, training = RECIPES["modern"]
+    later = (replace(model, angles="none", atom_width=16), replace(training, averaging=0.5))
+    monkeypatch.setitem(RECIPES, "modern", later)
+    search(tmp_path, trials=8)
+    assert outcomes(tmp_path) == outcomes(found.folder)
+    best = [tomllib.loads((folder / "best.toml").read_text()) for folder in (tmp_path, found.folder)]
+    assert best[0]["model"] == best[1]["model"]
+    assert best[0]["training"] == best[1]["training"]
 
 
 def test_ctrl_c_writes_what_there_is_and_says_how_to_resume(tmp_path):

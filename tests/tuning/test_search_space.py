@@ -8,7 +8,7 @@ from tuning_searches import SPACE
 
 from crystallite.cli import cli
 from crystallite.errors import CrystalliteError
-from crystallite.tuning.space import DEFAULT_SPACE, Range, SearchSpace
+from crystallite.tuning.space import DEFAULT_SPACE, Range, SearchSpace, recipe_values
 
 
 def test_the_default_space_is_what_is_documented():
@@ -22,8 +22,8 @@ def test_the_default_space_is_what_is_documented():
 
 def test_the_default_settings_lie_in_the_default_space():
     space = SearchSpace.default()
-    assert set(space.start("regression")) == set(space.searched)
-    assert space.outside("regression") == {}
+    assert set(space.start(recipe_values())) == set(space.searched)
+    assert space.outside(recipe_values()) == {}
 
 
 def test_classification_does_not_search_the_loss():

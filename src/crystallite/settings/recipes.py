@@ -13,7 +13,7 @@ N_DESCRIPTORS = 108  # of features.descriptors, which lies above the settings
 # `paper`: the defaults of the published code. `modern`: chosen by measurement on
 # validation data, see docs/training.md. `small`: a kernel machine on descriptors, for some hundred crystals.
 RECIPES: dict[str, tuple[ModelConfig, TrainConfig]] = {
-    "modern": (ModelConfig(), TrainConfig()),
+    "modern": (ModelConfig(angles="orders"), TrainConfig()),
     "paper": (
         ModelConfig(convolution="gated", n_convolutions=3),
         TrainConfig(

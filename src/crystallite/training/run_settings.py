@@ -17,7 +17,7 @@ from ..network.targets import parse_target
 from ..runs import folder as run_folder
 from ..runs.folder import DataConfig, RunConfig
 from ..settings.config import Task
-from ..settings.recipes import Configs, configure
+from ..settings.recipes import Configs, configure, setting_names
 from ..sources.resolver import located
 from .fine_tuning import shape_of
 from .run_data import data_fingerprint
@@ -58,15 +58,25 @@ def run_config(
     return RunConfig(data_config, *complete_settings(recipe, task, len(declared), settings))
 
 
-def complete_settings(recipe: str, task: Task, n_targets: int, settings: dict[str, Any]) -> Configs:
+def complete_settings(
+    recipe: str,
+    task: Task,
+    n_targets: int,
+    settings: dict[str, Any],
+    recipe_then: dict[str, Any] | None = None,
+) -> Configs:
     """Return all settings of graph, network and training: what is not given, of the recipe.
 
-    A model to start from has its shape and graphs in place of the recipe's.
+    A model to start from has its shape and graphs in place of the recipe's. recipe_then: values of all
+    settings in place of those that the recipe has now.
     """
     start = settings.get("start_from")
     if start and recipe == "small":
         raise CrystalliteError("what the recipe small trains is no network: nothing can be trained further")
-    return configure(recipe, task, n_targets, settings, shape_of(read_any_model(start)) if start else {})
+    inherited = {name: value for name, value in (recipe_then or {}).items() if name in setting_names()}
+    if start:
+        inherited |= shape_of(read_any_model(start))
+    return configure(recipe, task, n_targets, settings, inherited)
 
 
 def _refuse_without_effect(given: dict[str, Any]) -> None:

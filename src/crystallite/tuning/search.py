@@ -29,8 +29,17 @@ from ..training.run_settings import complete_settings, run_config, run_name
 from ..training.train import stop_requests
 from . import results as tuning_results
 from .results import TuneResult
-from .space import SearchSpace
-from .study import Workplace, import_optuna, is_default, mark_diverged, open_study, restore_start, storing
+from .space import SearchSpace, recipe_values
+from .study import (
+    Workplace,
+    import_optuna,
+    is_default,
+    mark_diverged,
+    open_study,
+    recipe_of,
+    restore_start,
+    storing,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import threading
@@ -98,35 +107,41 @@ def tune(
     chosen = _space(space, task)
     chosen.check(task)
     settings: dict[str, Any] = {"seed": seed, "split": split, "split_column": split_column}
-    settings |= chosen.settings({}, task)
+    recipe = recipe_values(task)
+    settings |= chosen.settings({}, recipe)
     if epochs is not None:
         settings["epochs"] = epochs
     base = run_config(data, dataset, target, task=task, **settings)
     name = run_name(dataset, base)
     folder = Path(out) if out else Path("runs") / f"tune-{name}"
-    search = Search(dataset, base, chosen, {"workers": workers, "device": device}, say)
+    search = Search(dataset, base, chosen, recipe, {"workers": workers, "device": device}, say)
     search.check()
     with _quiet_optuna():
         where = storage or str(folder / "study.journal")
-        opened = open_study(study or name, where, search.identity(), search.start, seed)
+        opened = open_study(study or name, where, search.identity(), chosen.start(recipe), seed)
+        search.recipe = recipe_of(opened)
         return search.run(opened, Workplace(opened, where, folder), trials, folder)
 
 
 class Search:
-    """What is searched on which data; `run` adds trials to a study."""
+    """What is searched on which data; `run` adds trials to a study.
+
+    recipe: values of all settings, for those that the space does not vary. Those of the study count: a later
+    release may have another recipe.
+    """
 
     def __init__(
         self,
         dataset: Dataset,
         base: RunConfig,
         space: SearchSpace,
+        recipe: dict[str, Any],
         options: dict[str, Any],
         say: Callable[[str], None],
     ) -> None:
-        self.dataset, self.base, self.space = dataset, base, space
+        self.dataset, self.base, self.space, self.recipe = dataset, base, space, recipe
         self.options, self.say = options, say
         self.split: Split | None = None  # of all trials, once it is drawn
-        self.start = space.start(base.model.task)
         unit = dataset.units.get(parse_target(base.data.targets[0])[0], "")
         self.measure = tuning_results.measure_of(base, unit)
 
@@ -135,18 +150,18 @@ class Search:
         self.split = prepare(self.dataset, self.base, **self.options).split
         if not len(self.split.validation):
             raise CrystalliteError(_NO_VALIDATION)
-        outside = self.space.outside(self.base.model.task)
+        outside = self.space.outside(self.recipe)
         if outside:
             listed = ", ".join(f"{name} = {value}" for name, value in outside.items())
             self.say(f"no trial takes the default settings: {listed} lies outside the space")
 
     def identity(self) -> dict[str, Any]:
-        """Return what must be equal in all processes and after a restart, for errors to be comparable."""
+        """Return what is searched; all but the recipe must be equal in all processes and after a restart."""
         data = self.base.data.to_dict()
         data["targets"] = list(data["targets"])
         kept = {name: data[name] for name in ("fingerprint", "targets", "task", "split", "split_column")}
         training = {"epochs": self.base.training.epochs, "seed": self.base.training.seed}
-        return {**kept, **training, "space": self.space.to_dict(), "trial_of_defaults": self.start}
+        return {**kept, **training, "space": self.space.to_dict(), "recipe": self.recipe}
 
     def run(self, study: Study, place: Workplace, trials: int, folder: Path) -> TuneResult:
         """Add trials until `trials` have finished; write the results, also when stopped early."""
@@ -170,9 +185,9 @@ class Search:
     def config(self, trial: Trial | FrozenTrial) -> RunConfig:
         """Return a trial's complete settings: its own and the fixed ones, else those of the recipe."""
         data, training, task = self.base.data, self.base.training, self.base.model.task
-        settings = self.space.settings(trial.params, task)
+        settings = self.space.settings(trial.params, self.recipe)
         settings |= {"epochs": training.epochs, "seed": training.seed}
-        return RunConfig(data, *complete_settings("modern", task, len(data.targets), settings))
+        return RunConfig(data, *complete_settings("modern", task, len(data.targets), settings, self.recipe))
 
     def _search(self, study: Study, place: Workplace, trials: int, stop: threading.Event) -> None:
         optuna = import_optuna()
@@ -180,7 +195,7 @@ class Search:
         while not stop.is_set():
             with place.one_trial():
                 place.fail_lost()
-                restore_start(study, self.start)
+                restore_start(study, self.space.start(self.recipe))
                 if len(tuning_results.finished(study)) >= trials:
                     return
                 if len(tuning_results.finished(study)) + len(tuning_results.running(study)) < trials:
@@ -204,7 +219,7 @@ class Search:
     def _objective(self, trial: Trial, place: Workplace, stop: threading.Event) -> float:
         """Train one network; the validation error of the one that is kept."""
         place.started(trial.number)
-        self.space.sample(trial, self.base.model.task)
+        self.space.sample(trial, self.recipe)
         config = self.config(trial)
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -80,7 +81,7 @@ class SearchSpace:
             The default space.
         """
         space = cls.parse(DEFAULT_SPACE, "the default space")
-        return cls(with_effect(space.searched, _defaults(task)), {})
+        return cls(with_effect(space.searched, recipe_values(task)), {})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -144,7 +145,7 @@ class SearchSpace:
                 raise CrystalliteError(f"{name} is the same for all trials: use {_OF_THE_STUDY[name]}")
             if isinstance(entry, dict) and name in setting_names():
                 searched[name] = _range(name, entry)
-            elif isinstance(entry, list) and not isinstance(_defaults().get(name), tuple):
+            elif isinstance(entry, list) and not isinstance(recipe_values().get(name), tuple):
                 searched[name] = _choices(name, entry)
             else:
                 check_setting(name, entry)
@@ -175,61 +176,60 @@ class SearchSpace:
         Raises:
             CrystalliteError: if one has none; it is named.
         """
-        values = {**_defaults(task), **self.fixed}
+        values = {**recipe_values(task), **self.fixed}
         for condition in CONDITIONS:
             name, where = condition.setting, self.searched.get(condition.needs)
             possible = where if isinstance(where, tuple) else (values[condition.needs],)
             if (name in self.searched or name in self.fixed) and condition.value not in possible:
                 raise CrystalliteError(f"{condition}, which no trial here has: leave {name} out of the space")
 
-    def start(self, task: Task) -> dict[str, Any]:
+    def start(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Return the recipe's values of the searched settings, which the first trial takes.
 
         Args:
-            task: `regression` or `classification`.
+            recipe: all settings -> the value they have where the space says nothing, see `recipe_values`.
 
         Returns:
             Setting -> value; empty if one of them lies outside the space.
         """
-        recipe = self._recipe(task)
-        return {} if self.outside(task) else recipe
+        return {} if self.outside(recipe) else self._searched_of(recipe)
 
-    def outside(self, task: Task) -> dict[str, Any]:
+    def outside(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Return the recipe's values that lie outside the space.
 
         Args:
-            task: `regression` or `classification`.
+            recipe: as for `start`.
 
         Returns:
             Setting -> value; empty if all lie inside.
         """
-        return {name: value for name, value in self._recipe(task).items() if value not in self.searched[name]}
+        values = self._searched_of(recipe)
+        return {name: value for name, value in values.items() if value not in self.searched[name]}
 
-    def _recipe(self, task: Task) -> dict[str, Any]:
-        recipe = _defaults(task)
+    def _searched_of(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         return with_effect({name: recipe[name] for name in self.searched}, {**recipe, **self.fixed})
 
-    def settings(self, params: dict[str, Any], task: Task) -> dict[str, Any]:
+    def settings(self, params: dict[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings in which a trial departs from the recipe.
 
         Args:
             params: searched setting -> the trial's value.
-            task: `regression` or `classification`.
+            recipe: as for `start`.
 
         Returns:
             Setting -> value, searched and fixed ones, without those that have no effect.
         """
         chosen = {**self.fixed, **params}
-        return with_effect(chosen, {**_defaults(task), **chosen})
+        return with_effect(chosen, {**recipe, **chosen})
 
-    def sample(self, trial: BaseTrial, task: Task) -> None:
+    def sample(self, trial: BaseTrial, recipe: Mapping[str, Any]) -> None:
         """Draw a trial's value of every searched setting that has an effect given its other settings.
 
         Args:
             trial: an Optuna trial, which keeps the values.
-            task: `regression` or `classification`.
+            recipe: as for `start`.
         """
-        values = {**_defaults(task), **self.fixed}
+        values = {**recipe, **self.fixed}
         conditional = {condition.setting for condition in CONDITIONS}
         for name in sorted(self.searched, key=conditional.__contains__):  # after what they depend on
             if with_effect({name: None}, values):
@@ -240,7 +240,7 @@ class SearchSpace:
         where = self.searched[name]
         if isinstance(where, tuple):
             return trial.suggest_categorical(name, where)
-        if isinstance(_defaults()[name], int):
+        if isinstance(recipe_values()[name], int):
             low, high, step = int(where.low), int(where.high), int(where.step or 1)
             return trial.suggest_int(name, low, high, log=where.log, step=step)
         return trial.suggest_float(name, where.low, where.high, log=where.log, step=where.step)
@@ -267,7 +267,7 @@ def _range(name: str, entry: dict[str, Any]) -> Range:
 
 
 def _check_step(name: str, where: Range) -> None:
-    whole = isinstance(_defaults()[name], int)
+    whole = isinstance(recipe_values()[name], int)
     if isinstance(where.step, bool) or not isinstance(where.step, (int, float) if not whole else int):
         raise CrystalliteError(
             f"{name}: step must be a {'whole ' if whole else ''}number, not {where.step!r}"
@@ -286,6 +286,6 @@ def _choices(name: str, entry: list[Any]) -> tuple[Any, ...]:
     return tuple(entry)
 
 
-def _defaults(task: Task = "regression") -> dict[str, Any]:
-    """Return the values of the default recipe by name."""
+def recipe_values(task: Task = "regression") -> dict[str, Any]:
+    """Return the values of all settings of the default recipe by name."""
     return setting_values(configure("modern", task, 1, {}))

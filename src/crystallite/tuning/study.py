@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT, GRACE = 30, 120  # seconds between signs of life in a database, and after which a trial is lost
 _SEARCH = "search"  # what a study searches: other searches may not add to it
+_RECIPE = "recipe"  # the part of it that a study keeps, whatever the recipe is now
 
 
 def open_study(name: str, storage: str, search: dict[str, Any], start: dict[str, Any], seed: int) -> Study:
@@ -58,6 +59,11 @@ def _begun(name: str, search: dict[str, Any], start: dict[str, Any], options: di
         study = optuna.load_study(study_name=name, **options)
         _check_same(study, search)
     return study
+
+
+def recipe_of(study: Study) -> dict[str, Any]:
+    """Return the recipe's values that the study began with."""
+    return dict(study.user_attrs[_SEARCH][_RECIPE])
 
 
 def import_optuna() -> Any:
@@ -176,7 +182,9 @@ def _check_same(study: Study, search: dict[str, Any]) -> None:
         time.sleep(1)
         earlier = study.user_attrs.get(_SEARCH, search)
         study.set_user_attr(_SEARCH, search)
-    different = sorted(name for name in search if search[name] != earlier.get(name))
+    different = sorted(
+        name for name in search if name not in earlier or (name != _RECIPE and search[name] != earlier[name])
+    )
     if different:
         raise CrystalliteError(
             f"study {study.study_name} was started with other {', '.join(different)}; "

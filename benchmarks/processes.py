@@ -62,7 +62,7 @@ def prediction_rows(settings: Settings) -> list[Row]:
 
 def memory_rows(settings: Settings) -> list[Row]:
     """Peak memory and time of two-epoch training runs, and the memory of importing PyTorch alone."""
-    network = ["--convolution", "gated", "--set", "n_convolutions=3"]  # the peer's
+    network = ["--convolution", "gated", "--set", "angles=none", "--set", "n_convolutions=3"]  # the peer's
     train = [*CRYSTALLITE, "train", settings.data, "--epochs", "2", "--batch-size", "256", *network, "--out"]
     peer = [sys.executable, PEER_SCRIPT, "train", settings.cifs, str(settings.work / "peer.pt")]
     runs: dict[str, list[Usage]] = {"ours": [], PEER: [], "torch": []}

@@ -20,6 +20,7 @@ import crystallite
 TASKS = {"formation": "formation_energy_per_atom", "elastic": "log10_bulk_modulus"}
 GATED: dict[str, object] = {  # the article's network, with what suits it
     "convolution": "gated",
+    "angles": "none",
     "n_convolutions": 3,
     "batch_size": 256,
     "learning_rate": 0.01,
@@ -43,6 +44,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "5 convolutions": {"n_convolutions": 5},
     "edges 64 wide": {"edge_width": 64},
     "atoms 128 wide": {"atom_width": 128},
+    "no angles": {"angles": "none"},
     "3 gated convolutions, batch 256, rate 0.01": GATED,
     "paper recipe": {"recipe": "paper"},
 }

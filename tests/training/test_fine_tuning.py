@@ -24,6 +24,7 @@ from crystallite.training.train import TrainingInterruptedError, resume
 PUBLISHED = GOLDEN / "formation-energy-per-atom.pth.tar"
 METALS = GOLDEN / "semi-metal-classification.pth.tar"
 ALL = np.arange(40)
+ORDERS = ("order_hidden", "order_output")
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +227,7 @@ def test_members_of_an_ensemble_start_from_one_model(first, tmp_path):
         ({"frozen": ("convolutions.3",)}, r"no part 'convolutions\.3'"),
         ({"frozen": ("conv",)}, "no part 'conv'"),
         (
-            {"frozen": ("embedding", "edge_embedding", "convolutions", "hidden", "output")},
+            {"frozen": (*ORDERS, "embedding", "edge_embedding", "convolutions", "hidden", "output")},
             "nothing is left to train",
         ),
         ({"atom_width": 8}, "start from has atom_width = 16, not 8; leave these settings out"),

@@ -95,8 +95,8 @@ def page() -> str:
 def table(results: dict[str, Result]) -> str:
     """Return a line for each property with a result."""
     rows = [
-        "| property | unit | test error: ours | without angles | with search | article | earlier reproduction "
-        "| training crystals: ours | article | hours |",
+        "| property | unit | test error: ours | without angles | with search | article "
+        "| earlier reproduction | training crystals: ours | article | hours |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for line in LINES:

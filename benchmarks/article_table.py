@@ -49,16 +49,16 @@ FORMATION = ("0.039", "28,046", "0.076")
 PRESSURE, CELL = "log10(GPa)", "eV/cell, see below"
 # Each line ends with the article's error and number of training crystals, and the error of the reproduction.
 LINES = [
-    Line("formation energy", "eV/atom", ("formation_energy",), NONE, *FORMATION),
+    Line("formation energy", "eV/atom", ("formation_energy",), "formation_energy-search", *FORMATION),
     Line("formation energy, 300 epochs", "eV/atom", ("formation_energy-300",), NONE, *FORMATION),
     Line("formation energy, five members", "eV/atom", ("formation_energy-members",), NONE, *FORMATION),
-    Line("absolute energy, see below", "eV/atom", ("energy",), NONE, "0.072", "28,046", "0.132"),
+    Line("absolute energy, see below", "eV/atom", ("energy",), "energy-search", "0.072", "28,046", "0.132"),
     Line("band gap", "eV", ("band_gap",), "band_gap-search", "0.388", "16,458", "0.505"),
-    Line("Fermi energy", "eV", ("fermi_energy",), NONE, "0.363", "28,046", "0.474"),
+    Line("Fermi energy", "eV", ("fermi_energy",), "fermi_energy-search", "0.363", "28,046", "0.474"),
     Line("bulk modulus, seeds 0, 1, 2", PRESSURE, *_of("log10_bulk_modulus"), "0.054", "2,041", "0.069"),
     Line("shear modulus, seeds 0, 1, 2", PRESSURE, *_of("log10_shear_modulus"), "0.087", "2,041", "0.107"),
     Line("Poisson ratio, seeds 0, 1, 2", "", *_of("poisson_ratio"), "0.030", "2,041", "0.032"),
-    Line("metal or not", "AUC", ("metal",), NONE, "0.95", "a subset of 46,744", NONE),
+    Line("metal or not", "AUC", ("metal",), "metal-search", "0.95", "a subset of 46,744", NONE),
     Line("perovskites", CELL, ("perovskites",), "perovskites-search", "0.099", "15,000", NONE),
     Line("perovskites, linear readout", CELL, ("perovskites-per-atom",), NONE, "0.130", "15,000", NONE),
 ]

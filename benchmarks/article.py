@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from article_table import Result, add_result
+from article_table import Result, add_result, without_angles
 
 from crystallite.datasets.dataset import Dataset
 
@@ -61,7 +61,7 @@ class Row(NamedTuple):
 
     def without_angles(self) -> Row:
         """Return the row of a network that knows the lengths of bonds alone."""
-        return self._replace(name=f"{self.name}-lengths", options=(*self.options, "--set", "angles=none"))
+        return self._replace(name=without_angles(self.name), options=(*self.options, "--set", "angles=none"))
 
 
 BAND_GAP = Row("band_gap", "gaps", "band_gap", "60/20/20")

@@ -28,7 +28,7 @@ class Result(NamedTuple):
 class Line(NamedTuple):
     """A line of the table: a property, our runs without and with search, and what others published.
 
-    Beside the error of each run stands that of its twin `RUN-lengths`, which was told no angles.
+    Beside the error of each run stands that of its twin without angles.
     """
 
     about: str
@@ -38,6 +38,11 @@ class Line(NamedTuple):
     article: str
     of_article: str
     reproduction: str
+
+
+def without_angles(run: str) -> str:
+    """Return the name of the same run of a network that knows the lengths of bonds alone."""
+    return f"{run}-lengths"
 
 
 def _of(target: str) -> tuple[tuple[str, ...], str]:
@@ -101,7 +106,7 @@ def table(results: dict[str, Result]) -> str:
     ]
     for line in LINES:
         ours = [results[run] for run in line.runs if run in results]
-        without = [results[f"{run}-lengths"] for run in line.runs if f"{run}-lengths" in results]
+        without = [results[run] for run in map(without_angles, line.runs) if run in results]
         if not ours + without:
             continue
         searched = [results[line.searched]] if line.searched in results else []

@@ -217,7 +217,8 @@ class ModelConfig(Settings):
         readout: `pooled` has hidden layers after pooling; `per-atom` is linear, so that the prediction is the
             mean of contributions of the atoms (the paper's site energies).
         angles: what the network is told of the angles between bonds: `none`, as in the paper, or `orders`,
-            the bond-orientational order parameters of each atom (docs/network.md).
+            the bond-orientational order parameters of each atom (docs/network.md), as in the recipe modern.
+            Files from before there were angles say nothing of them, which means none.
         method: `network`, or `kernel`: a kernel machine on descriptors, of which only task, n_outputs and
             atom_width, the number of descriptors, are settings.
 

@@ -39,7 +39,7 @@ from .study import (
     recipe_of,
     restore_start,
     storing,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     import threading

@@ -22,6 +22,8 @@ from filelock import FileLock, Timeout
 from ..errors import CrystalliteError, first_line
 from ..extras import needed
 from ..files.writing import output_path
+from ..settings.config import GraphConfig, ModelConfig, TrainConfig
+from ..settings.recipes import setting_values
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -62,8 +64,9 @@ def _begun(name: str, search: dict[str, Any], start: dict[str, Any], options: di
 
 
 def recipe_of(study: Study) -> dict[str, Any]:
-    """Return the recipe's values that the study began with."""
-    return dict(study.user_attrs[_SEARCH][_RECIPE])
+    """Return the recipe's values that the study began with; what was no setting then has its default."""
+    before = setting_values((GraphConfig(), ModelConfig(), TrainConfig()))
+    return {**before, **study.user_attrs[_SEARCH][_RECIPE]}
 
 
 def import_optuna() -> Any:

@@ -14,6 +14,7 @@ from crystallite.experiments.experiment import Ensemble
 from crystallite.models.bundle import Bundle, write_bundle
 from crystallite.models.ready import ready_base
 from crystallite.runs.folder import RunConfig
+from crystallite.settings.recipes import RECIPES
 from crystallite.training.train import Run
 
 WORDS = ["--recipe", "auto", "--epochs", "3", "--set", "atom_width=8", "--set", "hidden_width=8"]
@@ -122,7 +123,9 @@ def test_from_auto_takes_the_network_that_validates_better(data, base, tmp_path)
     assert not base & set(tuned["test"])
     alone = crystallite.load_model(tmp_path / "run" / "fine-tuned")
     np.testing.assert_array_equal(done.predict(data), alone.predict(data))
-    assert RunConfig.read(tmp_path / "run" / "network").training.start_from == ""
+    anew_config = RunConfig.read(tmp_path / "run" / "network")
+    assert anew_config.training.start_from == ""
+    assert anew_config.model == RECIPES["modern"][0]  # and not that of the base, which is small
     assert isinstance(crystallite.resume(tmp_path / "run", data=data, progress=False), Run)
 
 

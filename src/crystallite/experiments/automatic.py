@@ -36,17 +36,22 @@ CLEARLY = 0.95  # one alone is taken where its validation error is below this sh
 def automatic_configs(config: RunConfig, names: Sequence[str]) -> dict[str, RunConfig]:
     """Return the settings of each of the models `names`, on the same split and graphs.
 
-    A network that starts from a model comes first: its split leaves out what that model knows.
+    A network that starts from a model comes first: its split leaves out what that model knows. Beside it the
+    network that is trained anew has the shape of the recipe modern, whatever that of the model is.
     """
-    model, training = RECIPES["small"]
-    model = replace(model, task=config.model.task, n_outputs=config.model.n_outputs)
-    training = replace(training, seed=config.training.seed)
-    anew = replace(config, training=replace(config.training, start_from="", frozen=()))
-    configs = {
-        TUNED: config,
-        NETWORK: anew if TUNED in names else config,
-        KERNEL: replace(config, model=model, training=training),
-    }
+    task, n_outputs = config.model.task, config.model.n_outputs
+    modern, (small, of_small) = RECIPES["modern"][0], RECIPES["small"]
+    anew = replace(
+        config,
+        model=replace(modern, task=task, n_outputs=n_outputs, dropout=config.model.dropout),
+        training=replace(config.training, start_from="", frozen=()),
+    )
+    kernel = replace(
+        config,
+        model=replace(small, task=task, n_outputs=n_outputs),
+        training=replace(of_small, seed=config.training.seed),
+    )
+    configs = {TUNED: config, NETWORK: anew if TUNED in names else config, KERNEL: kernel}
     return {name: configs[name] for name in configs if name in names}
 
 

@@ -67,7 +67,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("pareto.csv"))
     parser.add_argument("--figure", type=Path, default=Path("pareto.svg"))
     options = parser.parse_args()
-    measured({}, 1)  # compiles, builds and keeps the graphs
+    for settings, _ in NETWORKS.values():
+        measured(settings, 1)  # compiles, builds and keeps the graphs
     rows = read_rows(options.out)
     for network, (settings, lengths) in NETWORKS.items():
         for epochs in lengths:

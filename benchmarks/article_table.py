@@ -6,6 +6,7 @@ python benchmarks/article_table.py
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,17 +106,23 @@ def table(results: dict[str, Result]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for line in LINES:
-        ours = [results[run] for run in line.runs if run in results]
-        without = [results[run] for run in map(without_angles, line.runs) if run in results]
+        ours = _complete(results, line.runs)
+        without = _complete(results, map(without_angles, line.runs))
         if not ours + without:
             continue
-        searched = [results[line.searched]] if line.searched in results else []
+        searched = _complete(results, [line.searched])
         cells = [
             line.about, line.unit, _errors(ours), _errors(without), _errors(searched), line.article,
             line.reproduction, f"{(ours + without)[0].n_train:,}", line.of_article, _hours(ours),
         ]  # fmt: skip
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def _complete(results: dict[str, Result], runs: Iterable[str]) -> list[Result]:
+    """Return the results of these runs, or none if one is missing."""
+    found = [results.get(run) for run in runs]
+    return [] if None in found else [result for result in found if result]
 
 
 def _errors(results: list[Result]) -> str:

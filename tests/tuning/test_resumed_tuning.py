@@ -75,6 +75,15 @@ def test_a_search_goes_on_with_the_recipe_it_began_with(found, tmp_path, monkeyp
     assert best[0]["training"] == best[1]["training"]
 
 
+def test_a_study_without_its_recipe_may_not_be_joined(tmp_path):
+    search(tmp_path, trials=1)
+    journal = tmp_path / "study.journal"
+    assert '"recipe":' in journal.read_text()
+    journal.write_text(journal.read_text().replace('"recipe":', '"trial_of_defaults":'))
+    with pytest.raises(CrystalliteError, match=r"earlier version.*start another with --study or --out"):
+        search(tmp_path)
+
+
 def test_ctrl_c_writes_what_there_is_and_says_how_to_resume(tmp_path):
     def interrupt(text: str) -> None:
         if text.startswith("trial 2"):

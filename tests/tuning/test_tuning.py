@@ -92,6 +92,16 @@ def test_options_of_train_win_over_its_config(found, energies_file, tmp_path):
     assert config["model"]["hidden_width"] == 8
 
 
+def test_settings_from_before_there_were_angles_have_none(found, energies_file, tmp_path):
+    text = (found.folder / "best.toml").read_text()
+    assert 'angles = "orders"\n' in text
+    (tmp_path / "best.toml").write_text(text.replace('angles = "orders"\n', ""))
+    words = ["train", energies_file, "--target", ENERGY, "--config", tmp_path / "best.toml"]
+    result = CliRunner().invoke(cli, [*map(str, words), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    assert tomllib.loads((tmp_path / "run" / "config.toml").read_text())["model"]["angles"] == "none"
+
+
 @pytest.mark.parametrize("text", ["[graph]\n", "graph = ", "[graph]\n[model]\nwidth = 3\n[training]\n"])
 def test_train_refuses_another_file(text, energies_file, tmp_path):
     (tmp_path / "best.toml").write_text(text)

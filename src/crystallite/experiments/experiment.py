@@ -145,8 +145,9 @@ def train_automatically(
         data: as for `crystallite.train`.
         target: a property or several, as for `crystallite.train`.
         start_from: a model to fine-tune, as for `crystallite.train`. `auto`: the ready model of the first
-            target, else that of the formation energy; a network is trained anew too, and the one that
-            validates better is taken. What the ready model knows is left out of validation and test.
+            target, else that of the formation energy; a network of the default shape is trained anew too,
+            and the one that validates better is taken. What the ready model knows is left out of
+            validation and test.
         kernel: whether the kernel machine is trained; without it `start_from` must be `auto`.
         parallel: number of training runs side by side; more than one needs a dataset that is on disk.
         options: those of `crystallite.train`, for networks; the kernel machine has their split, graphs and

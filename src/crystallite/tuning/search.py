@@ -150,10 +150,6 @@ class Search:
         self.split = prepare(self.dataset, self.base, **self.options).split
         if not len(self.split.validation):
             raise CrystalliteError(_NO_VALIDATION)
-        outside = self.space.outside(self.recipe)
-        if outside:
-            listed = ", ".join(f"{name} = {value}" for name, value in outside.items())
-            self.say(f"no trial takes the default settings: {listed} lies outside the space")
 
     def identity(self) -> dict[str, Any]:
         """Return what is searched; all but the recipe must be equal in all processes and after a restart."""
@@ -165,6 +161,10 @@ class Search:
 
     def run(self, study: Study, place: Workplace, trials: int, folder: Path) -> TuneResult:
         """Add trials until `trials` have finished; write the results, also when stopped early."""
+        outside = self.space.outside(self.recipe)
+        if outside:
+            listed = ", ".join(f"{name} = {value}" for name, value in outside.items())
+            self.say(f"no trial takes the default settings: {listed} lies outside the space")
         with stop_requests() as stop:
             with storing(), suppress(SearchInterruptedError):
                 self._search(study, place, trials, stop)

@@ -183,11 +183,16 @@ def _check_same(study: Study, search: dict[str, Any]) -> None:
     earlier = study.user_attrs.get(_SEARCH)
     if earlier is None:  # its first process is between two steps, or was stopped there
         time.sleep(1)
-        earlier = study.user_attrs.get(_SEARCH, search)
+        earlier = study.user_attrs.get(_SEARCH)
+    if earlier is None:
         study.set_user_attr(_SEARCH, search)
-    different = sorted(
-        name for name in search if name not in earlier or (name != _RECIPE and search[name] != earlier[name])
-    )
+        return
+    if _RECIPE not in earlier:
+        raise CrystalliteError(
+            f"study {study.study_name} was started by an earlier version, which did not note its default "
+            "settings; start another with --study or --out"
+        )
+    different = sorted(name for name in search if name != _RECIPE and search[name] != earlier.get(name))
     if different:
         raise CrystalliteError(
             f"study {study.study_name} was started with other {', '.join(different)}; "

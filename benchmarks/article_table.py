@@ -121,8 +121,8 @@ def table(results: dict[str, Result]) -> str:
 
 def _complete(results: dict[str, Result], runs: Iterable[str]) -> list[Result]:
     """Return the results of these runs, or none if one is missing."""
-    found = [results.get(run) for run in runs]
-    return [] if None in found else [result for result in found if result]
+    names = list(runs)
+    return [results[name] for name in names] if results.keys() >= set(names) else []
 
 
 def _errors(results: list[Result]) -> str:

@@ -11,6 +11,8 @@ import click
 from .paths import INPUT, OutputFolder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+# Settings of [model] that every file of a run or a search has had; a file with all of them is a complete one.
+_SHAPE = {"atom_width", "n_convolutions", "hidden_width", "n_hidden"}
 
 _TARGET = click.option(
     "--target",
@@ -202,9 +204,6 @@ def is_given(name: str) -> bool:
     return source not in (None, click.core.ParameterSource.DEFAULT)
 
 
-_WIDTHS = {"atom_width", "n_convolutions", "hidden_width", "n_hidden"}
-
-
 def _settings_in(path: Path) -> dict[str, Any]:
     """Read the settings of a best.toml or config.toml; what it was trained on is left to the options."""
     import tomllib
@@ -219,7 +218,8 @@ def _settings_in(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError) as error:
         raise CrystalliteError(f"{path} needs the tables [graph], [model] and [training]") from error
     settings.pop("n_outputs", None)  # follows from the targets
-    if settings.keys() >= _WIDTHS:  # all of them: a file from before there were angles means none
+    if settings.keys() >= _SHAPE:
+        # Complete: without angles it is from before there were any.
         settings.setdefault("angles", "none")
     if settings.pop("method", "network") == "kernel":
         from ..settings.effects import OF_KERNELS

@@ -73,7 +73,8 @@ def complete_settings(
     start = settings.get("start_from")
     if start and recipe == "small":
         raise CrystalliteError("what the recipe small trains is no network: nothing can be trained further")
-    inherited = {name: value for name, value in (recipe_then or {}).items() if name in setting_names()}
+    known = setting_names()
+    inherited = {name: value for name, value in (recipe_then or {}).items() if name in known}
     if start:
         inherited |= shape_of(read_any_model(start))
     return configure(recipe, task, n_targets, settings, inherited)

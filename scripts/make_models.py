@@ -42,7 +42,7 @@ def recipes() -> tuple[list[Recipe], int]:
 def train(recipe: Recipe, members: int, out: Path) -> str:
     """Train the members that are missing, and return the command."""
     targets = [word for one in recipe["properties"].values() for word in ("--target", one["target"])]
-    words = [*targets, "--split-column", SET, "--members", members, *recipe["options"]]
+    words = [*targets, "--split-column", SET, "--members", members, *recipe.get("options", [])]
     folder, data = out / "runs" / recipe["name"], f"{recipe['data']}.parquet"
     if not folder.exists():
         crystallite_command("train", out / data, *words, "--out", folder)

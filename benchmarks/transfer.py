@@ -22,7 +22,6 @@ from crystallite.datasets.dataset import Dataset
 TARGET, BASE = "bulk_modulus", "formation_energy"
 WAYS: dict[str, dict[str, Any]] = {
     "network anew": {},
-    "network anew, no angles": {"angles": "none"},
     "small": {"recipe": "small"},
     "fine-tuned, 100 epochs": {"start_from": BASE},
     "fine-tuned, 50 epochs": {"start_from": BASE, "epochs": 50},

@@ -14,11 +14,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
-_pools: dict[tuple[int, bool], ThreadPoolExecutor] = {}
+Ends: TypeAlias = "SimpleQueue[BaseException | None]"
+Ranges: TypeAlias = "SimpleQueue[tuple[Ends, bool, Callable[[], None]]]"
+_queues: dict[tuple[int, bool], Ranges] = {}  # by number of threads, and whether they know of PyTorch
 _lock = threading.Lock()
 _users = 0  # how many threads are inside `own_threads`
 _n_threads = 1  # PyTorch's number of threads outside
@@ -78,25 +81,29 @@ def own_threads() -> Iterator[None]:
             _users -= 1
 
 
-def for_ranges(loop: Callable[..., None], n_items: int, *arguments: Any) -> None:
+def for_ranges(loop: Callable[..., None], n_items: int, *arguments: Any, least: int = 1) -> None:
     """Call `loop(begin, end, *arguments)` for ranges that cover n_items, a thread each.
 
-    The loop must release the GIL and its ranges must not write to the same memory.
+    The loop must release the GIL and its ranges must not write to the same memory. least: items in a range;
+    another thread takes some 0.1 ms to wake, in which this one would have done them.
     """
-    n_threads = max(1, min(number_of_threads(), n_items))
+    n_threads = max(1, min(number_of_threads(), n_items // least))
     if n_threads == 1:
         loop(0, n_items, *arguments)
         return
     cuts = [n_items * thread // n_threads for thread in range(n_threads + 1)]
     torch = _loaded_torch()
     inference = bool(torch and torch.is_inference_mode_enabled())  # the others must write to its tensors
-    others = [
-        _pool(n_threads).submit(_run, inference, loop, *cuts[k : k + 2], *arguments)
-        for k in range(1, n_threads)
-    ]
-    loop(*cuts[:2], *arguments)
-    for other in others:
-        other.result()
+    ended: Ends = SimpleQueue()
+    waiting = _waiting(n_threads)
+    for k in range(1, n_threads):
+        waiting.put((ended, inference, partial(loop, *cuts[k : k + 2], *arguments)))
+    try:
+        loop(*cuts[:2], *arguments)
+    finally:  # the others write to the arrays until then
+        errors = [error for _ in range(1, n_threads) if (error := ended.get())]
+    if errors:
+        raise errors[0]
 
 
 def _loaded_torch() -> Any:
@@ -105,28 +112,42 @@ def _loaded_torch() -> Any:
     return torch if hasattr(torch, "is_inference_mode_enabled") else None
 
 
-def _run(inference: bool, loop: Callable[..., None], *arguments: Any) -> None:
-    if torch := _loaded_torch():
-        with torch.inference_mode(inference):
-            loop(*arguments)
-    else:
-        loop(*arguments)
+def _waiting(n_threads: int) -> Ranges:
+    """Return where n_threads - 1 threads wait for ranges, in which a product by PyTorch takes one thread.
 
-
-def _pool(n_threads: int) -> ThreadPoolExecutor:
-    """Return threads in which a product by PyTorch takes one thread, not one for each core."""
+    An executor would do, but its locks make a training step on two threads 5 % longer.
+    """
     torch = _loaded_torch()
     key = n_threads, torch is not None
-    if key not in _pools:
-        setting = (torch.set_num_threads, (1,)) if torch else (None, ())
-        _pools[key] = ThreadPoolExecutor(n_threads - 1, "crystallite", *setting)
-    return _pools[key]
+    with _lock:
+        if key not in _queues:
+            _queues[key] = SimpleQueue()
+            for _ in range(n_threads - 1):
+                threading.Thread(target=_work, args=(_queues[key], torch), daemon=True).start()
+        return _queues[key]
+
+
+def _work(waiting: Ranges, torch: Any) -> None:
+    """Do ranges, one after the other, and tell how each ended."""
+    if torch:
+        torch.set_num_threads(1)
+    while True:
+        ended, inference, do = waiting.get()
+        error = None
+        try:
+            with torch.inference_mode() if inference else nullcontext():
+                do()
+        except BaseException as raised:
+            error = raised
+        del do  # and the arrays with it
+        ended.put(error)
+        del ended, error
 
 
 def _stay_alone() -> None:
     """In a forked child: the parent's threads, PyTorch's as well, are not there to wait for."""
     global _lock, _users, _n_threads
-    _pools.clear()
+    _queues.clear()
     _lock, _users, _n_threads = threading.Lock(), 0, 1
     if torch := _loaded_torch():
         torch.set_num_threads(1)

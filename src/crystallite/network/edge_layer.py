@@ -142,7 +142,7 @@ def _forward(
         (*sum_moments, weights.sum_gamma, weights.sum_beta),
         np.ascontiguousarray(weights.hidden.T), weights.hidden_bias,
         np.ascontiguousarray(weights.output.T), weights.output_bias,
-        hidden_inputs, hidden_outputs, updated,
+        hidden_inputs, hidden_outputs, updated, least=8,
     )  # fmt: skip
     passed = _Passed(weights, nodes, states, z, z_moments, sums, sum_moments, hidden_inputs, hidden_outputs)
     return updated, next_states, (z_mean, z_variance, sum_mean, sum_variance), passed
@@ -160,7 +160,7 @@ def _backward(
     for_ranges(
         node_kernels.node_gradients, n_blocks, batch[0], grad_updated, passed.sums, *passed.sum_moments,
         weights.hidden, weights.output, passed.hidden_inputs, passed.hidden_outputs,
-        grad_normalized, of_sums, of_layers, of_biases,
+        grad_normalized, of_sums, of_layers, of_biases, least=4,
     )  # fmt: skip
     grad_sum_beta, grad_sum_gamma = grad_sum_norm = of_sums.sum(0)
     sum_norm = (*passed.sum_moments, weights.sum_gamma, *mean_gradients(grad_sum_norm, inputs.n_atoms))

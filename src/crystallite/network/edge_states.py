@@ -27,7 +27,7 @@ class _FirstStates(torch.autograd.Function):
         products = weight.new_empty(len(bonds.first), len(weight))
         by_center = weight.detach().T.contiguous().numpy()
         gaussians = (bonds.topology, bonds.first, bonds.values)
-        for_ranges(kernels.first_states, bonds.n_blocks, *gaussians, by_center, products.numpy())
+        for_ranges(kernels.first_states, bonds.n_blocks, *gaussians, by_center, products.numpy(), least=8)
         ctx.bonds, ctx.n_centers = bonds, weight.shape[1]
         ctx.save_for_backward(products)
         return silu(products)
@@ -39,5 +39,5 @@ class _FirstStates(torch.autograd.Function):
         upstream = torch.ops.aten.silu_backward(grad_states, products).contiguous().numpy()
         gradients = np.empty((bonds.n_blocks, ctx.n_centers, upstream.shape[1]), np.float32)
         gaussians = (bonds.topology, bonds.first, bonds.values)
-        for_ranges(kernels.first_state_gradients, bonds.n_blocks, *gaussians, upstream, gradients)
+        for_ranges(kernels.first_state_gradients, bonds.n_blocks, *gaussians, upstream, gradients, least=4)
         return torch.from_numpy(gradients.sum(0, dtype=np.float32)).T, None

@@ -6,6 +6,7 @@ several processes. Weighted moments, summed over the processes, are those of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,12 +49,7 @@ class WeightedBatchNorm(nn.BatchNorm1d):
 
     def update(self, moments: Moments, total_weight: Total) -> None:
         """Move the running statistics towards a batch's."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        unbiased = moments.variance * _bessel(total_weight)
-        self.running_mean.lerp_(moments.mean, self.momentum)
-        self.running_var.lerp_(unbiased, self.momentum)
+        update_norms([self], [moments], [total_weight])
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
         """Return (scale, shift) of the norm with its running statistics."""
@@ -61,6 +57,23 @@ class WeightedBatchNorm(nn.BatchNorm1d):
         assert self.running_var is not None
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
+
+
+@torch.no_grad()
+def update_norms(
+    norms: Sequence[WeightedBatchNorm], moments: Sequence[Moments], total_weights: Sequence[Total]
+) -> None:
+    """Move the running statistics of norms of one momentum towards a batch's."""
+    running: list[Any] = [
+        statistics for norm in norms for statistics in (norm.running_mean, norm.running_var)
+    ]
+    ours = [
+        moment
+        for (mean, variance), total_weight in zip(moments, total_weights, strict=True)
+        for moment in (mean, variance * _bessel(total_weight))
+    ]
+    momentum: Any = norms[0].momentum
+    torch._foreach_lerp_(running, ours, momentum)
 
 
 def _bessel(total_weight: Total) -> Total:

@@ -6,14 +6,16 @@ where a batch has `bonds`: in training on the CPU in float32. Evaluation there i
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
-from .batch_norm import WeightedBatchNorm
+from .batch_norm import WeightedBatchNorm, update_norms
 from .batches import Inputs
 from .bonds import Bonds
-from .edge_layer import LayerWeights, edge_updating_layer
+from .edge_layer import LayerWeights, edge_updating_layers
 from .gated_messages import gated_messages
 
 
@@ -92,24 +94,17 @@ class EdgeUpdatingConvolution(nn.Module):
 
     def forward(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """nodes: (nodes, width). edges: (edges, edge_width). Returns the next of both."""
-        if inputs.bonds is not None:
-            return self._fused(nodes, edges, inputs)
         sums, edges = self._messages(nodes, edges, inputs)
         sums = self.node_norm(sums, inputs.multiplicities, inputs.n_atoms)
         return nodes + self.output(silu(self.hidden(sums))), edges
 
-    def _fused(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        assert self.training, "these inputs are of a network in training mode"
-        update = None if self.edge_update is None else self.edge_update.weight
-        weights = LayerWeights(
-            self.linear.weight, update,
+    def weights(self) -> LayerWeights:
+        """Return what the fused operation needs."""
+        return LayerWeights(
+            self.linear.weight, None if self.edge_update is None else self.edge_update.weight,
             self.message_norm.weight, self.message_norm.bias, self.node_norm.weight, self.node_norm.bias,
             self.hidden.weight, self.hidden.bias, self.output.weight, self.output.bias,
         )  # fmt: skip
-        nodes, states, *moments = edge_updating_layer(nodes, edges, weights, inputs)
-        self.message_norm.update(moments[0], inputs.n_bonds)
-        self.node_norm.update(moments[1], inputs.n_atoms)
-        return nodes, edges if states is None else states
 
     def _messages(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         z_filter, z_core = _normalized_inputs(self, nodes, edges, inputs)
@@ -117,6 +112,18 @@ class EdgeUpdatingConvolution(nn.Module):
         weighted = inputs.weights.unsqueeze(1) * messages
         sums = torch.zeros_like(nodes).index_add(0, inputs.sources, weighted)
         return sums, edges if self.edge_update is None else edges + self.edge_update(messages)
+
+
+def edge_updating_convolutions(
+    convolutions: nn.ModuleList, nodes: Tensor, edges: Tensor, inputs: Inputs
+) -> Tensor:
+    """Return the nodes after all layers of a network in training mode; the inputs must have bonds."""
+    assert convolutions.training, "these inputs are of a network in training mode"
+    layers = cast(list[EdgeUpdatingConvolution], list(convolutions))
+    nodes, moments = edge_updating_layers(nodes, edges, [layer.weights() for layer in layers], inputs)
+    norms = [norm for layer in layers for norm in (layer.message_norm, layer.node_norm)]
+    update_norms(norms, moments, len(layers) * [inputs.n_bonds, inputs.n_atoms])
+    return nodes
 
 
 def _normalized_inputs(

@@ -1,11 +1,12 @@
-"""A layer of the edge-updating network on the CPU as one differentiable operation, around its compiled loops.
+"""The layers of the edge-updating network on the CPU, as one differentiable operation around compiled loops.
 
-Between two sums over the batch, which its two norms need in each direction, all is done by one loop, block by
-block, so that a block's arrays stay in the cache and a small batch costs few calls.
+Between two sums over the batch, which a layer's two norms need in each direction, all is done by one loop,
+block by block, so that a block's arrays stay in the cache and a small batch costs few calls.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,40 +63,51 @@ class _Passed(NamedTuple):
     hidden_outputs: Floats
 
 
-def edge_updating_layer(
-    nodes: Tensor, states: Tensor, weights: LayerWeights, inputs: Inputs
-) -> tuple[Tensor, Tensor | None, Moments, Moments]:
-    """Return the next nodes (nodes, F) and states (edges, E), and the moments of z and of the sums.
+def edge_updating_layers(
+    nodes: Tensor, states: Tensor, layers: Sequence[LayerWeights], inputs: Inputs
+) -> tuple[Tensor, list[Moments]]:
+    """Return the nodes (nodes, F) after all layers, and of each layer the moments of z and of the sums.
 
-    The states are None where the layer has no update of them. Differentiable in nodes, states and weights.
+    states: (edges, E); all layers but the last must have an update of them. Differentiable in nodes, states
+    and weights.
     """
-    nodes, next_states, *moments = _EdgeUpdatingLayer.apply(nodes, states, inputs, *weights)  # type: ignore[no-untyped-call]
-    return nodes, next_states, Moments(*moments[:2]), Moments(*moments[2:])
+    weights = [weight for layer in layers for weight in layer]
+    nodes, *moments = _EdgeUpdatingLayers.apply(nodes, states, inputs, *weights)  # type: ignore[no-untyped-call]
+    return nodes, [Moments(*pair) for pair in zip(moments[::2], moments[1::2], strict=True)]
 
 
-class _EdgeUpdatingLayer(torch.autograd.Function):
+class _EdgeUpdatingLayers(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, nodes: Tensor, states: Tensor, inputs: Inputs, *weights: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
+    ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(nodes, states, *weights)  # who changes one of them now is told so
-        arrays = LayerWeights(*map(_array, weights))
-        updated, next_states, moments, ctx.passed = _forward(_array(nodes), _array(states), arrays, inputs)
-        ctx.inputs = inputs
-        of_norms = tuple(torch.from_numpy(array) for array in moments)
+        arrays, size = [_array(weight) for weight in weights], len(LayerWeights._fields)
+        updated, next_states = _array(nodes), _array(states)
+        ctx.inputs, ctx.passed, of_norms = inputs, [], []
+        for start in range(0, len(arrays), size):
+            layer = LayerWeights(*arrays[start : start + size])
+            updated, next_states, moments, passed = _forward(updated, next_states, layer, inputs)
+            ctx.passed.append(passed)
+            of_norms += [torch.from_numpy(array) for array in moments]
         ctx.mark_non_differentiable(*of_norms)
-        return torch.from_numpy(updated), _tensor(next_states), *of_norms
+        return torch.from_numpy(updated), *of_norms
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_nodes: Tensor, grad_states: Tensor | None, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_updated: Tensor, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
         _ = ctx.saved_tensors
-        passed, ctx.passed = ctx.passed, None
-        if passed is None:
-            raise RuntimeError("gradients of a layer are computed once: its arrays are used again by then")
-        gradients = _backward(passed, _array(grad_nodes), _array(grad_states), ctx.inputs)
-        of_nodes, of_states, *of_weights = map(_tensor, gradients)
-        return of_nodes, of_states, None, *of_weights
+        if not ctx.passed:
+            raise RuntimeError("gradients of layers are computed once: their arrays are used again by then")
+        grad_nodes, grad_states = _array(grad_updated), None
+        of_weights: list[Floats | None] = []
+        while ctx.passed:
+            grad_nodes, grad_states, *of_layer = _backward(
+                ctx.passed.pop(), grad_nodes, grad_states, ctx.inputs
+            )
+            of_weights = of_layer + of_weights
+        of_nodes, of_states, *gradients = map(_tensor, (grad_nodes, grad_states, *of_weights))
+        return of_nodes, of_states, None, *gradients
 
 
 def _array(tensor: Tensor | None) -> Any:

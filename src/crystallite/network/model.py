@@ -17,7 +17,12 @@ from ..crystals.elements import feature_table
 from ..crystals.orientation import N_ORDERS
 from ..settings.config import ModelConfig
 from .batches import Inputs
-from .convolutions import EdgeUpdatingConvolution, GatedConvolution, PlainConvolution
+from .convolutions import (
+    EdgeUpdatingConvolution,
+    GatedConvolution,
+    PlainConvolution,
+    edge_updating_convolutions,
+)
 from .edge_states import first_states
 
 
@@ -104,6 +109,8 @@ class CrystalNetwork(nn.Module):
         if self.order_hidden is not None and self.order_output is not None:
             nodes = nodes + self.order_output(silu(self.order_hidden(inputs.orders)))
         edges = self._edges(inputs)
+        if edges is not None and inputs.bonds is not None:
+            return edge_updating_convolutions(self.convolutions, nodes, edges, inputs)
         for convolution in self.convolutions:
             nodes, edges = convolution(nodes, edges, inputs)
         return nodes

@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from crystallite.computing import threads
 from crystallite.computing.threads import for_ranges, own_threads
 
 
@@ -58,6 +59,26 @@ def test_an_error_waits_for_the_other_ranges():
     with pytest.raises(KeyboardInterrupt):
         for_ranges(loop, 2)
     assert ended.is_set()
+
+
+def test_a_thread_that_does_ranges_for_others_waits_for_nobody():
+    found = []
+    for_ranges(lambda begin, end: found.append(ranges(9)), 3)
+    assert found.count([(0, 9)]) == 2
+    assert found.count([(0, 3), (3, 6), (6, 9)]) == 1
+
+
+def test_a_thread_that_cannot_start_is_told_and_started_later(monkeypatch):
+    def none_left(thread):
+        raise RuntimeError("can't start new thread")
+
+    n_threads = threads._started.get(True, 0) + 2  # more than there are
+    torch.set_num_threads(n_threads)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError, match="new thread"):
+            ranges(n_threads)
+    assert len(ranges(n_threads)) == n_threads
 
 
 def test_ranges_of_several_threads_do_not_mix():

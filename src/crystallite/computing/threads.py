@@ -21,16 +21,21 @@ from typing import Any, TypeAlias
 
 Ends: TypeAlias = "SimpleQueue[BaseException | None]"
 Ranges: TypeAlias = "SimpleQueue[tuple[Ends, bool, Callable[[], None]]]"
-_queues: dict[tuple[int, bool], Ranges] = {}  # by number of threads, and whether they know of PyTorch
+_queues: dict[bool, Ranges] = {}  # of threads that know of PyTorch, and of those that do not
+_started: dict[bool, int] = {}  # how many threads wait there
 _lock = threading.Lock()
 _users = 0  # how many threads are inside `own_threads`
 _n_threads = 1  # PyTorch's number of threads outside
 
 
 class _Inside(threading.local):
-    """Whether this thread is inside `own_threads`: PyTorch counts its threads for each that calls it."""
+    """Whether this thread is inside `own_threads`: PyTorch counts its threads for each that calls it.
+
+    works: whether it does ranges for others, and must not wait for others itself.
+    """
 
     now = False
+    works = False
 
 
 _inside = _Inside()
@@ -38,6 +43,8 @@ _inside = _Inside()
 
 def number_of_threads() -> int:
     """How many threads the loops use: as PyTorch is set, else OMP_NUM_THREADS, else one for each core."""
+    if _inside.works:
+        return 1
     if _inside.now:
         return _n_threads
     if torch := _loaded_torch():
@@ -95,12 +102,12 @@ def for_ranges(loop: Callable[..., None], n_items: int, *arguments: Any, least: 
     torch = _loaded_torch()
     inference = bool(torch and torch.is_inference_mode_enabled())  # the others must write to its tensors
     ended: Ends = SimpleQueue()
-    waiting = _waiting(n_threads)
+    waiting = _waiting(n_threads - 1)
     for k in range(1, n_threads):
         waiting.put((ended, inference, partial(loop, *cuts[k : k + 2], *arguments)))
     try:
         loop(*cuts[:2], *arguments)
-    finally:  # the others write to the arrays until then
+    finally:  # where it fails, the others still write to the arrays
         errors = [error for _ in range(1, n_threads) if (error := ended.get())]
     if errors:
         raise errors[0]
@@ -113,22 +120,23 @@ def _loaded_torch() -> Any:
 
 
 def _waiting(n_threads: int) -> Ranges:
-    """Return where n_threads - 1 threads wait for ranges, in which a product by PyTorch takes one thread.
+    """Return where at least n_threads threads wait for ranges; a product by PyTorch takes one thread in them.
 
     An executor would do, but its locks make a training step on two threads 5 % longer.
     """
     torch = _loaded_torch()
-    key = n_threads, torch is not None
+    key = torch is not None
     with _lock:
-        if key not in _queues:
-            _queues[key] = SimpleQueue()
-            for _ in range(n_threads - 1):
-                threading.Thread(target=_work, args=(_queues[key], torch), daemon=True).start()
-        return _queues[key]
+        waiting = _queues.setdefault(key, SimpleQueue())
+        while _started.get(key, 0) < n_threads:
+            threading.Thread(target=_work, args=(waiting, torch), daemon=True).start()
+            _started[key] = _started.get(key, 0) + 1
+    return waiting
 
 
 def _work(waiting: Ranges, torch: Any) -> None:
     """Do ranges, one after the other, and tell how each ended."""
+    _inside.works = True
     if torch:
         torch.set_num_threads(1)
     while True:
@@ -148,6 +156,7 @@ def _stay_alone() -> None:
     """In a forked child: the parent's threads, PyTorch's as well, are not there to wait for."""
     global _lock, _users, _n_threads
     _queues.clear()
+    _started.clear()
     _lock, _users, _n_threads = threading.Lock(), 0, 1
     if torch := _loaded_torch():
         torch.set_num_threads(1)

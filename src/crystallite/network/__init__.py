@@ -8,7 +8,7 @@ predictions on the CPU need (evaluation, its loops, weights, targets) imports no
 - model: `CrystalNetwork`; embedding, convolutions, pooling on weighted, reduced graphs
 - convolutions: its layers `GatedConvolution`, `PlainConvolution`, `EdgeUpdatingConvolution`
 - gated_messages: messages of the first as one differentiable operation, on the CPU
-- edge_layer: a layer of the last as one, on the CPU; edge_states: `first_states`, which it begins with
+- edge_layer: all layers of the last as one, on the CPU; edge_states: `first_states`, which they begin with
 - factorized: the linear map of gated messages, taken apart into products per node and per edge
 - kernels, edge_kernels, node_kernels, norm_kernels: the compiled loops of these and of the batch norm
 - products: `add_product`; products of matrices in compiled loops

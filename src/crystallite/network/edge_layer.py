@@ -68,9 +68,10 @@ def edge_updating_layers(
 ) -> tuple[Tensor, list[Moments]]:
     """Return the nodes (nodes, F) after all layers, and of each layer the moments of z and of the sums.
 
-    states: (edges, E); all layers but the last must have an update of them. Differentiable in nodes, states
-    and weights.
+    states: (edges, E); all layers but the last have an update of them. Differentiable in nodes, states and
+    weights, once; layers below the first that anything needs a gradient of are passed over on the way back.
     """
+    assert layers[-1].update is None, "nobody would use the last states"
     weights = [weight for layer in layers for weight in layer]
     nodes, *moments = _EdgeUpdatingLayers.apply(nodes, states, inputs, *weights)  # type: ignore[no-untyped-call]
     return nodes, [Moments(*pair) for pair in zip(moments[::2], moments[1::2], strict=True)]
@@ -85,10 +86,15 @@ class _EdgeUpdatingLayers(torch.autograd.Function):
         arrays, size = [_array(weight) for weight in weights], len(LayerWeights._fields)
         updated, next_states = _array(nodes), _array(states)
         ctx.inputs, ctx.passed, of_norms = inputs, [], []
+        of_inputs, of_weights = ctx.needs_input_grad[:2], ctx.needs_input_grad[3:]
+        ctx.first = 0 if any(of_inputs) else (*of_weights, True).index(True) // size
         for start in range(0, len(arrays), size):
             layer = LayerWeights(*arrays[start : start + size])
             updated, next_states, moments, passed = _forward(updated, next_states, layer, inputs)
-            ctx.passed.append(passed)
+            if start >= ctx.first * size:
+                ctx.passed.append(passed)
+            else:
+                buffers.give(passed.z)
             of_norms += [torch.from_numpy(array) for array in moments]
         ctx.mark_non_differentiable(*of_norms)
         return torch.from_numpy(updated), *of_norms
@@ -97,15 +103,18 @@ class _EdgeUpdatingLayers(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_updated: Tensor, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
         _ = ctx.saved_tensors
-        if not ctx.passed:
+        all_passed, ctx.passed = ctx.passed, []
+        if not all_passed:
             raise RuntimeError("gradients of layers are computed once: their arrays are used again by then")
         grad_nodes, grad_states = _array(grad_updated), None
         of_weights: list[Floats | None] = []
-        while ctx.passed:
-            grad_nodes, grad_states, *of_layer = _backward(
-                ctx.passed.pop(), grad_nodes, grad_states, ctx.inputs
-            )
+        while all_passed:
+            passed = all_passed.pop()
+            grad_nodes, grad_states, *of_layer = _backward(passed, grad_nodes, grad_states, ctx.inputs)
             of_weights = of_layer + of_weights
+        if ctx.first:
+            grad_nodes, grad_states = None, None
+        of_weights = ctx.first * len(LayerWeights._fields) * [None] + of_weights
         of_nodes, of_states, *gradients = map(_tensor, (grad_nodes, grad_states, *of_weights))
         return of_nodes, of_states, None, *gradients
 

@@ -4,7 +4,7 @@
 
 `mp36k_crysxpp` holds structures.npz and props.csv of the article's crystals (docs/data.md), `perov5` the CSV
 files of the perovskites. OUT gets datasets and training runs; the models go to src/crystallite/data/models.
-It takes some four hours on one thread of a Xeon at 2.5 GHz and 1.2 hours on one of a faster Xeon; run it again
+It takes some four hours on one thread of a Xeon at 2.5 GHz, and 1.2 on one of a Xeon with AMX; run it again
 after an interruption.
 """
 

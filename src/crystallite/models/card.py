@@ -107,8 +107,8 @@ def _of_all(card: Card) -> Iterator[str]:
     yield f"- Sets: {data['split']}"
     yield (
         f"- Training: {training['members']} members from different first weights, {training['epochs']} "
-        f"epochs each, {60 * training['hours']:.0f} min on one thread of {training['machine']}. Weights in half "
-        "precision."
+        f"epochs each, {60 * training['hours']:.0f} min on one thread of {training['machine']}. "
+        "Weights in half precision."
     )
     yield f"- Made with Crystallite {card['version']}, {card['date']}, by `{card['made_by']}`:"
     yield ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 _KEPT_BYTES = 2**29
@@ -15,27 +17,31 @@ _free: list[NDArray[np.float32]] = []
 _lock = threading.Lock()
 
 
-def take(rows: int, columns: int) -> NDArray[np.float32]:
-    """Return an uninitialised (rows, columns) array; `give` it back when done, or forget it."""
-    size = rows * columns
+def take(*shape: int) -> NDArray[np.float32]:
+    """Return an uninitialised array of a shape; `give` it back when done, or forget it."""
+    size = math.prod(shape)
     with _lock:
         for position, array in enumerate(_free):
             if len(array) >= size:
-                return _free.pop(position)[:size].reshape(rows, columns)
-    return np.empty(int(size * _SLACK), np.float32)[:size].reshape(rows, columns)
+                return _free.pop(position)[:size].reshape(shape)
+    fresh = torch.empty(int(size * _SLACK), dtype=torch.float32)  # on a cache line, as NumPy's are not
+    return fresh.numpy()[:size].reshape(shape)
 
 
-def give(array: NDArray[np.float32]) -> None:
-    """Let the memory of an array from `take` be used again; it must not be read any more."""
-    whole = array
-    while isinstance(whole.base, np.ndarray):
-        whole = whole.base
+def give(*arrays: NDArray[np.float32]) -> None:
+    """Let the memory of arrays from `take` be used again; they must not be read any more."""
     with _lock:
-        _free.append(whole)
+        _free.extend(_whole(array) for array in arrays)
         _free.sort(key=len)
         del _free[:-_KEPT]
         while sum(array.nbytes for array in _free) > _KEPT_BYTES:
             del _free[0]
+
+
+def _whole(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def _start_empty() -> None:

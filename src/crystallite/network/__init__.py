@@ -7,10 +7,9 @@ predictions on the CPU need (evaluation, its loops, weights, targets) imports no
 - weights: `weight_shapes`, `checked_weights`; names and shapes of a network's arrays
 - model: `CrystalNetwork`; embedding, convolutions, pooling on weighted, reduced graphs
 - convolutions: its layers `GatedConvolution`, `PlainConvolution`, `EdgeUpdatingConvolution`
-- gated_messages: messages of the first as one differentiable operation, on the CPU
-- edge_layer: all layers of the last as one, on the CPU; edge_states: `first_states`, which they begin with
-- factorized: the linear map of gated messages, taken apart into products per node and per edge
-- kernels, edge_kernels, node_kernels, norm_kernels: the compiled loops of these and of the batch norm
+- layers: `fused_layers`; all layers of a network as one differentiable operation, on the CPU
+- gated_layer, edge_layer: their kinds; edge_states: `first_states`, which the latter begin with
+- gated_kernels, edge_kernels, node_kernels, message_kernels, norm_kernels, kernels: compiled loops of these
 - products: `add_product`; products of matrices in compiled loops
 - bonds: `prepare_bonds`; what the loops need of a batch, made once for all layers
 - batch_norm: `WeightedBatchNorm`; a batch's moments over rows with weights and over all processes

@@ -14,9 +14,9 @@ from torch.nn.functional import silu, softplus
 
 from .batch_norm import WeightedBatchNorm, update_norms
 from .batches import Inputs
-from .bonds import Bonds
-from .edge_layer import LayerWeights, edge_updating_layers
-from .gated_messages import gated_messages
+from .edge_layer import EDGE_UPDATING, EdgeUpdatingWeights
+from .gated_layer import GATED, GatedWeights
+from .layers import fused_layers
 
 
 class GatedConvolution(nn.Module):
@@ -31,28 +31,19 @@ class GatedConvolution(nn.Module):
         self.message_norm = WeightedBatchNorm(2 * width)
         self.node_norm = WeightedBatchNorm(width)
 
-    def forward(self, nodes: Tensor, edges: Tensor | None, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
-        """nodes: (nodes, width). edges: (edges, centres) Gaussians, not needed where the fused path runs."""
-        if inputs.bonds is None:
-            assert edges is not None
-            messages = self._messages(nodes, edges, inputs)
-        else:
-            messages = self._fused_messages(nodes, inputs.bonds, inputs.n_bonds)
-        return softplus(nodes + self.node_norm(messages, inputs.multiplicities, inputs.n_atoms)), edges
-
-    def _fused_messages(self, nodes: Tensor, bonds: Bonds, n_bonds: float) -> Tensor:
-        assert self.training, "these inputs are of a network in training mode"
-        norm = self.message_norm
-        messages, moments = gated_messages(
-            nodes, self.linear.weight, norm.weight, norm.bias, bonds, n_bonds, norm.eps
-        )
-        norm.update(moments, n_bonds)
-        return messages
-
-    def _messages(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> Tensor:
+    def forward(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """nodes: (nodes, width). edges: (edges, centres) Gaussians. Returns the next nodes, and edges."""
         z_filter, z_core = _normalized_inputs(self, nodes, edges, inputs)
         messages = inputs.weights.unsqueeze(1) * torch.sigmoid(z_filter) * softplus(z_core)
-        return torch.zeros_like(nodes).index_add(0, inputs.sources, messages)
+        sums = torch.zeros_like(nodes).index_add(0, inputs.sources, messages)
+        return softplus(nodes + self.node_norm(sums, inputs.multiplicities, inputs.n_atoms)), edges
+
+    def weights(self) -> GatedWeights:
+        """Return what the fused operation needs."""
+        return GatedWeights(
+            self.linear.weight, self.message_norm.weight, self.message_norm.bias,
+            self.node_norm.weight, self.node_norm.bias,
+        )  # fmt: skip
 
 
 class PlainConvolution(nn.Module):
@@ -63,9 +54,8 @@ class PlainConvolution(nn.Module):
         self.of_neighbors = nn.Linear(width + n_centers, width, bias=False)
         self.of_self = nn.Linear(width, width)
 
-    def forward(self, nodes: Tensor, edges: Tensor | None, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
+    def forward(self, nodes: Tensor, edges: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Shapes as in GatedConvolution."""
-        assert edges is not None
         bonds = inputs.weights.unsqueeze(1) * torch.cat(
             (nodes.index_select(0, inputs.neighbors), edges), dim=1
         )
@@ -98,9 +88,9 @@ class EdgeUpdatingConvolution(nn.Module):
         sums = self.node_norm(sums, inputs.multiplicities, inputs.n_atoms)
         return nodes + self.output(silu(self.hidden(sums))), edges
 
-    def weights(self) -> LayerWeights:
+    def weights(self) -> EdgeUpdatingWeights:
         """Return what the fused operation needs."""
-        return LayerWeights(
+        return EdgeUpdatingWeights(
             self.linear.weight, None if self.edge_update is None else self.edge_update.weight,
             self.message_norm.weight, self.message_norm.bias, self.node_norm.weight, self.node_norm.bias,
             self.hidden.weight, self.hidden.bias, self.output.weight, self.output.bias,
@@ -114,13 +104,17 @@ class EdgeUpdatingConvolution(nn.Module):
         return sums, edges if self.edge_update is None else edges + self.edge_update(messages)
 
 
-def edge_updating_convolutions(
-    convolutions: nn.ModuleList, nodes: Tensor, edges: Tensor, inputs: Inputs
+def fused_convolutions(
+    convolutions: nn.ModuleList, nodes: Tensor, states: Tensor | None, inputs: Inputs
 ) -> Tensor:
-    """Return the nodes after all layers of a network in training mode; the inputs must have bonds."""
+    """Return the nodes after all layers of a network in training mode, gated ones or edge-updating ones.
+
+    The inputs must have bonds. states: (edges, edge_width) of the latter; the former have none.
+    """
     assert convolutions.training, "these inputs are of a network in training mode"
-    layers = cast(list[EdgeUpdatingConvolution], list(convolutions))
-    nodes, moments = edge_updating_layers(nodes, edges, [layer.weights() for layer in layers], inputs)
+    layers = cast(list[GatedConvolution | EdgeUpdatingConvolution], list(convolutions))
+    kind = GATED if states is None else EDGE_UPDATING
+    nodes, moments = fused_layers(kind, nodes, states, [layer.weights() for layer in layers], inputs)
     norms = [norm for layer in layers for norm in (layer.message_norm, layer.node_norm)]
     update_norms(norms, moments, len(layers) * [inputs.n_bonds, inputs.n_atoms])
     return nodes

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..computing.compiled import compiled
 from .kernels import _F0, _F1, _FAST, WINDOW, _exp_negative, most_edges, most_nodes
+from .message_kernels import add_node_gradients, block_moments, node_products
 from .norm_kernels import norm_gradients_of_rows, row_moments
 from .products import add_product, clear_rows, copy_rows
 
@@ -58,12 +59,10 @@ def edge_inputs(begin, end, nodes, states, batch, weight, z, means, squares):  #
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
-        clear_rows(products[: stop - start])
-        add_product(nodes[start:stop], weight[:half], products[: stop - start, :width])
-        add_product(nodes[start:stop], weight[half : 2 * half], products[: stop - start, width:])
+        node_products(block, nodes, weight, batch, products)
         _add_ends(block, products, batch, z)
         add_product(states[first_edge:last_edge], weight[2 * half :], z[first_edge:last_edge])
-        _block_moments(block, z, batch, means[block], squares[block])
+        block_moments(block, z, batch, means[block], squares[block])
 
 
 @compiled(fastmath=_FAST)
@@ -80,31 +79,6 @@ def _add_ends(block, products, batch, z):  # type: ignore[no-untyped-def]
 
 
 @compiled(fastmath=_FAST)
-def _block_moments(block, z, batch, mean, square):  # type: ignore[no-untyped-def]
-    """Weighted mean of the rows of z of a block, and weighted sum of squared deviations from it."""
-    blocks, edge_offsets, _, weights, multiplicities = batch
-    width = z.shape[1]
-    for c in range(width):
-        mean[c] = square[c] = _F0
-    total = _F0
-    for node in range(blocks[block], blocks[block + 1]):
-        for edge in range(edge_offsets[node], edge_offsets[node + 1]):
-            row, weight = z[edge], weights[edge] * multiplicities[node]
-            total += weight
-            for c in range(width):
-                mean[c] += weight * row[c]
-    inverse = _F1 / total
-    for c in range(width):
-        mean[c] *= inverse
-    for node in range(blocks[block], blocks[block + 1]):
-        for edge in range(edge_offsets[node], edge_offsets[node + 1]):
-            row, weight = z[edge], weights[edge] * multiplicities[node]
-            for c in range(width):
-                deviation = row[c] - mean[c]
-                square[c] += weight * deviation * deviation
-
-
-@compiled(fastmath=_FAST)
 def messages(  # type: ignore[no-untyped-def]
     begin, end, z, scale, shift, batch, states, update, sums, updated, means, squares
 ):
@@ -115,14 +89,14 @@ def messages(  # type: ignore[no-untyped-def]
     """
     blocks, edge_offsets, _, _, multiplicities = batch
     half = sums.shape[1]
-    scratch = np.empty((most_edges(begin, end, blocks, edge_offsets), half), np.float32)
+    message = np.empty((most_edges(begin, end, blocks, edge_offsets), half), np.float32)
     for block in range(begin, end):
         start, stop = blocks[block], blocks[block + 1]
         first_edge, last_edge = edge_offsets[start], edge_offsets[stop]
-        _gate(block, z, scale, shift, batch, scratch, sums)
+        _gate(block, z, scale, shift, batch, message, sums)
         if len(update):
             copy_rows(states[first_edge:last_edge], updated[first_edge:last_edge])
-            add_product(scratch[: last_edge - first_edge], update, updated[first_edge:last_edge])
+            add_product(message[: last_edge - first_edge], update, updated[first_edge:last_edge])
         row_moments(sums[start:stop], multiplicities[start:stop], means[block], squares[block])
 
 
@@ -252,15 +226,10 @@ def input_gradients(  # type: ignore[no-untyped-def]
             copy_rows(grad_updated[first_edge:last_edge], grad_states[first_edge:last_edge])
         else:
             clear_rows(grad_states[first_edge:last_edge])
-        copy_rows(grad_next[start:stop], grad_nodes[start:stop])
-        clear_rows(of_weight)
+        add_node_gradients(block, own, nodes, weight, grad_next, batch, grad_nodes, of_weight)
         gradients = grad_y[first_edge:last_edge]
         add_product(gradients, weight[:, 2 * half :], grad_states[first_edge:last_edge])
         add_product(gradients.T, states[first_edge:last_edge], of_weight[:, 2 * half :])
-        for side in range(2):
-            columns = own[:, side * width : (side + 1) * width]
-            add_product(columns, weight[:, side * half : (side + 1) * half], grad_nodes[start:stop])
-            add_product(columns.T, nodes[start:stop], of_weight[:, side * half : (side + 1) * half])
 
 
 @compiled(fastmath=_FAST)

@@ -1,32 +1,20 @@
-"""The layers of the edge-updating network on the CPU, as one differentiable operation around compiled loops.
-
-Between two sums over the batch, which a layer's two norms need in each direction, all is done by one loop,
-block by block, so that a block's arrays stay in the cache and a small batch costs few calls.
-"""
+"""A layer of the edge-updating network on the CPU, around the loops of `edge_kernels` and `node_kernels`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..computing import buffers
 from ..computing.threads import for_ranges
 from . import edge_kernels, node_kernels
-from .batch_norm import Moments, mean_gradients, moments_of_blocks
+from .batch_norm import mean_gradients, moments_of_blocks
 from .batches import Inputs
-from .bonds import Bonds
-from .norm_kernels import EPSILON
-
-Floats = NDArray[np.float32]
+from .layers import Floats, Kind, bonds_and_topology, inverse_std
 
 
-class LayerWeights(NamedTuple):
+class EdgeUpdatingWeights(NamedTuple):
     """Weights of a layer, or their gradients; F is the width of a node's vector, E that of an edge's state.
 
     linear: (2F, 2F + E), W. update: (E, F), D, or None where the states are not used any more. gamma and beta
@@ -52,7 +40,7 @@ class _Passed(NamedTuple):
     of the hidden layer, before its activation.
     """
 
-    weights: LayerWeights
+    weights: EdgeUpdatingWeights
     nodes: Floats
     states: Floats
     z: Floats
@@ -63,87 +51,20 @@ class _Passed(NamedTuple):
     hidden_outputs: Floats
 
 
-def edge_updating_layers(
-    nodes: Tensor, states: Tensor, layers: Sequence[LayerWeights], inputs: Inputs
-) -> tuple[Tensor, list[Moments]]:
-    """Return the nodes (nodes, F) after all layers, and of each layer the moments of z and of the sums.
-
-    states: (edges, E); all layers but the last have an update of them. Differentiable in nodes, states and
-    weights, once; layers below the first that anything needs a gradient of are passed over on the way back.
-    """
-    assert layers[-1].update is None, "nobody would use the last states"
-    weights = [weight for layer in layers for weight in layer]
-    nodes, *moments = _EdgeUpdatingLayers.apply(nodes, states, inputs, *weights)  # type: ignore[no-untyped-call]
-    return nodes, [Moments(*pair) for pair in zip(moments[::2], moments[1::2], strict=True)]
-
-
-class _EdgeUpdatingLayers(torch.autograd.Function):
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, nodes: Tensor, states: Tensor, inputs: Inputs, *weights: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(nodes, states, *weights)  # who changes one of them now is told so
-        arrays, size = [_array(weight) for weight in weights], len(LayerWeights._fields)
-        updated, next_states = _array(nodes), _array(states)
-        ctx.inputs, ctx.passed, of_norms = inputs, [], []
-        of_inputs, of_weights = ctx.needs_input_grad[:2], ctx.needs_input_grad[3:]
-        ctx.first = 0 if any(of_inputs) else (*of_weights, True).index(True) // size
-        for start in range(0, len(arrays), size):
-            layer = LayerWeights(*arrays[start : start + size])
-            updated, next_states, moments, passed = _forward(updated, next_states, layer, inputs)
-            if start >= ctx.first * size:
-                ctx.passed.append(passed)
-            else:
-                buffers.give(passed.z)
-            of_norms += [torch.from_numpy(array) for array in moments]
-        ctx.mark_non_differentiable(*of_norms)
-        return torch.from_numpy(updated), *of_norms
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_updated: Tensor, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
-        _ = ctx.saved_tensors
-        all_passed, ctx.passed = ctx.passed, []
-        if not all_passed:
-            raise RuntimeError("gradients of layers are computed once: their arrays are used again by then")
-        grad_nodes, grad_states = _array(grad_updated), None
-        of_weights: list[Floats | None] = []
-        while all_passed:
-            passed = all_passed.pop()
-            grad_nodes, grad_states, *of_layer = _backward(passed, grad_nodes, grad_states, ctx.inputs)
-            of_weights = of_layer + of_weights
-        if ctx.first:
-            grad_nodes, grad_states = None, None
-        of_weights = ctx.first * len(LayerWeights._fields) * [None] + of_weights
-        of_nodes, of_states, *gradients = map(_tensor, (grad_nodes, grad_states, *of_weights))
-        return of_nodes, of_states, None, *gradients
-
-
-def _array(tensor: Tensor | None) -> Any:
-    return None if tensor is None else tensor.detach().contiguous().numpy()
-
-
-def _tensor(array: Floats | None) -> Tensor | None:
-    return None if array is None else torch.from_numpy(array)
-
-
-def _bonds(inputs: Inputs) -> tuple[Bonds, tuple[NDArray[Any], ...]]:
-    assert inputs.bonds is not None, "these inputs are not for the fused operations"
-    return inputs.bonds, inputs.bonds.topology
-
-
 def _forward(
-    nodes: Floats, states: Floats, weights: LayerWeights, inputs: Inputs
+    nodes: Floats, states: Floats, weights: EdgeUpdatingWeights, inputs: Inputs
 ) -> tuple[Floats, Floats | None, tuple[Floats, ...], _Passed]:
     """Return the next nodes and states, mean and variance of z and of the sums, and what passed."""
-    bonds, batch = _bonds(inputs)
+    bonds, batch = bonds_and_topology(inputs)
     (n_nodes, half), n_blocks = nodes.shape, bonds.n_blocks
     z = buffers.take(len(states), 2 * half)
     moments = np.empty((2, n_blocks, 2 * half), np.float32)
-    by_input = np.ascontiguousarray(weights.linear.T)
+    by_input = buffers.take(*weights.linear.shape[::-1])
+    by_input[...] = weights.linear.T
     for_ranges(edge_kernels.edge_inputs, n_blocks, nodes, states, batch, by_input, z, *moments)
+    buffers.give(by_input)
     z_mean, z_variance = moments_of_blocks(bonds.block_weights, inputs.n_bonds, *moments)
-    z_moments = z_mean, _inverse_std(z_variance)
+    z_moments = z_mean, inverse_std(z_variance)
     scale = weights.message_gamma * z_moments[1]
     shift = weights.message_beta - z_mean * scale
 
@@ -155,7 +76,7 @@ def _forward(
         _none(states.shape[1]) if next_states is None else next_states, *sums_of_blocks,
     )  # fmt: skip
     sum_mean, sum_variance = moments_of_blocks(bonds.block_atoms, inputs.n_atoms, *sums_of_blocks)
-    sum_moments = sum_mean, _inverse_std(sum_variance)
+    sum_moments = sum_mean, inverse_std(sum_variance)
 
     hidden_inputs, hidden_outputs, updated = np.empty((3, n_nodes, half), np.float32)
     for_ranges(
@@ -173,7 +94,7 @@ def _backward(
     passed: _Passed, grad_updated: Floats, grad_next: Floats | None, inputs: Inputs
 ) -> tuple[Floats | None, ...]:
     """Return the gradients of nodes, states and all weights, from those of the next nodes and states."""
-    bonds, batch = _bonds(inputs)
+    bonds, batch = bonds_and_topology(inputs)
     weights, (n_nodes, half), n_blocks = passed.weights, passed.nodes.shape, bonds.n_blocks
     grad_normalized = np.empty((n_nodes, half), np.float32)
     of_sums, of_layers = np.empty((n_blocks, 2, half)), np.empty((n_blocks, 2, half, half), np.float32)
@@ -200,28 +121,25 @@ def _backward(
     z_norm = (*passed.z_moments, weights.message_gamma, *mean_gradients(grad_z_norm, inputs.n_bonds))
 
     grad_nodes, grad_inputs = np.empty_like(passed.nodes), np.empty_like(passed.states)
-    of_linear = np.empty((n_blocks, *weights.linear.shape), np.float32)
+    of_linear = buffers.take(n_blocks, *weights.linear.shape)
     for_ranges(
         edge_kernels.input_gradients, n_blocks, z, grad_y, z_norm, batch, passed.nodes, passed.states,
         weights.linear, grad_updated, grad_states, grad_nodes, grad_inputs, of_linear,
     )  # fmt: skip
-    for array in (z, grad_y):
-        buffers.give(array)
     (grad_hidden, grad_output), (hidden_bias, output_bias) = of_layers.sum(0), of_biases.sum(0)
-    gradients = LayerWeights(
+    gradients = EdgeUpdatingWeights(
         of_linear.sum(0), None if weights.update is None else of_update.sum(0),
         grad_gamma.astype(np.float32), grad_beta.astype(np.float32),
         grad_sum_gamma.astype(np.float32), grad_sum_beta.astype(np.float32),
         grad_hidden, hidden_bias, grad_output, output_bias,
     )  # fmt: skip
+    buffers.give(grad_y, of_linear)
     return grad_nodes, grad_inputs, *gradients
-
-
-def _inverse_std(variance: Floats) -> Floats:
-    inverse: Floats = 1 / np.sqrt(variance + np.float32(EPSILON))
-    return inverse
 
 
 def _none(width: int) -> Floats:
     """An array without rows, where loops have nothing to read or to write."""
     return np.empty((0, width), np.float32)
+
+
+EDGE_UPDATING = Kind(EdgeUpdatingWeights, len(EdgeUpdatingWeights._fields), _forward, _backward)

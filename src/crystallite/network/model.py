@@ -21,7 +21,7 @@ from .convolutions import (
     EdgeUpdatingConvolution,
     GatedConvolution,
     PlainConvolution,
-    edge_updating_convolutions,
+    fused_convolutions,
 )
 from .edge_states import first_states
 
@@ -108,21 +108,16 @@ class CrystalNetwork(nn.Module):
         nodes = embedding(inputs.numbers, table)
         if self.order_hidden is not None and self.order_output is not None:
             nodes = nodes + self.order_output(silu(self.order_hidden(inputs.orders)))
-        edges = self._edges(inputs)
-        if edges is not None and inputs.bonds is not None:
-            return edge_updating_convolutions(self.convolutions, nodes, edges, inputs)
+        if inputs.bonds is not None:
+            weight = None if self.edge_embedding is None else self.edge_embedding.weight
+            states = None if weight is None else first_states(weight, inputs.bonds)
+            return fused_convolutions(self.convolutions, nodes, states, inputs)
+        edges = self._expanded(inputs.distances)
+        if self.edge_embedding is not None:
+            edges = silu(self.edge_embedding(edges))
         for convolution in self.convolutions:
             nodes, edges = convolution(nodes, edges, inputs)
         return nodes
-
-    def _edges(self, inputs: Inputs) -> Tensor | None:
-        """Return the first states of edges: (edges, edge_width), or Gaussians where the layers need them."""
-        if self.edge_embedding is None:
-            return None if inputs.bonds is not None else self._expanded(inputs.distances)
-        weight = self.edge_embedding.weight
-        if inputs.bonds is not None:
-            return first_states(weight, inputs.bonds)
-        return silu(self._expanded(inputs.distances) @ weight.T)
 
     def _expanded(self, distances: Tensor) -> Tensor:
         """(edges, centres) Gaussians of unit height; tails below 1e-17 are exactly zero, never denormal."""

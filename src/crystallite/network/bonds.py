@@ -46,7 +46,7 @@ def prepare_bonds(batch: GraphBatch, of_atoms: NDArray[np.float64], step: float,
     first = np.empty(len(batch.distances), np.int32)
     values = np.empty((len(batch.distances), kernels.WINDOW), np.float32)
     expanded = (batch.distances, np.float32(step), n_centers, first, values)
-    for_ranges(kernels.gaussians, len(first), *expanded, least=8 * BLOCK_EDGES)
+    for_ranges(kernels.gaussians, len(first), *expanded, least=16 * BLOCK_EDGES)
     topology = (batch.blocks, batch.edge_offsets, batch.neighbors, batch.weights, batch.multiplicities)
     block_weights = np.add.reduceat(of_atoms * batch.multiplicities, batch.blocks[:-1])
     block_atoms = np.add.reduceat(batch.multiplicities, batch.blocks[:-1], dtype=np.float64)

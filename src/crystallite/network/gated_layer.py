@@ -69,7 +69,7 @@ def _forward(
 
     updated = np.empty_like(nodes)
     norm = (*sum_moments, weights.sum_gamma, weights.sum_beta)
-    for_ranges(kernels.update_nodes, n_blocks, batch[0], nodes, sums, norm, updated, least=8)
+    for_ranges(kernels.update_nodes, n_blocks, batch[0], nodes, sums, norm, updated, least=16)
     passed = _Passed(weights, nodes, z, z_moments, sums, sum_moments)
     return updated, None, (z_mean, z_variance, sum_mean, sum_variance), passed
 
@@ -85,7 +85,7 @@ def _backward(
     norm = (*passed.sum_moments, weights.sum_gamma, weights.sum_beta)
     for_ranges(
         kernels.node_gradients, n_blocks, batch[0], grad_updated, passed.nodes, passed.sums, norm,
-        grad_normalized, of_sums, least=8,
+        grad_normalized, of_sums, least=16,
     )  # fmt: skip
     grad_sum_beta, grad_sum_gamma = grad_sum_norm = of_sums.sum(0)
     sum_norm = (*passed.sum_moments, weights.sum_gamma, *mean_gradients(grad_sum_norm, inputs.n_atoms))

@@ -229,9 +229,8 @@ def test_the_published_network(formation, energy_model) -> None:
 # ---- parts
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["plain", "fused"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["double", "single"])
 def test_weighted_batch_norm_is_the_plain_one_on_repeated_rows(dtype: torch.dtype) -> None:
-    """In float32 the norm runs in compiled loops."""
     torch.manual_seed(0)
     x = torch.randn(7, 5, dtype=torch.float64)
     repeats = torch.tensor([1, 3, 2, 1, 4, 6, 1])

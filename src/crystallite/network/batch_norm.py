@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ..computing.distributed import differentiable_total, n_processes, total
 from . import norm_kernels
@@ -39,17 +38,9 @@ class WeightedBatchNorm(nn.BatchNorm1d):
         if not self.training:
             scale, shift = self.affine_map()
             return x * scale + shift
-        if x.device.type == "cpu" and x.dtype == torch.float32:
-            y, moments = _fused_norm(x, self.weight, self.bias, weights, float(total_weight), self.eps)
-            self.update(moments, total_weight)
-            return y
         mean, variance = _moments(x, weights, total_weight)
-        self.update(Moments(mean.detach(), variance.detach()), total_weight)
+        update_norms([self], [Moments(mean.detach(), variance.detach())], [total_weight])
         return (x - mean) * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
-
-    def update(self, moments: Moments, total_weight: Total) -> None:
-        """Move the running statistics towards a batch's."""
-        update_norms([self], [moments], [total_weight])
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
         """Return (scale, shift) of the norm with its running statistics."""
@@ -94,52 +85,6 @@ def _moments(x: Tensor, weights: Tensor, total_weight: Total) -> Moments:
     own = (own_weight / total_weight) * torch.stack((own_mean, own_variance + own_mean.square()))
     first, second = differentiable_total(own)
     return Moments(first.to(x.dtype), (second - first.square()).to(x.dtype))
-
-
-def _fused_norm(
-    x: Tensor, gamma: Tensor, beta: Tensor, weights: Tensor, total_weight: float, epsilon: float
-) -> tuple[Tensor, Moments]:
-    """Return the normalised rows and the moments; differentiable in the first three arguments."""
-    y, mean, variance = _FusedNorm.apply(x, gamma, beta, weights, total_weight, epsilon)  # type: ignore[no-untyped-call]
-    return y, Moments(mean, variance)
-
-
-class _FusedNorm(torch.autograd.Function):
-    """The norm and its gradients in compiled loops: the same numbers as by tensor operations, to rounding."""
-
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, weights: Tensor, total_weight: float, epsilon: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        rows, of_rows = x.detach().contiguous().numpy(), weights.numpy()
-        means, squares = np.empty((2, 1, rows.shape[1]))
-        norm_kernels.row_moments(rows, of_rows, means[0], squares[0])
-        own_weight = of_rows.sum(dtype=np.float64, keepdims=True)
-        mean, variance = moments_of_blocks(own_weight, total_weight, means, squares)
-        inverse_std = 1 / np.sqrt(variance + np.float32(epsilon))
-        y = torch.empty_like(x, memory_format=torch.contiguous_format)
-        scale, shift = gamma.detach().numpy(), beta.detach().numpy()
-        norm_kernels.normalize_rows(rows, mean, inverse_std, scale, shift, y.numpy())
-        ctx.save_for_backward(x, gamma)
-        ctx.saved = (of_rows, mean, inverse_std, total_weight)
-        moments = torch.from_numpy(mean), torch.from_numpy(variance)
-        ctx.mark_non_differentiable(*moments)
-        return y, *moments
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, gamma = (tensor.detach().contiguous().numpy() for tensor in ctx.saved_tensors)
-        weights, mean, inverse_std, total_weight = ctx.saved
-        upstream, grad_x = grad_y.contiguous().numpy(), grad_y.new_empty(grad_y.shape)
-        of_norm = np.empty((2, x.shape[1]))
-        norm_kernels.norm_sums(x, upstream, mean, inverse_std, *of_norm)
-        means = mean_gradients(of_norm, total_weight)
-        norm_kernels.norm_gradients_of_rows(
-            x, upstream, weights, mean, inverse_std, gamma, *means, grad_x.numpy()
-        )
-        grad_beta, grad_gamma = torch.from_numpy(of_norm.astype(np.float32))
-        return grad_x, grad_gamma, grad_beta, None, None, None
 
 
 def moments_of_blocks(

@@ -69,9 +69,10 @@ def work_of(batch: GraphBatch) -> Work:
     elementwise = LAYERS * edges * WIDTH * per_pair + edges * WINDOW * (EXP + 3)
     elementwise += LAYERS * nodes * WIDTH * (2 * SOFTPLUS + 20)
     # Messages are written once and read three times (gate; sums of the gradient; the gradient itself), as a
-    # batch norm needs its sums first; node arrays once each way; Gaussians twice per layer.
+    # batch norm needs its sums first; node arrays (vectors and sums, of width F) once each way, as products
+    # with them stay in the cache; Gaussians twice per layer.
     messages = LAYERS * 4 * edges * CHANNELS
-    node_arrays = LAYERS * nodes * (2 * 2 * 2 * CHANNELS + 8 * WIDTH)
+    node_arrays = LAYERS * nodes * 8 * WIDTH
     moved = 4.0 * (messages + node_arrays + edges * WINDOW * (1 + 2 * LAYERS))
     return Work(products, elementwise, moved)
 

@@ -83,7 +83,7 @@ def test_two_processes_compute_what_one_does(one, two):
     assert of_target(summary(two))["test_mae"] == pytest.approx(of_target(summary(one))["test_mae"], rel=1e-4)
 
 
-PLAIN_NETWORK = """
+NETWORKS = """
 import sys
 import numpy as np, torch
 from crystallite.computing import distributed
@@ -97,31 +97,37 @@ from crystallite.network.batches import batch_inputs, over_processes
 data = Dataset.read(sys.argv[1])
 graphs = dataset_graphs(data, GraphConfig())
 rows = np.arange(21)
-torch.manual_seed(0)
-network = CrystalNetwork(ModelConfig(atom_width=8, hidden_width=8, n_convolutions=2)).double().train()
+state = {}
 with distributed.process_group("cpu"):
     share = distributed.own_share(rows)
-    outputs = network(over_processes(batch_inputs(network, graphs, share)))
-    (outputs.square().sum() / len(rows)).backward()
-    numbers = distributed.add_gradients(network, np.array([len(share), 0.5]))
-    assert numbers.tolist() == [len(rows), 0.5 * distributed.n_processes()]
+    for convolution in ("gated", "edge-updating"):
+        for dtype in (torch.float64, torch.float32):
+            torch.manual_seed(0)
+            config = ModelConfig(convolution=convolution, atom_width=8, hidden_width=8, n_convolutions=2)
+            network = CrystalNetwork(config).to(dtype).train()
+            outputs = network(over_processes(batch_inputs(network, graphs, share)))
+            (outputs.square().sum() / len(rows)).backward()
+            numbers = distributed.add_gradients(network, np.array([len(share), 0.5]))
+            assert numbers.tolist() == [len(rows), 0.5 * distributed.n_processes()]
+            tensors = {name: p.grad for name, p in network.named_parameters()} | dict(network.named_buffers())
+            state |= {f"{convolution}, {dtype}, {name}": tensor for name, tensor in tensors.items()}
     if distributed.rank() == 0:
-        state = {name: p.grad for name, p in network.named_parameters()} | dict(network.named_buffers())
         torch.save(state, sys.argv[2])
 """
 
 
 def test_gradients_and_statistics_are_those_of_the_whole_batch(data, tmp_path):
-    """In double precision and plain tensor operations: the path of GPUs, without the noise of float32."""
+    """In double precision by plain tensor operations, as on GPUs, and in single precision by our loops."""
     script = tmp_path / "script.py"
-    script.write_text(PLAIN_NETWORK)
+    script.write_text(NETWORKS)
     alone = subprocess.run([sys.executable, script, data, tmp_path / "one.pt"], check=False)
     together = Finished(torchrun(script, data, tmp_path / "two.pt"))
     assert (alone.returncode, together.status) == (0, 0), together.err
     ours, theirs = (torch.load(tmp_path / name, weights_only=True) for name in ("two.pt", "one.pt"))
     for name, expected in theirs.items():
-        # double precision, sums in another order
-        torch.testing.assert_close(ours[name], expected, rtol=1e-10, atol=1e-12, msg=name)
+        # Sums in another order. In single precision 3e-6 of the largest gradients was seen.
+        bounds = {"rtol": 1e-10, "atol": 1e-12} if "float64" in name else {"rtol": 1e-4, "atol": 1e-5}
+        torch.testing.assert_close(ours[name], expected, **bounds, msg=name)
 
 
 RECORDED = """

@@ -22,7 +22,7 @@ from crystallite.models.predictor import EnsemblePredictor, Predictor
 pytestmark = pytest.mark.filterwarnings("ignore:.* is known for .* validation crystals")
 
 RUNS = {
-    "gated": {},
+    "gated": {"convolution": "gated"},
     "plain": {"convolution": "plain"},
     "edge-updating": {"convolution": "edge-updating"},
     "per atom": {"readout": "per-atom"},

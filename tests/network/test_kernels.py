@@ -19,6 +19,7 @@ from golden_files import GOLDEN
 from networks import furthest, outputs, predictions, random_network, training_step
 from numba import njit
 
+from crystallite.computing import buffers
 from crystallite.computing.threads import own_threads
 from crystallite.graphs.packed import PackedGraphs, build_graphs, gather_batch
 from crystallite.models.inference import network_outputs
@@ -128,19 +129,26 @@ def test_plain_gaussians_have_no_denormals_either() -> None:
 # ---- the whole convolution
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        ModelConfig(),
-        ModelConfig(atom_width=19, n_convolutions=2, n_outputs=3, gaussian_stop=4.0),
-        ModelConfig(convolution="edge-updating", n_convolutions=4),
-        ModelConfig(convolution="edge-updating", atom_width=19, edge_width=7, n_outputs=3, gaussian_stop=4.0),
-    ],
-    ids=["default", "odd widths", "edge-updating", "edge-updating, odd widths"],
-)
+CONFIGS = {
+    "gated": ModelConfig(convolution="gated"),
+    "gated, odd widths": ModelConfig(
+        convolution="gated", atom_width=19, n_convolutions=2, n_outputs=3, gaussian_stop=4.0
+    ),
+    "gated, one channel, 13 Gaussians": ModelConfig(
+        convolution="gated", atom_width=1, n_convolutions=1, gaussian_stop=2.4
+    ),
+    "edge-updating": ModelConfig(convolution="edge-updating", n_convolutions=4),
+    "edge-updating, odd widths": ModelConfig(
+        convolution="edge-updating", atom_width=19, edge_width=7, n_outputs=3, gaussian_stop=4.0
+    ),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_fused_training_step_equals_plain_double_precision(graphs, config) -> None:
     """Outputs, loss, gradients of all parameters and running statistics. Seen: 2e-6, 2e-7, 7e-6, 3e-7."""
     truth = torch.randn(graphs.n_crystals, config.n_outputs, dtype=torch.float64)
+    assert batch_inputs(random_network(config), graphs, np.arange(3)).bonds is not None
     fused = training_step(random_network(config), graphs, truth)
     plain = training_step(random_network(config).double(), graphs, truth)
     torch.testing.assert_close(fused.outputs, plain.outputs, rtol=0, atol=2e-5)
@@ -214,6 +222,19 @@ SURROUNDINGS = {
 
 
 @pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
+def test_another_default_device_changes_no_bit_of_a_training_step(graphs, convolution, monkeypatch) -> None:
+    networks = [random_network(ModelConfig(convolution=convolution)) for _ in range(2)]
+    truth = torch.zeros(graphs.n_crystals, 1)
+    expected = training_step(networks[0], graphs, truth)
+    monkeypatch.setattr(buffers, "_free", [])
+    with torch.device("meta"):
+        found = training_step(networks[1], graphs, truth)
+    assert torch.equal(found.outputs, expected.outputs)
+    for name, gradient in expected.gradients.items():
+        assert torch.equal(found.gradients[name], gradient), name
+
+
+@pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
 @pytest.mark.parametrize("surroundings", SURROUNDINGS)
 @pytest.mark.usefixtures("two_threads")
 def test_surroundings_change_no_bit(graphs, surroundings, convolution) -> None:
@@ -239,9 +260,11 @@ def test_a_network_has_the_weights_of_its_shape(width, edge_width, n_convolution
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("convolution", ["gated", "edge-updating"])
 def test_threads_change_no_bit_of_a_training_step(formation, convolution) -> None:
-    """Of enough crystals for three threads in the shortest loops, which have 24 blocks or more there."""
-    graphs = build_graphs(list(formation.select(range(0, 3938, 10))), GraphConfig())
-    assert len(gather_batch(graphs, np.arange(graphs.n_crystals)).blocks) > 24
+    """Of enough crystals for three threads in every loop: the shortest take 16 blocks each, of 512 edges."""
+    graphs = build_graphs(list(formation.select(range(0, 3938, 5))), GraphConfig())
+    batch = gather_batch(graphs, np.arange(graphs.n_crystals))
+    assert len(batch.blocks) > 3 * 16
+    assert len(batch.distances) >= 3 * 16 * 512
     truth, steps = torch.linspace(-1, 1, graphs.n_crystals).unsqueeze(1), []
     for threads in (1, 3):
         torch.set_num_threads(threads)

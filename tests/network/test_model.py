@@ -42,7 +42,9 @@ from crystallite.network.targets import Targets
 from crystallite.settings.config import GraphConfig, ModelConfig
 
 SHARED, FIRST = GraphConfig(), GraphConfig(ties="first")
-SMALL = ModelConfig(atom_width=16, hidden_width=24, n_convolutions=3, n_hidden=2)
+SMALL = ModelConfig(
+    convolution="gated", angles="none", atom_width=16, hidden_width=24, n_convolutions=3, n_hidden=2
+)
 # Of sums of 18 numbers near 1, and of differences of such sums.
 ROUNDING = {torch.float64: {"rtol": 1e-12, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-5}}
 EDGES = replace(SMALL, convolution="edge-updating", edge_width=8)

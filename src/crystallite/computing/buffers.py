@@ -24,8 +24,8 @@ def take(*shape: int) -> NDArray[np.float32]:
         for position, array in enumerate(_free):
             if len(array) >= size:
                 return _free.pop(position)[:size].reshape(shape)
-    fresh = torch.empty(int(size * _SLACK), dtype=torch.float32)  # on a cache line, as NumPy's are not
-    return fresh.numpy()[:size].reshape(shape)
+    fresh = torch.empty(int(size * _SLACK), dtype=torch.float32, device="cpu")
+    return fresh.numpy()[:size].reshape(shape)  # aligned to a cache line, unlike NumPy's own
 
 
 def give(*arrays: NDArray[np.float32]) -> None:

@@ -8,7 +8,7 @@ predictions on the CPU need (evaluation, its loops, weights, targets) imports no
 - model: `CrystalNetwork`; embedding, convolutions, pooling on weighted, reduced graphs
 - convolutions: its layers `GatedConvolution`, `PlainConvolution`, `EdgeUpdatingConvolution`
 - layers: `fused_layers`; all layers of a network as one differentiable operation, on the CPU
-- gated_layer, edge_layer: their kinds; edge_states: `first_states`, which the latter begin with
+- gated_layer, edge_layer: the two kinds of layer; edge_states: `first_states`, which the latter begin with
 - gated_kernels, edge_kernels, node_kernels, message_kernels, norm_kernels, kernels: compiled loops of these
 - products: `add_product`; products of matrices in compiled loops
 - bonds: `prepare_bonds`; what the loops need of a batch, made once for all layers

@@ -30,6 +30,9 @@ class Moments(NamedTuple):
 class WeightedBatchNorm(nn.BatchNorm1d):
     """Batch norm of rows that each stand for `weights` equal rows of the full graph, over all processes."""
 
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=norm_kernels.EPSILON)
+
     def forward(self, x: Tensor, weights: Tensor, total_weight: Total) -> Tensor:  # type: ignore[override]
         """x: (rows, channels). weights: (rows,). total_weight: their sum over all processes.
 

@@ -25,6 +25,8 @@ class GatedConvolution(nn.Module):
     z = BN(W [v_i, v_j, u_ij]), split in half as (filter, core).
     """
 
+    kind = GATED
+
     def __init__(self, width: int, n_centers: int) -> None:
         super().__init__()
         self.linear = nn.Linear(2 * width + n_centers, 2 * width, bias=False)
@@ -72,6 +74,8 @@ class EdgeUpdatingConvolution(nn.Module):
     two nodes alone, so equal edges of a full graph stay equal, and reduction stays exact.
     """
 
+    kind = EDGE_UPDATING
+
     def __init__(self, width: int, edge_width: int, updates_edges: bool) -> None:
         super().__init__()
         self.linear = nn.Linear(2 * width + edge_width, 2 * width, bias=False)
@@ -111,11 +115,11 @@ def fused_convolutions(
 
     The inputs must have bonds. states: (edges, edge_width) of the latter; the former have none.
     """
-    assert convolutions.training, "these inputs are of a network in training mode"
     layers = cast(list[GatedConvolution | EdgeUpdatingConvolution], list(convolutions))
-    kind = GATED if states is None else EDGE_UPDATING
-    nodes, moments = fused_layers(kind, nodes, states, [layer.weights() for layer in layers], inputs)
     norms = [norm for layer in layers for norm in (layer.message_norm, layer.node_norm)]
+    assert all(norm.training for norm in norms), "these inputs are of a network in training mode"
+    weights = [layer.weights() for layer in layers]
+    nodes, moments = fused_layers(layers[0].kind, nodes, states, weights, inputs)
     update_norms(norms, moments, len(layers) * [inputs.n_bonds, inputs.n_atoms])
     return nodes
 

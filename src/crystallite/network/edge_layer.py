@@ -11,7 +11,7 @@ from ..computing.threads import for_ranges
 from . import edge_kernels, node_kernels
 from .batch_norm import mean_gradients, moments_of_blocks
 from .batches import Inputs
-from .layers import Floats, Kind, bonds_and_topology, inverse_std
+from .layers import Floats, LayerKind, bonds_and_topology, inverse_std, single
 
 
 class EdgeUpdatingWeights(NamedTuple):
@@ -54,7 +54,7 @@ class _Passed(NamedTuple):
 def _forward(
     nodes: Floats, states: Floats, weights: EdgeUpdatingWeights, inputs: Inputs
 ) -> tuple[Floats, Floats | None, tuple[Floats, ...], _Passed]:
-    """Return the next nodes and states, mean and variance of z and of the sums, and what passed."""
+    """See `LayerKind`."""
     bonds, batch = bonds_and_topology(inputs)
     (n_nodes, half), n_blocks = nodes.shape, bonds.n_blocks
     z = buffers.take(len(states), 2 * half)
@@ -93,7 +93,7 @@ def _forward(
 def _backward(
     passed: _Passed, grad_updated: Floats, grad_next: Floats | None, inputs: Inputs
 ) -> tuple[Floats | None, ...]:
-    """Return the gradients of nodes, states and all weights, from those of the next nodes and states."""
+    """See `LayerKind`."""
     bonds, batch = bonds_and_topology(inputs)
     weights, (n_nodes, half), n_blocks = passed.weights, passed.nodes.shape, bonds.n_blocks
     grad_normalized = np.empty((n_nodes, half), np.float32)
@@ -108,8 +108,8 @@ def _backward(
     sum_norm = (*passed.sum_moments, weights.sum_gamma, *mean_gradients(grad_sum_norm, inputs.n_atoms))
 
     z, width = passed.z, passed.states.shape[1]
-    grad_states = _none(width) if grad_next is None else grad_next
-    update = _none(half) if weights.update is None else weights.update
+    grad_states = _none(width) if grad_next is None else grad_next  # nothing uses the last states
+    update = _none(half) if grad_next is None else weights.update
     grad_y, of_z = buffers.take(*z.shape), np.empty((n_blocks, 2, 2 * half), np.float32)
     of_update = np.empty((n_blocks, *update.shape), np.float32)
     for_ranges(
@@ -127,10 +127,10 @@ def _backward(
         weights.linear, grad_updated, grad_states, grad_nodes, grad_inputs, of_linear,
     )  # fmt: skip
     (grad_hidden, grad_output), (hidden_bias, output_bias) = of_layers.sum(0), of_biases.sum(0)
+    gamma, beta, sum_gamma, sum_beta = single(grad_gamma, grad_beta, grad_sum_gamma, grad_sum_beta)
     gradients = EdgeUpdatingWeights(
-        of_linear.sum(0), None if weights.update is None else of_update.sum(0),
-        grad_gamma.astype(np.float32), grad_beta.astype(np.float32),
-        grad_sum_gamma.astype(np.float32), grad_sum_beta.astype(np.float32),
+        of_linear.sum(0), None if grad_next is None else of_update.sum(0),
+        gamma, beta, sum_gamma, sum_beta,
         grad_hidden, hidden_bias, grad_output, output_bias,
     )  # fmt: skip
     buffers.give(grad_y, of_linear)
@@ -142,4 +142,4 @@ def _none(width: int) -> Floats:
     return np.empty((0, width), np.float32)
 
 
-EDGE_UPDATING = Kind(EdgeUpdatingWeights, len(EdgeUpdatingWeights._fields), _forward, _backward)
+EDGE_UPDATING = LayerKind(EdgeUpdatingWeights, _forward, _backward)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..computing import buffers
 from ..computing.threads import for_ranges
 from . import gated_kernels as kernels
 from .batch_norm import mean_gradients, moments_of_blocks
 from .batches import Inputs
-from .layers import Floats, Kind, bonds_and_topology, inverse_std
+from .layers import Floats, LayerKind, bonds_and_topology, inverse_std, single
 
 
 class GatedWeights(NamedTuple):
@@ -48,7 +47,7 @@ class _Passed(NamedTuple):
 def _forward(
     nodes: Floats, states: None, weights: GatedWeights, inputs: Inputs
 ) -> tuple[Floats, None, tuple[Floats, ...], _Passed]:
-    """See `Kind`; edges have no states."""
+    """See `LayerKind`; edges have no states."""
     bonds, batch = bonds_and_topology(inputs)
     (n_nodes, half), n_blocks = nodes.shape, bonds.n_blocks
     z = buffers.take(len(bonds.first), 2 * half)
@@ -77,7 +76,7 @@ def _forward(
 def _backward(
     passed: _Passed, grad_updated: Floats, grad_states: None, inputs: Inputs
 ) -> tuple[Floats | None, ...]:
-    """See `Kind`."""
+    """See `LayerKind`."""
     bonds, batch = bonds_and_topology(inputs)
     weights, n_blocks = passed.weights, bonds.n_blocks
     (n_nodes, half), z = passed.nodes.shape, passed.z
@@ -100,22 +99,18 @@ def _backward(
     z_norm = (*passed.z_moments, weights.message_gamma, *mean_gradients(grad_z_norm, inputs.n_bonds))
 
     grad_nodes = np.empty_like(passed.nodes)
-    of_nodes = buffers.take(n_blocks, 2 * half, 2 * half)
-    of_bonds = buffers.take(n_blocks, weights.linear.shape[1] - 2 * half, 2 * half)
+    of_node_weights = buffers.take(n_blocks, 2 * half, 2 * half)
+    of_bond_weights = buffers.take(n_blocks, weights.linear.shape[1] - 2 * half, 2 * half)
     for_ranges(
         kernels.input_gradients, n_blocks, z, grad_y, z_norm, batch, bonds.first, bonds.values,
-        passed.nodes, weights.linear, grad_normalized, grad_nodes, of_nodes, of_bonds,
+        passed.nodes, weights.linear, grad_normalized, grad_nodes, of_node_weights, of_bond_weights,
     )  # fmt: skip
     gradients = GatedWeights(
-        np.hstack((of_nodes.sum(0), of_bonds.sum(0).T)), *_single(grad_gamma, grad_beta),
-        *_single(grad_sum_gamma, grad_sum_beta),
+        np.hstack((of_node_weights.sum(0), of_bond_weights.sum(0).T)),
+        *single(grad_gamma, grad_beta, grad_sum_gamma, grad_sum_beta),
     )  # fmt: skip
-    buffers.give(grad_y, of_nodes, of_bonds)
+    buffers.give(grad_y, of_node_weights, of_bond_weights)
     return grad_nodes, None, *gradients
 
 
-def _single(*arrays: NDArray[np.float64]) -> list[Floats]:
-    return [array.astype(np.float32) for array in arrays]
-
-
-GATED = Kind(GatedWeights, len(GatedWeights._fields), _forward, _backward)
+GATED = LayerKind(GatedWeights, _forward, _backward)

@@ -7,7 +7,7 @@ block by block, so that a block's arrays stay in the cache and a small batch cos
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -24,24 +24,34 @@ from .norm_kernels import EPSILON
 Floats = NDArray[np.float32]
 
 
-class Kind(NamedTuple):
-    """A kind of layer: its weights, and what it does with arrays. F: width of a node's vector, E: of a state.
+class Passed(Protocol):
+    """What a layer's backward pass needs of its forward pass."""
 
-    weights: a NamedTuple of arrays; None stands for one that a layer lacks. n_weights: how many there are.
-    forward: from nodes (nodes, F), states (edges, E) or None, weights and inputs to the next nodes and
-    states, mean and variance of the layer's two norms, and what its backward pass needs, with a `z` from
-    `buffers`. backward: from that, the gradients of the next nodes and states, and inputs to those of nodes,
-    states and all weights.
+    @property
+    def z(self) -> Floats:
+        """The inputs of the layer's gates, from `buffers` and given back there afterwards."""
+
+
+class LayerKind(NamedTuple):
+    """What a kind of layer does with arrays. F is the width of a node's vector, E that of an edge's state.
+
+    weights: a NamedTuple of arrays; None stands for one that a layer lacks. forward: from nodes (nodes, F),
+    states (edges, E) or None, weights and inputs to the next nodes and states, mean and variance of the
+    layer's two norms, and what its backward pass needs. backward: from that, the gradients of the next nodes
+    and states, and inputs to those of nodes, states and all weights.
     """
 
-    weights: Callable[..., Any]
-    n_weights: int
-    forward: Callable[..., tuple[Floats, Floats | None, tuple[Floats, ...], Any]]
+    weights: Any
+    forward: Callable[..., tuple[Floats, Floats | None, tuple[Floats, ...], Passed]]
     backward: Callable[..., tuple[Floats | None, ...]]
+
+    @property
+    def n_weights(self) -> int:
+        return len(self.weights._fields)
 
 
 def fused_layers(
-    kind: Kind,
+    kind: LayerKind,
     nodes: Tensor,
     states: Tensor | None,
     layers: Sequence[Sequence[Tensor | None]],
@@ -54,21 +64,29 @@ def fused_layers(
     way back.
     """
     weights = [weight for layer in layers for weight in layer]
-    nodes, *moments = _Layers.apply(kind, nodes, states, inputs, *weights)  # type: ignore[no-untyped-call]
+    kept = torch.is_grad_enabled()  # which the operation itself cannot tell
+    nodes, *moments = _Layers.apply(kind, kept, nodes, states, inputs, *weights)  # type: ignore[no-untyped-call]
     return nodes, [Moments(*pair) for pair in zip(moments[::2], moments[1::2], strict=True)]
 
 
 class _Layers(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, kind: Kind, nodes: Tensor, states: Tensor | None, inputs: Inputs, *weights: Tensor | None
+        ctx: Any,
+        kind: LayerKind,
+        kept: bool,
+        nodes: Tensor,
+        states: Tensor | None,
+        inputs: Inputs,
+        *weights: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(nodes, states, *weights)  # who changes one of them now is told so
+        ctx.save_for_backward(nodes, states, *weights)  # changing one before the backward pass is an error
         arrays, size = [_array(weight) for weight in weights], kind.n_weights
         updated, next_states = _array(nodes), _array(states)
         ctx.kind, ctx.inputs, ctx.passed, of_norms = kind, inputs, [], []
-        of_inputs, of_weights = ctx.needs_input_grad[1:3], ctx.needs_input_grad[4:]
+        of_inputs, of_weights = ctx.needs_input_grad[2:4], ctx.needs_input_grad[5:]
         ctx.first = 0 if any(of_inputs) else (*of_weights, True).index(True) // size
+        ctx.first = ctx.first if kept else len(arrays) // size
         for start in range(0, len(arrays), size):
             layer = kind.weights(*arrays[start : start + size])
             updated, next_states, moments, passed = kind.forward(updated, next_states, layer, inputs)
@@ -100,7 +118,7 @@ class _Layers(torch.autograd.Function):
             grad_nodes, grad_states = None, None
         of_weights = ctx.first * ctx.kind.n_weights * [None] + of_weights
         of_nodes, of_states, *gradients = map(_tensor, (grad_nodes, grad_states, *of_weights))
-        return None, of_nodes, of_states, None, *gradients
+        return None, None, of_nodes, of_states, None, *gradients
 
 
 def bonds_and_topology(inputs: Inputs) -> tuple[Bonds, tuple[NDArray[Any], ...]]:
@@ -113,6 +131,11 @@ def inverse_std(variance: Floats) -> Floats:
     """Return (channels,): what a norm multiplies deviations by."""
     inverse: Floats = 1 / np.sqrt(variance + np.float32(EPSILON))
     return inverse
+
+
+def single(*arrays: NDArray[np.float64]) -> list[Floats]:
+    """Return the arrays in single precision."""
+    return [array.astype(np.float32) for array in arrays]
 
 
 def _array(tensor: Tensor | None) -> Any:

@@ -13,10 +13,7 @@ _D0 = np.float64(0)
 
 @compiled(fastmath=_FAST)
 def row_moments(x, weights, mean, square):  # type: ignore[no-untyped-def]
-    """Weighted mean of the rows of x (rows, C), and weighted sum of squared deviations from it: (C,) each.
-
-    Both are 0 without rows: a process can be left without a part of a batch.
-    """
+    """Weighted mean of the rows of x (rows, C), and weighted sum of squared deviations from it: (C,) each."""
     width = x.shape[1]
     total = _D0
     for c in range(width):
@@ -25,7 +22,7 @@ def row_moments(x, weights, mean, square):  # type: ignore[no-untyped-def]
         total += weights[row]
         for c in range(width):
             mean[c] += np.float64(weights[row]) * np.float64(x[row, c])
-    inverse = 1.0 / total if total > _D0 else _D0
+    inverse = 1.0 / total
     for c in range(width):
         mean[c] *= inverse
     for row in range(len(x)):
@@ -72,7 +69,7 @@ def norm_sums(x, grad_y, mean, inverse_std, sums, products):  # type: ignore[no-
 def norm_gradients_of_rows(  # type: ignore[no-untyped-def]
     x, grad_y, weights, mean, inverse_std, gamma, mean_grad, mean_product, grad_x
 ):
-    """grad_x from grad_y; mean_grad, mean_product as in `kernels.edge_gradients`."""
+    """grad_x from grad_y; mean_grad, mean_product: (C,) from `batch_norm.mean_gradients`."""
     for row in range(len(x)):
         weight = weights[row]
         for c in range(x.shape[1]):

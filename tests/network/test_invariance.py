@@ -55,7 +55,7 @@ def test_real_crystals(name: str, formation, energy_model) -> None:
 
 @pytest.fixture(
     scope="module",
-    params=[ModelConfig(convolution="gated"), ModelConfig(), ModelConfig(angles="orders")],
+    params=[ModelConfig(convolution="gated"), ModelConfig(angles="none"), ModelConfig()],
     ids=["gated", "edge-updating", "orders"],
 )
 def network(elastic, request):

@@ -81,11 +81,11 @@ def test_reduced_real_crystals(name: str, request, energy_model) -> None:
     dataset = request.getfixturevalue(name)
     rng = np.random.default_rng(0)
     configs = [
-        ModelConfig(),
+        ModelConfig(convolution="gated"),
         ModelConfig(convolution="plain"),
-        ModelConfig(convolution="edge-updating"),
-        ModelConfig(readout="per-atom"),
-        ModelConfig(angles="orders"),
+        ModelConfig(convolution="edge-updating", angles="none"),
+        ModelConfig(convolution="gated", readout="per-atom"),
+        ModelConfig(),
     ]
     networks = [*map(random_network, configs), energy_model.network]
     for network in (network.double() for network in networks):

@@ -9,9 +9,9 @@ import numpy as np
 from ..computing import buffers
 from ..computing.threads import for_ranges
 from . import edge_kernels, node_kernels
-from .batch_norm import mean_gradients, moments_of_blocks
+from .batch_norm import mean_gradients
 from .batches import Inputs
-from .layers import Floats, LayerKind, bonds_and_topology, inverse_std, single
+from .layers import Floats, LayerKind, affine_map, bonds_and_topology, norm_of_blocks, single
 
 
 class EdgeUpdatingWeights(NamedTuple):
@@ -63,10 +63,8 @@ def _forward(
     by_input[...] = weights.linear.T
     for_ranges(edge_kernels.edge_inputs, n_blocks, nodes, states, batch, by_input, z, *moments)
     buffers.give(by_input)
-    z_mean, z_variance = moments_of_blocks(bonds.block_weights, inputs.n_bonds, *moments)
-    z_moments = z_mean, inverse_std(z_variance)
-    scale = weights.message_gamma * z_moments[1]
-    shift = weights.message_beta - z_mean * scale
+    z_variance, z_moments = norm_of_blocks(bonds.block_weights, inputs.n_bonds, *moments)
+    scale, shift = affine_map(z_moments, weights.message_gamma, weights.message_beta)
 
     sums, sums_of_blocks = np.empty((n_nodes, half), np.float32), np.empty((2, n_blocks, half))
     next_states = None if weights.update is None else np.empty_like(states)
@@ -75,8 +73,7 @@ def _forward(
         edge_kernels.messages, n_blocks, z, scale, shift, batch, states, by_message, sums,
         _none(states.shape[1]) if next_states is None else next_states, *sums_of_blocks,
     )  # fmt: skip
-    sum_mean, sum_variance = moments_of_blocks(bonds.block_atoms, inputs.n_atoms, *sums_of_blocks)
-    sum_moments = sum_mean, inverse_std(sum_variance)
+    sum_variance, sum_moments = norm_of_blocks(bonds.block_atoms, inputs.n_atoms, *sums_of_blocks)
 
     hidden_inputs, hidden_outputs, updated = np.empty((3, n_nodes, half), np.float32)
     for_ranges(
@@ -87,7 +84,7 @@ def _forward(
         hidden_inputs, hidden_outputs, updated, least=8,
     )  # fmt: skip
     passed = _Passed(weights, nodes, states, z, z_moments, sums, sum_moments, hidden_inputs, hidden_outputs)
-    return updated, next_states, (z_mean, z_variance, sum_mean, sum_variance), passed
+    return updated, next_states, (z_moments[0], z_variance, sum_moments[0], sum_variance), passed
 
 
 def _backward(

@@ -12,9 +12,9 @@ import numpy as np
 from ..computing import buffers
 from ..computing.threads import for_ranges
 from . import gated_kernels as kernels
-from .batch_norm import mean_gradients, moments_of_blocks
+from .batch_norm import mean_gradients
 from .batches import Inputs
-from .layers import Floats, LayerKind, bonds_and_topology, inverse_std, single
+from .layers import Floats, LayerKind, affine_map, bonds_and_topology, norm_of_blocks, single
 
 
 class GatedWeights(NamedTuple):
@@ -56,21 +56,18 @@ def _forward(
     by_input[...] = weights.linear.T
     for_ranges(kernels.edge_inputs, n_blocks, nodes, batch, bonds.first, bonds.values, by_input, z, *moments)
     buffers.give(by_input)
-    z_mean, z_variance = moments_of_blocks(bonds.block_weights, inputs.n_bonds, *moments)
-    z_moments = z_mean, inverse_std(z_variance)
-    scale = weights.message_gamma * z_moments[1]
-    shift = weights.message_beta - z_mean * scale
+    z_variance, z_moments = norm_of_blocks(bonds.block_weights, inputs.n_bonds, *moments)
+    scale, shift = affine_map(z_moments, weights.message_gamma, weights.message_beta)
 
     sums, sums_of_blocks = np.empty((n_nodes, half), np.float32), np.empty((2, n_blocks, half))
     for_ranges(kernels.messages, n_blocks, z, scale, shift, batch, sums, *sums_of_blocks)
-    sum_mean, sum_variance = moments_of_blocks(bonds.block_atoms, inputs.n_atoms, *sums_of_blocks)
-    sum_moments = sum_mean, inverse_std(sum_variance)
+    sum_variance, sum_moments = norm_of_blocks(bonds.block_atoms, inputs.n_atoms, *sums_of_blocks)
 
     updated = np.empty_like(nodes)
     norm = (*sum_moments, weights.sum_gamma, weights.sum_beta)
     for_ranges(kernels.update_nodes, n_blocks, batch[0], nodes, sums, norm, updated, least=16)
     passed = _Passed(weights, nodes, z, z_moments, sums, sum_moments)
-    return updated, None, (z_mean, z_variance, sum_mean, sum_variance), passed
+    return updated, None, (z_moments[0], z_variance, sum_moments[0], sum_variance), passed
 
 
 def _backward(

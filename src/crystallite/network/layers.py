@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..computing import buffers
-from .batch_norm import Moments
+from .batch_norm import Moments, moments_of_blocks
 from .batches import Inputs
 from .bonds import Bonds
 from .norm_kernels import EPSILON
@@ -127,10 +127,22 @@ def bonds_and_topology(inputs: Inputs) -> tuple[Bonds, tuple[NDArray[Any], ...]]
     return inputs.bonds, inputs.bonds.topology
 
 
-def inverse_std(variance: Floats) -> Floats:
-    """Return (channels,): what a norm multiplies deviations by."""
-    inverse: Floats = 1 / np.sqrt(variance + np.float32(EPSILON))
-    return inverse
+def norm_of_blocks(
+    block_weights: NDArray[np.float64], total_weight: float, *of_blocks: NDArray[Any]
+) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Return a norm's variance, and its mean and inverse standard deviation: (channels,) each.
+
+    Arguments are those of `moments_of_blocks`.
+    """
+    mean, variance = moments_of_blocks(block_weights, total_weight, *of_blocks)
+    return variance, (mean, 1 / np.sqrt(variance + np.float32(EPSILON)))
+
+
+def affine_map(moments: tuple[Floats, Floats], gamma: Floats, beta: Floats) -> tuple[Floats, Floats]:
+    """Return (scale, shift) of a norm, (channels,) each, from its mean and inverse standard deviation."""
+    mean, inverse_std = moments
+    scale = gamma * inverse_std
+    return scale, beta - mean * scale
 
 
 def single(*arrays: NDArray[np.float64]) -> list[Floats]:

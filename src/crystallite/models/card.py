@@ -60,7 +60,7 @@ def _of_property(facts: Card) -> Iterator[str]:
     yield from _table(["interval", "holds the truth", facts["width_name"]], covered)
     alarm = facts["alarm"]
     yield (
-        "Errors above the 90th percentile are told by the distance to the training data with AUC "
+        "Errors above the 90th percentile are recognised by the distance to the training data with AUC "
         f"{alarm['distance']:.2f}, by the members' spread with {alarm['spread']:.2f}, by both with "
         f"{alarm['both']:.2f} (0.5: by chance)."
     )

@@ -114,7 +114,8 @@ def _space_group(crystal: Crystal) -> dict[str, Any] | None:
 def _bonds_with_images(crystal: Crystal, bonds: Bonds, config: GraphConfig) -> list[dict[str, Any]]:
     """Return each bond of the graph once, with the cell that its second atom is in.
 
-    The graph knows lengths alone: all images of an atom's neighbours that are as far away as it says.
+    The graph knows lengths and no directions: all images of an atom's neighbours that are as far away as it
+    says.
     """
     places = crystal.frac_coords - np.floor(crystal.frac_coords)
     heights = np.empty(3)

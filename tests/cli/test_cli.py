@@ -81,6 +81,16 @@ def test_nothing_heavy_is_imported_for_it(code):
     assert not loaded & HEAVY
 
 
+def test_training_imports_no_pandas(tmp_path):
+    words = ["train", "dielectric", "--target", "band_gap", "--epochs", "1", "--set", "train_limit=64"]
+    program = f"import sys; from crystallite.cli import cli; cli({words!r}, standalone_mode=False)"
+    program += "; print('pandas' in sys.modules, 'torch' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.splitlines()[-1] == "False True"
+
+
 # ---- errors
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
 from contextlib import suppress
@@ -71,6 +72,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; problems the user can act on are printed without a traceback."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own keeps what was given back
     with warnings.catch_warnings():
         _show_in_one_line()
         open_closed_streams()

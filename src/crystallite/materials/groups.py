@@ -41,12 +41,9 @@ def material_groups(ids: Sequence[str], graphs: PackedGraphs) -> Indices:
 
 def groups_of(ids: Sequence[str], signatures: Signatures) -> Indices:
     """Return what `material_groups` does, of signatures at hand."""
-    import pyarrow as pa  # models, which predict without it, have the names of this module
-
-    from ..datasets.schema import as_numpy
-
-    codes = as_numpy(pa.array(ids, pa.string()).dictionary_encode().indices)
-    parents = np.unique(codes, return_index=True)[1][codes]  # the first row of the same id
+    first_rows: dict[str, int] = {}  # of each id; Arrow, which has a function for this, would import pandas
+    rows_of_ids = (first_rows.setdefault(material_id, row) for row, material_id in enumerate(ids))
+    parents = np.fromiter(rows_of_ids, np.int64, len(ids))
     for run, lengths, depths in in_full(signatures):
         for a, b in _twins(lengths, depths):
             _unite(parents, int(run[a]), int(run[b]))

@@ -6,7 +6,7 @@ A candidate is known if a crystal of the set has its elements on orbits of the s
 in the same space group. Each rule makes up to 30 candidates of every fourth crystal, the most similar first.
 Rules: any elements in random order; the substitution probabilities of Hautier et al., Inorg. Chem. 50, 656
 (2011), between ions of one charge, as in pymatgen; the modified Pettifor scale alone; and ours, which also
-asks for charges that can be balanced. Needs moyopy and pymatgen.
+asks for charges that can be balanced. Needs spglib and pymatgen.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from importlib.resources import files
 from itertools import islice
 from typing import NamedTuple
 
-import moyopy
 import numpy as np
+import spglib
 
 from crystallite.crystals.crystal import Crystal
 from crystallite.crystals.elements import atomic_numbers
@@ -49,10 +49,10 @@ class Known(NamedTuple):
 
 
 def known(crystal: Crystal) -> Known:
-    cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
-    data = moyopy.MoyoDataset(cell, symprec=0.01)
+    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    data = spglib.get_symmetry_dataset(cell, symprec=0.01)
     orbits: dict[int, list[tuple[float, str]]] = {int(number): [] for number in np.unique(crystal.numbers)}
-    for atom, size in zip(*np.unique(data.orbits, return_counts=True), strict=True):
+    for atom, size in zip(*np.unique(data.equivalent_atoms, return_counts=True), strict=True):
         share = round(float(size) / len(crystal), 6)
         orbits[int(crystal.numbers[atom])].append((share, data.site_symmetry_symbols[atom]))
     counts = {number: int((crystal.numbers == number).sum()) for number in orbits}

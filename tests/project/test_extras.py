@@ -35,7 +35,7 @@ COMMANDS = [
     ("ase", "ase", ("data", "import", "crystals.extxyz", "-o", "out.parquet")),
     ("ase", "ase", ("data", "import", "crystals.db", "-o", "out.parquet")),
     ("ase", "ase", ("data", "export", "elastic", "-o", "out.db")),
-    *(("serve", name, ("serve",)) for name in ("fastapi", "uvicorn", "prometheus_client", "moyopy", "ase")),
+    *(("serve", name, ("serve",)) for name in ("fastapi", "uvicorn", "prometheus_client", "spglib", "ase")),
     ("screen", "duckdb", (*SCREEN, "--by", "band_gap", "--top", "3")),
     ("screen", "upath", ("screen", "band_gap", "memory://candidates.tar", "-o", "screened")),
     ("ray", "ray", (*SCREEN, "--ray", "auto")),

@@ -126,3 +126,14 @@ def test_one_of_several_crystals_is_drawn_when_asked_for(client: httpx.Client) -
         assert [crystal["formula"] for crystal in answer.json()["crystals"]] == ["SiO2"]
     every = client.post("/api/v1/crystals", json={"name": "two.cif", "text": text}).json()["crystals"]
     assert [crystal["formula"] for crystal in every] == ["NaCl", "SiO2"]
+
+
+def test_space_group_of_damaged_cells() -> None:
+    """moyopy panicked on the first, whose atom is far away, and never came back from the second."""
+    lattice = np.array([[0, 1.8, 1.8], [1.8, 0, 1.8], [1.8, 1.8, 0]])
+    far = crystallite.Crystal(np.array([5, 7]), lattice, np.array([[0, 0, 0], [-1e308, 0.25, 0.25]]))
+    assert drawn(far, CONFIG)["space_group"]["number"] == 8
+    lattice = np.array([[-0.71, 3.42, 4.72], [0.68, -4.72, -4.69], [-0.08, -5.19, 0.19]])  # 0.4 Å^3
+    places = np.array([[0.75, 0.25, 0.75], [0.33, 0.5, 0.67], [0.33, 0.75, 0.5], [0.5, 0.25, 0.75]])
+    thin = crystallite.Crystal(np.array([1, 2, 2, 2]), lattice, places)
+    assert drawn(thin, CONFIG)["space_group"]["number"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ MOST_BONDED = 1_000  # atoms of a crystal whose bonds are drawn
 MOST_SYMMETRIC = 500  # atoms of a crystal whose space group is looked for: nothing else runs meanwhile
 MOST_IMAGES = 100_000  # cells that the second atom of a bond may be in
 SYMMETRY_TOLERANCE = 0.01  # Å; that of the Materials Project is 0.1, of spglib 1e-5
+CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+LAST_GROUPS = (2, 15, 74, 142, 167, 194, 230)  # space group numbers, the last of each system
 GRAM_PER_CUBIC_CENTIMETRE = 1.660539  # of 1 atomic mass unit in 1 Å³ (CODATA 2018)
 
 
@@ -95,20 +98,18 @@ def _angles(lattice: NDArray[np.float64], lengths: NDArray[np.float64]) -> dict[
 
 def _space_group(crystal: Crystal) -> dict[str, Any] | None:
     """Return the space group of the atoms as they are, or None where none is found."""
-    import moyopy
+    import spglib  # moyopy, which is faster, never returns from some damaged cells
 
-    positions, numbers = crystal.frac_coords.tolist(), crystal.numbers.tolist()
+    places = crystal.frac_coords - np.floor(crystal.frac_coords)
+    cell = (crystal.lattice.tolist(), places.tolist(), crystal.numbers.tolist())
     try:
-        cell = moyopy.Cell(crystal.lattice.tolist(), positions, numbers)
-        number = moyopy.MoyoDataset(cell, symprec=SYMMETRY_TOLERANCE).number
-    except Exception:  # it raises what its search for symmetry leads to
+        found = spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
+    except spglib.SpglibError:
+        found = None
+    if found is None:
         return None
-    kind = moyopy.SpaceGroupType(number)
-    return {
-        "number": number,
-        "symbol": kind.hm_short,
-        "system": str(kind.crystal_system).split(".")[-1].lower(),
-    }
+    system = CRYSTAL_SYSTEMS[bisect_left(LAST_GROUPS, found.number)]
+    return {"number": found.number, "symbol": found.international, "system": system}
 
 
 def _bonds_with_images(crystal: Crystal, bonds: Bonds, config: GraphConfig) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ def serve(settings: ServeSettings, on_start: Callable[[], None] = lambda: None) 
     """
     settings.check()
     uvicorn = needed("uvicorn", "serve", REQUIREMENT)
-    for module in ("fastapi", "prometheus_client", "moyopy", "ase"):
+    for module in ("fastapi", "prometheus_client", "spglib", "ase"):
         needed(module, "serve", REQUIREMENT)
     _refuse_taken(settings)
     on_start()

@@ -56,11 +56,9 @@ export function formulaElement(formula, tag = "span") {
   );
 }
 
-/** A Hermann-Mauguin symbol, "P 63/m m c", "P6_3/mmc" or "F m -3 m", with screws and inversions as printed. */
+/** A Hermann-Mauguin symbol, such as "P6_3/mmc" or "Fm-3m", with screws and inversions as printed. */
 export function spaceGroupElement(symbol) {
-  const spaced = symbol.trim().includes(" ");
-  const text = spaced ? symbol.replace(/\b([2346])([1-5])\b/g, "$1_$2").replaceAll(" ", "") : symbol;
-  const parts = text.match(/-\d|_\d|[^-_]|[-_]/g) ?? [];
+  const parts = symbol.match(/-\d|_\d|[^-_]|[-_]/g) ?? [];
   return make("span", { class: "space-group" }, parts.map(spaceGroupPart));
 }
 

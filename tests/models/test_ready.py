@@ -206,3 +206,17 @@ def test_the_page_is_that_of_the_cards() -> None:
 def test_the_description_has_every_model() -> None:
     described = tomllib.loads((ROOT / "scripts" / "models.toml").read_text())
     assert set(NAMES) <= {name for file in described["files"] for name in file["properties"]}
+
+
+@pytest.mark.parametrize(
+    ("extras", "said"),
+    [
+        ({"neighbours": -1}, "neighbours are 0 to 1,000, not -1"),
+        ({"neighbours": 10**30}, "neighbours are 0 to 1,000, not 1000"),  # it would list columns for ever
+        ({"interval": 100}, "between 0 and 100 percent, not 100"),
+        ({"interval": float("nan")}, "between 0 and 100 percent, not nan"),
+    ],
+)
+def test_extras_have_limits(extras, said, elastic):
+    with pytest.raises(CrystalliteError, match=said):
+        crystallite.predict("band_gap", elastic.select([0]), **extras)

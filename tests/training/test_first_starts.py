@@ -98,6 +98,9 @@ def test_damaged_states_and_groups_are_named(tmp_path):
         {"history": [3]},
         {"history": [{**epoch, "seconds": []}]},
         {"history": [{**epoch, "validation_error": "x"}]},
+        {"history": [{**epoch, "validation_error": float("nan")}]},
+        {"history": [{**epoch, "targets": {MODULUS: {"validation_mae": float("inf")}}}]},
+        {"history": [{name: value for name, value in epoch.items() if name != "validation_error"}]},
     ):
         write_arrays(run.folder / "last.safetensors", tensors, {**counters, **damage})
         with pytest.raises(CrystalliteError, match=r"last\.safetensors is damaged or of another training"):

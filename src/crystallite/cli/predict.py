@@ -33,7 +33,7 @@ from .table_options import inputs_argument, output_option, skip_bad_option, tell
     default=0,
     show_default=True,
     metavar="N",
-    help="Add the N nearest training crystals with their true values.",
+    help="Add the N nearest training crystals with their true values; 1,000 at most.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, ...")
 @skip_bad_option

@@ -7,6 +7,7 @@ None. The figures are listed in docs/training.md.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,11 +63,14 @@ def epoch_result(entry: Any, names: Sequence[str]) -> Result:
     """Return an entry of a training run's history in today's shape; ValueError for what is none."""
     if not isinstance(entry, Mapping):
         raise ValueError(f"an epoch's results are {type(entry).__name__}")
+    if "validation_error" not in entry:
+        raise ValueError("an epoch's results lack validation_error")
     numbers = [entry.get(figure) for figure in ("epoch", "loss", "seconds")]
-    if entry.get("validation_error") is not None:
+    if entry["validation_error"] is not None:
         numbers.append(entry["validation_error"])
     if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
         raise ValueError("an epoch's results are no numbers")
+    json.dumps(entry, allow_nan=False)  # as metrics.jsonl will have it: refuses what is not finite
     return upgraded(entry, names)
 
 

@@ -40,7 +40,7 @@ def predict(
         inputs: files, folders or patterns of files with structures, or datasets, one or a list of them, as
             the command line takes them; or crystals as `Predictor.predict` takes them.
         interval: percentage of the true values that NAME_lower to NAME_upper shall hold, such as 90.
-        neighbours: how many of the nearest training crystals are told, with their true values.
+        neighbours: how many of the nearest training crystals are told, with their true values; 1,000 at most.
         skip_bad: leave out files and crystals that cannot be used, with a warning that lists the first.
         workers: number of threads that build graphs.
         device: of the network, such as `cpu` or `cuda`, for a model that is loaded here.

@@ -26,6 +26,8 @@ from .predictor import Predictor
 from .reference import N_NEAREST, mean_distance
 from .reliability import Reliability
 
+MOST_NEIGHBOURS = 1_000  # each has its columns
+
 
 class Extras(NamedTuple):
     """What is asked for beside the values: the interval's level in percent, and nearest training crystals."""
@@ -40,8 +42,6 @@ NO_EXTRAS = Extras()
 def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
     """Raise CrystalliteError for extras that make no sense, and for tables that a model cannot give."""
     check_table(predictors, extras)
-    if extras.neighbours < 0:
-        raise CrystalliteError(f"neighbours are 0 or more, not {extras.neighbours}")
     for predictor in predictors:
         if (extras.interval is not None or extras.neighbours) and predictor.reliability is None:
             names = ", ".join(predictor.model.targets.names)
@@ -52,7 +52,9 @@ def check_extras(predictors: Sequence[Predictor], extras: Extras) -> None:
 
 
 def check_table(predictors: Sequence[Predictor], extras: Extras) -> None:
-    """Raise CrystalliteError for a level of intervals that is none, and for two columns of one name."""
+    """Raise CrystalliteError for extras beyond their limits, and for two columns of one name."""
+    if not 0 <= extras.neighbours <= MOST_NEIGHBOURS:
+        raise CrystalliteError(f"neighbours are 0 to {MOST_NEIGHBOURS:,}, not {extras.neighbours}")
     if extras.interval is not None and not 0 < extras.interval < 100:
         raise CrystalliteError(f"an interval's level is between 0 and 100 percent, not {extras.interval:g}")
     columns = Counter(column.name for column in table_columns(predictors, extras))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Any
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,8 +25,6 @@ MOST_BONDED = 1_000  # atoms of a crystal whose bonds are drawn
 MOST_SYMMETRIC = 500  # atoms of a crystal whose space group is looked for: nothing else runs meanwhile
 MOST_IMAGES = 100_000  # cells that the second atom of a bond may be in
 SYMMETRY_TOLERANCE = 0.01  # Å; that of the Materials Project is 0.1, of spglib 1e-5
-CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
-LAST_GROUPS = (2, 15, 74, 142, 167, 194, 230)  # space group numbers, the last of each system
 GRAM_PER_CUBIC_CENTIMETRE = 1.660539  # of 1 atomic mass unit in 1 Å³ (CODATA 2018)
 
 
@@ -60,7 +58,7 @@ def drawn(crystal: Crystal, config: GraphConfig) -> dict[str, Any]:
     """Return what there is to draw and to say of a crystal that has a graph."""
     bonds, nodes = nodes_of(crystal, config)
     lengths = np.linalg.norm(crystal.lattice, axis=1)
-    coordinates = (crystal.frac_coords - np.floor(crystal.frac_coords)).tolist()
+    places = crystal.frac_coords - np.floor(crystal.frac_coords)
     names = [symbols()[number] for number in crystal.numbers.tolist()]
     mass = float(element_property("atomic_mass")[crystal.numbers].sum())
     return {
@@ -69,14 +67,14 @@ def drawn(crystal: Crystal, config: GraphConfig) -> dict[str, Any]:
         "n_nodes": int(nodes.max()) + 1,
         "volume": crystal.volume,
         "density": mass * GRAM_PER_CUBIC_CENTIMETRE / crystal.volume,
-        "space_group": _space_group(crystal) if len(crystal) <= MOST_SYMMETRIC else None,
+        "space_group": _space_group(crystal, places) if len(crystal) <= MOST_SYMMETRIC else None,
         "cell": dict(zip(("a", "b", "c"), lengths.tolist(), strict=True)) | _angles(crystal.lattice, lengths),
         "lattice": crystal.lattice.tolist(),
         "atoms": [
             {"element": name, "fractional": place, "node": node}
-            for name, place, node in zip(names, coordinates, nodes.tolist(), strict=True)
+            for name, place, node in zip(names, places.tolist(), nodes.tolist(), strict=True)
         ],
-        "bonds": _bonds_with_images(crystal, bonds, config) if len(crystal) <= MOST_BONDED else [],
+        "bonds": _bonds_with_images(crystal, places, bonds, config) if len(crystal) <= MOST_BONDED else [],
     }
 
 
@@ -96,11 +94,13 @@ def _angles(lattice: NDArray[np.float64], lengths: NDArray[np.float64]) -> dict[
     return {name: float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))) for name, cosine in cosines.items()}
 
 
-def _space_group(crystal: Crystal) -> dict[str, Any] | None:
-    """Return the space group of the atoms as they are, or None where none is found."""
+def _space_group(crystal: Crystal, places: NDArray[np.float64]) -> dict[str, Any] | None:
+    """Return the space group of the atoms as they are, or None where none is found.
+
+    places: (atoms, 3) fractional coordinates in [0, 1).
+    """
     import spglib  # moyopy, which is faster, never returns from some damaged cells
 
-    places = crystal.frac_coords - np.floor(crystal.frac_coords)
     cell = (crystal.lattice.tolist(), places.tolist(), crystal.numbers.tolist())
     try:
         found = spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
@@ -108,17 +108,20 @@ def _space_group(crystal: Crystal) -> dict[str, Any] | None:
         found = None
     if found is None:
         return None
-    system = CRYSTAL_SYSTEMS[bisect_left(LAST_GROUPS, found.number)]
+    system = gemmi.get_spacegroup_reference_setting(found.number).crystal_system_str()
     return {"number": found.number, "symbol": found.international, "system": system}
 
 
-def _bonds_with_images(crystal: Crystal, bonds: Bonds, config: GraphConfig) -> list[dict[str, Any]]:
+def _bonds_with_images(
+    crystal: Crystal, places: NDArray[np.float64], bonds: Bonds, config: GraphConfig
+) -> list[dict[str, Any]]:
     """Return each bond of the graph once, with the cell that its second atom is in.
+
+    places: as in `_space_group`.
 
     The graph knows lengths and no directions: all images of an atom's neighbours that are as far away as it
     says.
     """
-    places = crystal.frac_coords - np.floor(crystal.frac_coords)
     heights = np.empty(3)
     cell_heights(crystal.lattice, heights)
     found: dict[tuple[int, ...], dict[str, Any]] = {}
